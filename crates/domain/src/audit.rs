@@ -1,0 +1,309 @@
+//! The typed list of audit events of both logs, the row that each becomes, and its canonical
+//! encoding.
+//!
+//! A row is encoded from exactly what is stored, so that anyone can recompute it: see
+//! [`AuditRow::canonical_bytes`].
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::actor::Actor;
+use crate::clock::{Rng, whole_milliseconds};
+use crate::ids::{AuditEventId, OrganizationId, RequestId};
+use crate::states::{AuditResult, Severity};
+
+macro_rules! audit_events {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal, $category:literal, $resource:literal, $severity:ident;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every event of this log.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The stable code, such as `certificate.issued`.
+            pub const fn code(self) -> &'static str { match self { $(Self::$variant => $code),+ } }
+
+            /// The category.
+            pub const fn category(self) -> &'static str { match self { $(Self::$variant => $category),+ } }
+
+            /// The type of the resource.
+            pub const fn resource_type(self) -> &'static str { match self { $(Self::$variant => $resource),+ } }
+
+            /// The severity of a success; refusals weigh at least a warning.
+            pub const fn severity(self) -> Severity { match self { $(Self::$variant => Severity::$severity),+ } }
+        }
+
+        impl From<$name> for EventType {
+            fn from(event: $name) -> Self {
+                Self {
+                    code: event.code(),
+                    category: event.category(),
+                    resource_type: event.resource_type(),
+                    severity: event.severity(),
+                }
+            }
+        }
+    };
+}
+
+/// What all events of one kind share.
+#[derive(Clone, Copy, Debug)]
+pub struct EventType {
+    /// The stable code.
+    pub code: &'static str,
+    /// The category.
+    pub category: &'static str,
+    /// The type of the resource.
+    pub resource_type: &'static str,
+    /// The severity of a success.
+    pub severity: Severity,
+}
+
+audit_events! {
+    /// Events of `audit_log` in `clm_core_db`.
+    CoreEvent {
+        /// A certificate was issued and is now in the inventory.
+        CertificateIssued = "certificate.issued", "certificate", "certificate", Info;
+        /// Asking for a certificate was refused or failed.
+        CertificateRequestRefused = "certificate_request.refused", "certificate", "certificate_request", Warning;
+        /// A private key was exported, encrypted.
+        PrivateKeyExported = "private_key.exported", "key", "certificate", Warning;
+        /// A certificate authority was created.
+        CertificateAuthorityCreated = "certificate_authority.created", "authority", "certificate_authority", Warning;
+        /// Somebody signed in.
+        SessionCreated = "session.created", "authentication", "session", Info;
+        /// A session was ended.
+        SessionEnded = "session.ended", "authentication", "session", Info;
+        /// An API key was made.
+        ApiKeyCreated = "api_key.created", "access", "api_key", Info;
+        /// An API key was revoked.
+        ApiKeyRevoked = "api_key.revoked", "access", "api_key", Info;
+        /// A user was created.
+        UserCreated = "user.created", "access", "user", Info;
+        /// A user changed the own password.
+        PasswordChanged = "user.password_changed", "access", "user", Info;
+        /// An organization was created.
+        OrganizationCreated = "organization.created", "access", "organization", Info;
+        /// A right was missing.
+        AccessDenied = "access.denied", "access", "system", Warning;
+        /// The two databases differed and the difference was reported.
+        ReconciliationDifferenceFound = "reconciliation.difference_found", "integrity", "system", Error;
+    }
+}
+
+audit_events! {
+    /// Events of `secure_audit_log` in `clm_secure_db`.
+    SecureEvent {
+        /// A certificate was signed.
+        CertificateIssued = "certificate.issued", "certificate", "certificate", Info;
+        /// Issuing was refused: limits, lint, proof of possession or the issuer's state.
+        CertificateIssuanceRefused = "certificate.issuance_refused", "certificate", "certificate_request", Warning;
+        /// A certificate authority was created, with its key.
+        CertificateAuthorityCreated = "certificate_authority.created", "authority", "certificate_authority", Warning;
+        /// A data key was made.
+        EncryptionKeyCreated = "encryption_key.created", "key", "encryption_key", Info;
+        /// A private key left, encrypted.
+        PrivateKeyExported = "private_key.exported", "key", "private_key", Warning;
+        /// A command was refused because its caller may not give it, or its context is not valid.
+        CommandRefused = "command.refused", "access", "system", Warning;
+    }
+}
+
+/// The row of one audit event, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// A UUIDv7 made from `event_timestamp`.
+    pub id: AuditEventId,
+    /// Whole milliseconds.
+    pub event_timestamp: DateTime<Utc>,
+    /// The organization concerned; the system organization where there is none.
+    pub organization_id: OrganizationId,
+    /// [`EventType::code`].
+    pub event_code: String,
+    /// [`EventType::category`].
+    pub event_category: String,
+    /// How grave.
+    pub severity: Severity,
+    /// How it ended.
+    pub result: AuditResult,
+    /// [`Actor::kind`].
+    pub actor_type: String,
+    /// [`Actor::id`].
+    pub actor_id: Option<Uuid>,
+    /// The person or service account behind the actor.
+    pub user_id: Option<Uuid>,
+    /// [`EventType::resource_type`].
+    pub resource_type: String,
+    /// The resource.
+    pub resource_id: Option<Uuid>,
+    /// The request that caused it, equal in both logs.
+    pub request_id: Option<Uuid>,
+    /// The session.
+    pub session_id: Option<Uuid>,
+    /// The peer's address (core log only).
+    pub ip_address: Option<String>,
+    /// The peer's user agent (core log only).
+    pub user_agent: Option<String>,
+    /// Why, where a reason was asked or the act was refused.
+    pub reason: Option<String>,
+    /// Further fields: an object of strings, integers, booleans, arrays and objects; no floats.
+    pub details: Value,
+}
+
+/// Who asked, from where, in which request: what both logs record about the cause.
+#[derive(Clone, Debug)]
+pub struct Cause<'a> {
+    /// Who.
+    pub actor: &'a Actor,
+    /// For which organization.
+    pub organization_id: OrganizationId,
+    /// In which request.
+    pub request_id: RequestId,
+}
+
+impl AuditRow {
+    /// A row for a successful act.
+    pub fn success(
+        event: impl Into<EventType>,
+        cause: &Cause<'_>,
+        resource_id: Option<Uuid>,
+        now: DateTime<Utc>,
+        rng: &dyn Rng,
+    ) -> Self {
+        let event = event.into();
+        let event_timestamp = whole_milliseconds(now);
+        Self {
+            id: AuditEventId::generate(event_timestamp, rng),
+            event_timestamp,
+            organization_id: cause.organization_id,
+            event_code: event.code.to_owned(),
+            event_category: event.category.to_owned(),
+            severity: event.severity,
+            result: AuditResult::Success,
+            actor_type: cause.actor.kind().to_owned(),
+            actor_id: cause.actor.id(),
+            user_id: cause.actor.user_id().map(Uuid::from),
+            resource_type: event.resource_type.to_owned(),
+            resource_id,
+            request_id: Some(cause.request_id.as_uuid()),
+            session_id: cause.actor.session_id().map(Uuid::from),
+            ip_address: None,
+            user_agent: None,
+            reason: None,
+            details: Value::Object(serde_json::Map::new()),
+        }
+    }
+
+    /// Turns the row into that of a refusal or failure, which weighs at least a warning.
+    #[must_use]
+    pub fn refused(mut self, reason: impl Into<String>) -> Self {
+        self.result = AuditResult::Failure;
+        self.severity = self.severity.max(Severity::Warning);
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Adds fields.
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// The canonical encoding, version 1: the text `clm-audit-row-v1`, then each column in the
+    /// order of the struct as a four-byte big-endian length and its bytes. Absent values have the
+    /// length `0xffffffff` and no bytes. UUIDs are 16 bytes; the timestamp is milliseconds since
+    /// 1970 as eight big-endian bytes; text is UTF-8; `details` is JSON without white space whose
+    /// object keys are sorted by their bytes.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut out = b"clm-audit-row-v1".to_vec();
+        let millis = self.event_timestamp.timestamp_millis().to_be_bytes();
+        let mut details = String::new();
+        write_canonical_json(&self.details, &mut details);
+        field(&mut out, Some(self.id.as_uuid().as_bytes()));
+        field(&mut out, Some(&millis));
+        field(&mut out, Some(self.organization_id.as_uuid().as_bytes()));
+        field(&mut out, Some(self.event_code.as_bytes()));
+        field(&mut out, Some(self.event_category.as_bytes()));
+        field(&mut out, Some(self.severity.as_str().as_bytes()));
+        field(&mut out, Some(self.result.as_str().as_bytes()));
+        field(&mut out, Some(self.actor_type.as_bytes()));
+        field(
+            &mut out,
+            self.actor_id.as_ref().map(|id| id.as_bytes().as_slice()),
+        );
+        field(
+            &mut out,
+            self.user_id.as_ref().map(|id| id.as_bytes().as_slice()),
+        );
+        field(&mut out, Some(self.resource_type.as_bytes()));
+        field(
+            &mut out,
+            self.resource_id.as_ref().map(|id| id.as_bytes().as_slice()),
+        );
+        field(
+            &mut out,
+            self.request_id.as_ref().map(|id| id.as_bytes().as_slice()),
+        );
+        field(
+            &mut out,
+            self.session_id.as_ref().map(|id| id.as_bytes().as_slice()),
+        );
+        field(&mut out, self.ip_address.as_ref().map(String::as_bytes));
+        field(&mut out, self.user_agent.as_ref().map(String::as_bytes));
+        field(&mut out, self.reason.as_ref().map(String::as_bytes));
+        field(&mut out, Some(details.as_bytes()));
+        out
+    }
+
+    /// SHA-256 of the canonical encoding, stored beside the row.
+    pub fn canonical_sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.canonical_bytes()).into()
+    }
+}
+
+fn field(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    match value {
+        None => out.extend_from_slice(&u32::MAX.to_be_bytes()),
+        Some(bytes) => {
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Writes JSON without white space, object keys sorted, whatever order the value holds them in.
+fn write_canonical_json(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(object) => {
+            let mut keys: Vec<&String> = object.keys().collect();
+            keys.sort_unstable();
+            out.push('{');
+            for (index, key) in keys.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                write_canonical_json(object.get(key).unwrap_or(&Value::Null), out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_canonical_json(item, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
