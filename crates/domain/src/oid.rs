@@ -39,7 +39,7 @@ impl FromStr for Oid {
             if !canonical || !arc.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Err(error());
             }
-            arcs.push(arc.parse::<u64>().map_err(|_| error())?);
+            arcs.push(arc.parse::<u128>().map_err(|_| error())?);
         }
         // X.660: the first arc is 0, 1 or 2; below 0 and 1 the second is at most 39.
         match (arcs.first(), arcs.get(1)) {

@@ -1,0 +1,149 @@
+//! Connection pools. A program has one per database; they share nothing.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+
+use crate::error::DatabaseError;
+use crate::scope::Scope;
+
+/// Which of the two databases a pool is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Database {
+    /// `clm_core_db`.
+    Core,
+    /// `clm_secure_db`.
+    Secure,
+}
+
+impl Database {
+    /// The name of the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Core => "clm_core_db",
+            Self::Secure => "clm_secure_db",
+        }
+    }
+
+    /// The role that the program signs in as.
+    pub const fn user(self) -> &'static str {
+        match self {
+            Self::Core => "clm_core_user",
+            Self::Secure => "clm_secure_user",
+        }
+    }
+
+    /// The role of [`Scope::System`].
+    pub const fn system_role(self) -> &'static str {
+        match self {
+            Self::Core => "clm_core_system",
+            Self::Secure => "clm_secure_system",
+        }
+    }
+}
+
+/// Sizes and times of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// Most connections.
+    pub connections_max: u32,
+    /// How long a caller waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long one statement may run on the server.
+    pub statement_timeout: Duration,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 20,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A pool of connections to one database.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    inner: PgPool,
+    database: Database,
+}
+
+/// An open transaction with its scope set. Dropping it rolls back.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
+impl Pool {
+    /// A pool that opens connections when they are needed; nothing is contacted yet.
+    pub fn new(database: Database, connect: PgConnectOptions, options: &PoolOptions) -> Self {
+        let connect = connect.application_name("clm").options([
+            ("statement_timeout", millis(options.statement_timeout)),
+            ("idle_in_transaction_session_timeout", millis(options.statement_timeout)),
+            ("timezone", "UTC".to_owned()),
+        ]);
+        let inner = PgPoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(Duration::from_secs(600))
+            // A ping before each use would cost a round trip; a dead connection fails its
+            // statement, which callers treat as retriable anyway.
+            .test_before_acquire(false)
+            .connect_lazy_with(connect);
+        Self { inner, database }
+    }
+
+    /// Which database this is.
+    pub const fn database(&self) -> Database {
+        self.database
+    }
+
+    /// The pool for statements that carry their scope themselves (`WITH scope AS …`) or call a
+    /// look-up function that needs none.
+    pub const fn unscoped(&self) -> &PgPool {
+        &self.inner
+    }
+
+    /// Begins a transaction in `scope`, in one round trip.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] and [`DatabaseError::Failed`].
+    pub async fn begin(&self, scope: Scope) -> Result<Transaction, DatabaseError> {
+        let statement = scope.begin_statement(self.database.system_role());
+        self.inner
+            .begin_with(AssertSqlSafe(statement))
+            .await
+            .map_err(|error| self.statement_error(error))
+    }
+
+    /// Sorts an error of a statement on this database.
+    pub fn statement_error(&self, error: sqlx::Error) -> DatabaseError {
+        DatabaseError::from_statement(self.database.name(), error)
+    }
+
+    /// Sorts an error of a commit on this database.
+    pub fn commit_error(&self, transaction: &'static str, error: sqlx::Error) -> DatabaseError {
+        DatabaseError::from_commit(self.database.name(), transaction, error)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`].
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        let mut connection =
+            self.inner.acquire().await.map_err(|error| self.statement_error(error))?;
+        sqlx::Connection::ping(&mut *connection as &mut PgConnection)
+            .await
+            .map_err(|error| self.statement_error(error))
+    }
+
+    /// Closes every connection and waits for those in use.
+    pub async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}

@@ -1,0 +1,122 @@
+//! Typed calls on top of [`SecureService::call`].
+
+use std::sync::Arc;
+
+use clm_domain::error::{ErrorKind, Fault};
+
+use crate::command::{
+    AcknowledgeEvents, CheckHealth, Command, CreateCertificateAuthority, ExportPrivateKey,
+    IssueCertificate, ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates,
+    LoadCertificate, LoadCertificateAuthority, LoadCertificateRequest, PullEvents,
+};
+use crate::event::Event;
+use crate::reply::{
+    Certificate, CertificateAuthority, CertificateRequest, CertificateState, ExportedPrivateKey,
+    Health, Issued, Reply,
+};
+use crate::wire;
+use crate::{CallContext, SecureError, SecureService};
+
+/// A handle on the Secure Service.
+#[derive(Clone)]
+pub struct SecureClient {
+    service: Arc<dyn SecureService>,
+}
+
+macro_rules! typed_calls {
+    ($($(#[$doc:meta])* $method:ident($argument:ident) via $wrap:expr => $variant:ident($value:ident) -> $output:ty, $take:expr;)+) => {
+        impl SecureClient {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`SecureError`].
+            pub async fn $method(
+                &self,
+                context: CallContext,
+                command: $argument,
+            ) -> Result<$output, SecureError> {
+                match self.call(context, $wrap(command)).await? {
+                    Reply::$variant($value) => Ok($take),
+                    other => Err(unexpected(other.name())),
+                }
+            }
+        )+}
+    };
+}
+
+typed_calls! {
+    /// See [`CheckHealth`].
+    check_health(CheckHealth) via Command::CheckHealth => Health(value) -> Health, value;
+    /// See [`CreateCertificateAuthority`].
+    create_certificate_authority(CreateCertificateAuthority)
+        via |command| Command::CreateCertificateAuthority(Box::new(command))
+        => CertificateAuthority(value) -> CertificateAuthority, *value;
+    /// See [`ListCertificateAuthorities`].
+    list_certificate_authorities(ListCertificateAuthorities)
+        via Command::ListCertificateAuthorities
+        => CertificateAuthorities(value) -> Vec<CertificateAuthority>, value;
+    /// See [`LoadCertificateAuthority`].
+    load_certificate_authority(LoadCertificateAuthority)
+        via Command::LoadCertificateAuthority
+        => CertificateAuthority(value) -> CertificateAuthority, *value;
+    /// See [`IssueCertificate`].
+    issue_certificate(IssueCertificate)
+        via |command| Command::IssueCertificate(Box::new(command)) => Issued(value) -> Issued, *value;
+    /// See [`ListCertificateRequests`].
+    list_certificate_requests(ListCertificateRequests)
+        via Command::ListCertificateRequests
+        => CertificateRequests(value) -> Vec<CertificateRequest>, value;
+    /// See [`LoadCertificateRequest`].
+    load_certificate_request(LoadCertificateRequest)
+        via Command::LoadCertificateRequest
+        => CertificateRequest(value) -> CertificateRequest, *value;
+    /// See [`LoadCertificate`].
+    load_certificate(LoadCertificate)
+        via Command::LoadCertificate => Certificate(value) -> Certificate, *value;
+    /// See [`ExportPrivateKey`].
+    export_private_key(ExportPrivateKey)
+        via Command::ExportPrivateKey => ExportedPrivateKey(value) -> ExportedPrivateKey, value;
+    /// See [`PullEvents`].
+    pull_events(PullEvents) via Command::PullEvents => Events(value) -> Vec<Event>, value;
+    /// See [`AcknowledgeEvents`].
+    acknowledge_events(AcknowledgeEvents)
+        via Command::AcknowledgeEvents => Acknowledged(value) -> u64, value;
+    /// See [`ListCertificateStates`].
+    list_certificate_states(ListCertificateStates)
+        via Command::ListCertificateStates
+        => CertificateStates(value) -> Vec<CertificateState>, value;
+}
+
+impl SecureClient {
+    /// A client of `service`.
+    pub fn new(service: Arc<dyn SecureService>) -> Self {
+        Self { service }
+    }
+
+    /// Carries out one command. Debug builds send it through [`wire`] both ways, so that the remote
+    /// form cannot rot.
+    async fn call(&self, context: CallContext, command: Command) -> Result<Reply, SecureError> {
+        if !cfg!(debug_assertions) {
+            return self.service.call(context, command).await;
+        }
+        let (context, command) = through_wire(&(context, command))?;
+        through_wire(&self.service.call(context, command).await)?
+    }
+}
+
+fn through_wire<T: serde::Serialize + serde::de::DeserializeOwned>(
+    message: &T,
+) -> Result<T, SecureError> {
+    wire::encode(message)
+        .and_then(|bytes| wire::decode(&bytes))
+        .map_err(|error| Fault::new(ErrorKind::Internal, "contract_broken", error.to_string()).into())
+}
+
+fn unexpected(found: &str) -> SecureError {
+    Fault::new(
+        ErrorKind::Internal,
+        "contract_broken",
+        format!("The Secure Service answered with '{found}', which does not fit the command."),
+    )
+    .into()
+}

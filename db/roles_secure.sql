@@ -1,0 +1,324 @@
+-- Roles, ownership, grants and role-bound policies of clm_secure_db.
+--
+-- Run in clm_secure_db by a superuser (or an administrator who may create roles with BYPASSRLS), after every migration.
+-- It says what is allowed and takes everything else away, so that running it again heals a database somebody has
+-- been generous with. Roles are made without passwords: under scram nobody can sign in until the program has set one.
+--
+--   clm_secure_owner     owns tables and functions; nobody signs in as it
+--   clm_secure_views     owns the views; bound by the tenant policies like everybody else
+--   clm_secure_user      the Secure Service
+--   clm_secure_system    its System scope, entered by SET LOCAL ROLE; sees every organization
+--   clm_secure_migrator  runs migrations; BYPASSRLS, because under FORCE a backfill would silently change nothing
+--   clm_secure_backup    pg_dump; BYPASSRLS, because under FORCE pg_dump refuses
+--   clm_secure_archive   reads the audit log in order to archive it
+--   clm_auditor          reads the audit logs of both databases, and nothing else
+
+BEGIN;
+
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = public, pg_catalog;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Roles
+-- ---------------------------------------------------------------------------------------------------------
+
+DO $$
+DECLARE
+    wanted record;
+    existing record;
+BEGIN
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            ('clm_secure_owner',    false, true,  false),
+            ('clm_secure_views',    false, true,  false),
+            ('clm_secure_system',   false, true,  false),
+            ('clm_secure_archive',  false, true,  false),
+            ('clm_secure_user',     true,  false, false),
+            ('clm_secure_migrator', true,  true,  true),
+            ('clm_secure_backup',   true,  true,  true),
+            ('clm_auditor',         true,  true,  false)
+        ) AS role (name, may_log_in, inherits, bypasses_rls)
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = wanted.name) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I', wanted.name);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;  -- roles_core.sql, running beside this file, was faster
+            END;
+        END IF;
+        SELECT r.rolsuper, r.rolcanlogin, r.rolinherit, r.rolbypassrls, r.rolcreaterole, r.rolcreatedb, r.rolreplication
+            INTO existing FROM pg_roles r WHERE r.rolname = wanted.name;
+        IF existing.rolsuper THEN
+            RAISE EXCEPTION 'role % is a superuser; no role of this database may be', wanted.name;
+        END IF;
+        -- Only what differs is altered: changing BYPASSRLS takes more rights than an administrator may have.
+        IF existing.rolcanlogin <> wanted.may_log_in THEN
+            EXECUTE format('ALTER ROLE %I %s', wanted.name, CASE WHEN wanted.may_log_in THEN 'LOGIN' ELSE 'NOLOGIN' END);
+        END IF;
+        IF existing.rolinherit <> wanted.inherits THEN
+            EXECUTE format('ALTER ROLE %I %s', wanted.name, CASE WHEN wanted.inherits THEN 'INHERIT' ELSE 'NOINHERIT' END);
+        END IF;
+        IF existing.rolbypassrls <> wanted.bypasses_rls THEN
+            EXECUTE format('ALTER ROLE %I %s', wanted.name, CASE WHEN wanted.bypasses_rls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END);
+        END IF;
+        IF existing.rolcreaterole OR existing.rolcreatedb THEN
+            EXECUTE format('ALTER ROLE %I NOCREATEROLE NOCREATEDB', wanted.name);
+        END IF;
+        IF existing.rolreplication THEN
+            EXECUTE format('ALTER ROLE %I NOREPLICATION', wanted.name);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Memberships
+-- ---------------------------------------------------------------------------------------------------------
+
+-- The application may become the System role, but inherits nothing from it: what it does across organizations is
+-- always said. Since PostgreSQL 16 that is a property of the membership, before it is one of the member (NOINHERIT).
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::integer >= 160000 THEN
+        EXECUTE 'GRANT clm_secure_system TO clm_secure_user WITH INHERIT FALSE, SET TRUE';
+        EXECUTE 'GRANT clm_secure_owner, clm_secure_views TO clm_secure_migrator WITH INHERIT TRUE, SET TRUE';
+    ELSE
+        GRANT clm_secure_system TO clm_secure_user;
+        GRANT clm_secure_owner, clm_secure_views TO clm_secure_migrator;
+    END IF;
+END
+$$;
+
+-- Any other membership of these roles is an excess.
+DO $$
+DECLARE
+    excess record;
+BEGIN
+    FOR excess IN
+        SELECT member.rolname AS member_name, granted.rolname AS granted_name
+        FROM pg_auth_members m
+        JOIN pg_roles member ON member.oid = m.member
+        JOIN pg_roles granted ON granted.oid = m.roleid
+        WHERE member.rolname IN ('clm_secure_owner', 'clm_secure_views', 'clm_secure_system', 'clm_secure_archive',
+                                 'clm_secure_user', 'clm_secure_migrator', 'clm_secure_backup')
+          AND (member.rolname, granted.rolname) NOT IN (
+                ('clm_secure_user', 'clm_secure_system'),
+                ('clm_secure_migrator', 'clm_secure_owner'),
+                ('clm_secure_migrator', 'clm_secure_views'))
+    LOOP
+        EXECUTE format('REVOKE %I FROM %I', excess.granted_name, excess.member_name);
+    END LOOP;
+END
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Database and schema
+-- ---------------------------------------------------------------------------------------------------------
+
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    FOREACH role_name IN ARRAY ARRAY['clm_secure_user', 'clm_secure_migrator', 'clm_secure_backup', 'clm_secure_archive', 'clm_auditor'] LOOP
+        EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), role_name);
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+REVOKE ALL ON SCHEMA public FROM clm_secure_user, clm_secure_system, clm_secure_backup, clm_secure_archive, clm_auditor;
+GRANT USAGE ON SCHEMA public TO clm_secure_user, clm_secure_system, clm_secure_backup, clm_secure_archive, clm_auditor;
+GRANT USAGE, CREATE ON SCHEMA public TO clm_secure_owner, clm_secure_views, clm_secure_migrator;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Ownership
+-- ---------------------------------------------------------------------------------------------------------
+
+-- Everything in schema public that no extension brought. The same loop takes every grant away; the next sections
+-- give back what is meant. All of it is one transaction: nobody sees the time between.
+DO $$
+DECLARE
+    item record;
+    role_name text;
+BEGIN
+    FOR item IN
+        SELECT c.oid::regclass AS relation, c.relkind,
+               pg_get_userbyid(c.relowner) AS owner_name,
+               CASE WHEN c.relkind IN ('v', 'm') THEN 'clm_secure_views' ELSE 'clm_secure_owner' END AS wanted_owner
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace
+          AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+          AND NOT EXISTS (SELECT FROM pg_depend d
+                          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+          -- A sequence that belongs to a column follows its table.
+          AND NOT (c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d
+                          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')))
+    LOOP
+        IF item.owner_name <> item.wanted_owner THEN
+            EXECUTE format('ALTER %s %s OWNER TO %I',
+                CASE item.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                item.relation, item.wanted_owner);
+        END IF;
+        EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', item.relation);
+        FOREACH role_name IN ARRAY ARRAY['clm_secure_user', 'clm_secure_system', 'clm_secure_archive', 'clm_secure_backup', 'clm_auditor'] LOOP
+            EXECUTE format('REVOKE ALL ON %s FROM %I', item.relation, role_name);
+        END LOOP;
+        IF item.wanted_owner <> 'clm_secure_views' THEN
+            EXECUTE format('REVOKE ALL ON %s FROM clm_secure_views', item.relation);
+        END IF;
+    END LOOP;
+
+    FOR item IN
+        SELECT p.oid::regprocedure AS signature, pg_get_userbyid(p.proowner) AS owner_name
+        FROM pg_proc p
+        WHERE p.pronamespace = 'public'::regnamespace
+          AND NOT EXISTS (SELECT FROM pg_depend d
+                          WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    LOOP
+        IF item.owner_name <> 'clm_secure_owner' THEN
+            EXECUTE format('ALTER ROUTINE %s OWNER TO clm_secure_owner', item.signature);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The owner of the views needed CREATE only for the lines above.
+REVOKE CREATE ON SCHEMA public FROM clm_secure_views;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Functions
+-- ---------------------------------------------------------------------------------------------------------
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public
+    FROM PUBLIC, clm_secure_user, clm_secure_system, clm_secure_views, clm_secure_archive, clm_secure_backup, clm_auditor;
+
+-- Column defaults and CHECKs run with the rights of who inserts; functions in SECURITY DEFINER bodies with the owner's.
+GRANT EXECUTE ON FUNCTION uuid_generate_v4(), uuid_generate_v7(), uuid_v7_timestamp(uuid), gen_random_bytes(integer)
+    TO clm_secure_owner, clm_secure_migrator, clm_secure_user, clm_secure_system;
+GRANT EXECUTE ON FUNCTION audit_partitions_ahead(), find_issuer(uuid) TO clm_secure_user, clm_secure_system;
+GRANT EXECUTE ON FUNCTION ensure_audit_partitions(integer) TO clm_secure_system;
+
+-- What is made later starts without rights as well. (The backup reads every table, partitions of next year included.)
+ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_migrator REVOKE ALL ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_owner IN SCHEMA public GRANT SELECT ON TABLES TO clm_secure_backup;
+ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_migrator IN SCHEMA public GRANT SELECT ON TABLES TO clm_secure_backup;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Tables: the application
+-- ---------------------------------------------------------------------------------------------------------
+-- UPDATE is granted by column. What a certificate, request or key *is* cannot be changed by anybody who signs in;
+-- how it fares can. There is no DELETE on business tables: rows leave by deleted_at.
+
+GRANT SELECT ON schema_migrations TO clm_secure_user, clm_secure_system;
+
+GRANT SELECT, INSERT ON encryption_keys TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (status, wrapping_key_id, provider, encrypted_key_material, encryption_iv, encryption_auth_tag, encryption_algorithm,
+              seal_count, seal_count_max, rotation_schedule_days, activated_at, rotated_at, retired_at, revoked_at, destroyed_at,
+              expires_at, updated_at, deleted_at)
+    ON encryption_keys TO clm_secure_user, clm_secure_system;
+
+GRANT SELECT, INSERT ON private_keys TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (encrypted_key_material, encryption_key_id, encryption_algorithm, encryption_iv, encryption_auth_tag, hsm_key_id,
+              exportable, export_count, last_exported_at, revision, updated_at, deleted_at)
+    ON private_keys TO clm_secure_user, clm_secure_system;
+
+GRANT SELECT, INSERT ON issuers TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (name, parent_issuer_id, certificate_id, status, limits, strict_mode, revision, updated_at, deleted_at)
+    ON issuers TO clm_secure_user, clm_secure_system;
+
+-- Only the System scope grants the use of an issuer: the tenant policy alone would let an organization admit itself.
+GRANT SELECT ON issuer_organizations TO clm_secure_user;
+GRANT SELECT, INSERT, UPDATE ON issuer_organizations TO clm_secure_system;
+
+GRANT SELECT, INSERT ON certificate_requests TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (status, issuer_id, key_algorithm, spki_sha256, approver_user_id, requester_user_id, policy_id, workflow_id,
+              idempotency_key_sha256, request_sha256, failure_code, failure_message, revision, submitted_at, approved_at,
+              fulfilled_at, expires_at, updated_at, deleted_at)
+    ON certificate_requests TO clm_secure_user, clm_secure_system;
+
+GRANT SELECT, INSERT ON certificates TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (certificate_type, status, private_key_id, owner_user_id, policy_id, workflow_id, replaces_certificate_id,
+              revoked_at, revision, issuance_context, issued_event_id, updated_at, deleted_at)
+    ON certificates TO clm_secure_user, clm_secure_system;
+
+GRANT SELECT, INSERT ON certificate_revocations TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (revocation_reason, revoked_at, invalidity_date, revoked_by_user_id, comment, updated_at)
+    ON certificate_revocations TO clm_secure_user, clm_secure_system;
+
+GRANT SELECT, INSERT ON key_rotation_history TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (status, new_encryption_key_id, items_total, items_processed, items_failed, completed_at, error_message, updated_at)
+    ON key_rotation_history TO clm_secure_user, clm_secure_system;
+
+-- Append-only, by grant as well as by trigger. No grant on any partition.
+GRANT SELECT, INSERT ON secure_audit_log TO clm_secure_user, clm_secure_system;
+
+-- Transient tables, the only ones with DELETE, and only in the System scope.
+GRANT SELECT, INSERT ON outbox TO clm_secure_user;
+GRANT SELECT, INSERT, DELETE ON outbox TO clm_secure_system;
+GRANT UPDATE (available_at, attempts, last_error) ON outbox TO clm_secure_system;
+GRANT SELECT, INSERT ON inbox TO clm_secure_user;
+GRANT SELECT, INSERT, DELETE ON inbox TO clm_secure_system;
+
+GRANT SELECT ON active_certificates, expiring_certificates TO clm_secure_user, clm_secure_system;
+
+-- The owner of the views may read exactly what the views show.
+GRANT SELECT (id, organization_id, certificate_type, status, issuer_id, serial_number, subject, common_name,
+              subject_alternative_names, fingerprint_sha256, spki_sha256, key_algorithm, signature_algorithm,
+              not_before, not_after, expiring_at, owner_user_id, policy_id, workflow_id, revision, created_at, updated_at, deleted_at)
+    ON certificates TO clm_secure_views;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Tables: everybody else
+-- ---------------------------------------------------------------------------------------------------------
+
+GRANT SELECT ON secure_audit_log TO clm_auditor, clm_secure_archive;
+
+-- pg_dump locks and copies every table by its own name, the partitions of the audit log too. Tables of ours only.
+DO $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN
+        SELECT c.oid::regclass AS relation
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace
+          AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+          AND NOT EXISTS (SELECT FROM pg_depend d
+                          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    LOOP
+        EXECUTE format('GRANT SELECT ON %s TO clm_secure_backup', item.relation);
+    END LOOP;
+END
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- Role-bound policies
+-- ---------------------------------------------------------------------------------------------------------
+
+DO $$
+DECLARE
+    table_name text;
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
+                                      'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
+                                      'outbox', 'inbox'] LOOP
+        EXECUTE format('DROP POLICY IF EXISTS system_scope ON public.%I', table_name);
+        EXECUTE format('CREATE POLICY system_scope ON public.%I TO clm_secure_system USING (true) WITH CHECK (true)', table_name);
+    END LOOP;
+END
+$$;
+
+DROP POLICY IF EXISTS auditor_read ON secure_audit_log;
+CREATE POLICY auditor_read ON secure_audit_log FOR SELECT TO clm_auditor USING (true);
+
+DROP POLICY IF EXISTS archive_read ON secure_audit_log;
+CREATE POLICY archive_read ON secure_audit_log FOR SELECT TO clm_secure_archive USING (true);
+
+-- find_issuer runs as the owner, whom FORCE binds as well.
+DROP POLICY IF EXISTS owner_lookup ON issuers;
+CREATE POLICY owner_lookup ON issuers FOR SELECT TO clm_secure_owner USING (true);
+
+COMMIT;
