@@ -45,9 +45,9 @@ COMMENT ON FUNCTION uuid_generate_v7() IS
 CREATE OR REPLACE FUNCTION uuid_v7_timestamp(id uuid) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN pg_catalog.substr($1::text, 15, 1) = '7' THEN
+    SELECT CASE WHEN pg_catalog.get_byte(pg_catalog.uuid_send($1), 6) >> 4 = 7 THEN
         pg_catalog.to_timestamp(
-            ('x' || pg_catalog.translate(pg_catalog.substr($1::text, 1, 13), '-', ''))::bit(48)::bigint
+            ('x' || pg_catalog.encode(pg_catalog.substring(pg_catalog.uuid_send($1), 1, 6), 'hex'))::bit(48)::bigint
             ::double precision / 1000.0)
     END
 $$;
@@ -1370,15 +1370,18 @@ ON CONFLICT DO NOTHING;
 -- 12. Look-ups before the organization is known
 -- ---------------------------------------------------------------------------------------------
 -- They run as the owner of the tables, which db/roles_core.sql gives a policy to read just what they
--- need. Each returns one row or none, for a hash that only its holder can present.
+-- need. Each returns one row or none, for a hash that only its holder can present. In PL/pgSQL, because
+-- it keeps its plans: every request comes by here, and planning would cost ten times the look-up.
 
 -- Roles count while they are valid, live, and the membership is active. A home organization without
 -- a membership row counts as active. Inherited roles follow parent_role_id; UNION ends any cycle.
 CREATE OR REPLACE FUNCTION effective_roles(user_id uuid, organization_id uuid, as_of timestamptz)
 RETURNS TABLE (role_codes text[], role_permissions jsonb)
-LANGUAGE sql STABLE ROWS 1
+LANGUAGE plpgsql STABLE ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     WITH RECURSIVE held AS (
         SELECT r.id, r.parent_role_id, r.role_code, r.permissions, true AS is_direct
         FROM public.user_roles ur
@@ -1397,7 +1400,8 @@ AS $$
     )
     SELECT coalesce(array_agg(DISTINCT h.role_code::text) FILTER (WHERE h.is_direct), '{}'),
            coalesce(jsonb_agg(DISTINCT h.permissions), '[]'::jsonb)
-    FROM held h
+    FROM held h;
+END
 $$;
 COMMENT ON FUNCTION effective_roles(uuid, uuid, timestamptz) IS
     'Codes of the roles that a user holds in an organization at a moment, and the permissions of these and of the roles they inherit from. For the look-ups below; nobody else may execute it.';
@@ -1410,9 +1414,11 @@ RETURNS TABLE (
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
     role_codes text[], role_permissions jsonb)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT s.id, s.user_id, s.organization_id, s.csrf_sha256,
            s.last_seen_at, s.idle_expires_at, s.expires_at,
            $2 >= s.expires_at OR $2 >= s.idle_expires_at,
@@ -1432,7 +1438,8 @@ AS $$
         WHEN u.home_organization_id = s.organization_id THEN 'active'
         END AS status) m
     CROSS JOIN LATERAL public.effective_roles(s.user_id, s.organization_id, $2) e
-    WHERE s.token_sha256 = $1 AND s.ended_at IS NULL
+    WHERE s.token_sha256 = $1 AND s.ended_at IS NULL;
+END
 $$;
 COMMENT ON FUNCTION find_session_by_token(bytea, timestamptz) IS
     'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty.';
@@ -1445,9 +1452,11 @@ RETURNS TABLE (
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
     role_codes text[], role_permissions jsonb)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT k.id, k.user_id, k.organization_id, k.scopes,
            k.expires_at, coalesce($2 >= k.expires_at, false),
            u.status, o.status, m.status,
@@ -1466,7 +1475,8 @@ AS $$
         WHEN u.home_organization_id = k.organization_id THEN 'active'
         END AS status) m
     CROSS JOIN LATERAL public.effective_roles(k.user_id, k.organization_id, $2) e
-    WHERE k.key_sha256 = $1 AND k.revoked_at IS NULL AND k.deleted_at IS NULL
+    WHERE k.key_sha256 = $1 AND k.revoked_at IS NULL AND k.deleted_at IS NULL;
+END
 $$;
 COMMENT ON FUNCTION find_api_key_by_hash(bytea, timestamptz) IS
     'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty.';
@@ -1477,9 +1487,11 @@ RETURNS TABLE (
     user_id uuid, home_organization_id uuid, username text, password_hash text,
     user_status text, user_type text, failed_sign_in_count integer, locked_until timestamptz,
     must_change_password boolean, organization_status text)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT c.id, c.home_organization_id, c.username, c.password_hash,
            c.status, c.user_type, c.failed_sign_in_count, c.locked_until,
            c.must_change_password, c.organization_status
@@ -1493,7 +1505,8 @@ AS $$
           AND u.deleted_at IS NULL
           AND ($2 IS NULL OR o.slug = $2)
     ) c
-    WHERE c.candidates = 1
+    WHERE c.candidates = 1;
+END
 $$;
 COMMENT ON FUNCTION find_user_for_sign_in(text, text) IS
     'The live user with this name in the home organization with this slug; without a slug, the only user of that name. None when the name is ambiguous.';

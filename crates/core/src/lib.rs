@@ -1,1 +1,107 @@
-//! (first code follows)
+//! The Core Service: use cases, one module each, and all SQL of `clm_core_db` (in `store`).
+//!
+//! Every use case takes an [`context::OpContext`] first and asks [`access`] before it acts. What
+//! concerns keys and certificates is done by the Secure Service through
+//! [`clm_secure_api::SecureClient`]; this crate never sees its database. Start with
+//! [`certificate_requests`].
+
+pub mod access;
+pub mod api_keys;
+pub mod audit;
+pub mod authentication;
+pub mod certificate_authorities;
+pub mod certificate_requests;
+pub mod certificates;
+pub mod context;
+pub mod error;
+pub mod health;
+pub mod idempotency;
+pub mod organizations;
+pub mod page;
+pub mod password;
+pub mod profile;
+pub mod projection;
+pub mod reconcile;
+pub mod relay;
+pub mod sessions;
+pub(crate) mod store;
+pub mod transport_certificate;
+pub mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clm_database::Pool;
+use clm_domain::clock::{Clock, Rng};
+use clm_secure_api::SecureClient;
+
+pub use context::OpContext;
+pub use error::CoreError;
+
+/// Everything that use cases share. Cheap to clone behind an [`Arc`].
+pub struct Core {
+    pub(crate) pool: Pool,
+    pub(crate) secure: SecureClient,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) passwords: password::PasswordHasher,
+    pub(crate) authentication_cache: authentication::AuthenticationCache,
+    pub(crate) acknowledgements: relay::Acknowledgements,
+    pub(crate) authorities: certificate_authorities::AuthorityCache,
+    pub(crate) settings: Settings,
+}
+
+/// What an operator decides about the core.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long one request may take, from arrival to answer.
+    pub request_timeout: Duration,
+    /// A session ends after so long without use.
+    pub session_idle_timeout: Duration,
+    /// A session ends after so long in any case.
+    pub session_lifetime: Duration,
+    /// How hard passwords are hashed.
+    pub password_hashing: password::PasswordHashing,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(30),
+            session_idle_timeout: Duration::from_secs(30 * 60),
+            session_lifetime: Duration::from_secs(12 * 60 * 60),
+            password_hashing: password::PasswordHashing::default(),
+        }
+    }
+}
+
+/// What [`Core::open`] needs.
+pub struct CoreOptions {
+    /// Connections to `clm_core_db` as `clm_core_user`.
+    pub pool: Pool,
+    /// The Secure Service.
+    pub secure: SecureClient,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub rng: Arc<dyn Rng>,
+    /// What the operator decided.
+    pub settings: Settings,
+}
+
+impl Core {
+    /// The Core Service on its database. Contacts nothing yet.
+    pub fn open(options: CoreOptions) -> Arc<Self> {
+        Arc::new(Self {
+            passwords: password::PasswordHasher::new(options.settings.password_hashing.clone()),
+            authentication_cache: authentication::AuthenticationCache::default(),
+            acknowledgements: relay::Acknowledgements::default(),
+            authorities: certificate_authorities::AuthorityCache::default(),
+            pool: options.pool,
+            secure: options.secure,
+            clock: options.clock,
+            rng: options.rng,
+            settings: options.settings,
+        })
+    }
+}

@@ -1,43 +1,13 @@
-//! A writer of DER with definite, shortest lengths (X.690 §10.1).
+//! A streaming writer of DER for structures that nest, where [`crate::asn1`] would join parts
+//! again and again: certificates and their extensions.
 //!
 //! It writes what the platform itself says; bytes from outside are copied with
-//! [`DerWriter::raw`] and never encoded again. Writing cannot fail: what has no DER must not
-//! have a type here. Start with [`DerWriter::constructed`].
+//! [`DerWriter::raw`] and never encoded again. Writing cannot fail. Start with
+//! [`DerWriter::constructed`].
 
 use clm_domain::oid::Oid;
 
-/// `BOOLEAN`.
-pub(crate) const BOOLEAN: u8 = 0x01;
-/// `INTEGER`.
-pub(crate) const INTEGER: u8 = 0x02;
-/// `BIT STRING`.
-pub(crate) const BIT_STRING: u8 = 0x03;
-/// `OCTET STRING`.
-pub(crate) const OCTET_STRING: u8 = 0x04;
-/// `NULL`.
-pub(crate) const NULL: u8 = 0x05;
-/// `OBJECT IDENTIFIER`.
-pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
-/// `UTF8String`.
-pub(crate) const UTF8_STRING: u8 = 0x0C;
-/// `IA5String`.
-pub(crate) const IA5_STRING: u8 = 0x16;
-/// `UTCTime`.
-pub(crate) const UTC_TIME: u8 = 0x17;
-/// `GeneralizedTime`.
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-/// `SEQUENCE` and `SEQUENCE OF`.
-pub(crate) const SEQUENCE: u8 = 0x30;
-
-/// The tag `[number]` of a primitive, context-specific value.
-pub(crate) const fn context(number: u8) -> u8 {
-    0x80 | number
-}
-
-/// The tag `[number]` of a constructed, context-specific value.
-pub(crate) const fn context_constructed(number: u8) -> u8 {
-    0xA0 | number
-}
+use crate::asn1::{encode_oid, tag};
 
 /// DER under construction.
 #[derive(Debug, Default)]
@@ -74,7 +44,7 @@ impl DerWriter {
 
     /// Writes a `SEQUENCE`.
     pub(crate) fn sequence<R>(&mut self, content: impl FnOnce(&mut Self) -> R) -> R {
-        self.constructed(SEQUENCE, content)
+        self.constructed(tag::SEQUENCE, content)
     }
 
     /// Writes a value by its content octets.
@@ -92,12 +62,12 @@ impl DerWriter {
 
     /// Writes `TRUE`; `FALSE` never occurs, because it is always a default (X.690 §11.5).
     pub(crate) fn boolean_true(&mut self) {
-        self.primitive(BOOLEAN, &[0xFF]);
+        self.primitive(tag::BOOLEAN, &[0xFF]);
     }
 
     /// Writes `NULL`.
     pub(crate) fn null(&mut self) {
-        self.primitive(NULL, &[]);
+        self.primitive(tag::NULL, &[]);
     }
 
     /// Writes a number that is not negative, as `INTEGER` or under an implicit tag.
@@ -113,12 +83,15 @@ impl DerWriter {
 
     /// Writes an `OBJECT IDENTIFIER` from its content octets.
     pub(crate) fn known_object_identifier(&mut self, oid: const_oid::ObjectIdentifier) {
-        self.primitive(OBJECT_IDENTIFIER, oid.as_bytes());
+        self.primitive(tag::OBJECT_IDENTIFIER, oid.as_bytes());
     }
 
     /// Writes an `OBJECT IDENTIFIER` from its checked text.
     pub(crate) fn object_identifier(&mut self, oid: &Oid) {
-        self.primitive(OBJECT_IDENTIFIER, &object_identifier_content(oid));
+        // The syntax that `Oid` guarantees always has an encoding; an empty one would not pass the
+        // lint that reads every object identifier again.
+        let content = encode_oid(oid).unwrap_or_default();
+        self.primitive(tag::OBJECT_IDENTIFIER, &content);
     }
 
     /// Writes a named bit list: bit 0 is the first of `bits`, trailing zeros go (X.690 §11.2.2).
@@ -134,32 +107,7 @@ impl DerWriter {
                 *octet |= 0x80 >> (position % 8);
             }
         }
-        self.primitive(BIT_STRING, &content);
-    }
-}
-
-/// The content octets of an object identifier (X.690 §8.19).
-pub(crate) fn object_identifier_content(oid: &Oid) -> Vec<u8> {
-    // `Oid` holds checked decimal arcs of at most 64 bits; 128 bits hold 80 + arc without overflow.
-    let mut arcs = oid.as_str().split('.').map(|arc| {
-        arc.bytes().fold(0_u128, |value, digit| {
-            value * 10 + u128::from(digit.wrapping_sub(b'0'))
-        })
-    });
-    let first = arcs.next().unwrap_or_default();
-    let second = arcs.next().unwrap_or_default();
-    let mut content = Vec::with_capacity(16);
-    for subidentifier in std::iter::once(first * 40 + second).chain(arcs) {
-        push_base_128(&mut content, subidentifier);
-    }
-    content
-}
-
-fn push_base_128(content: &mut Vec<u8>, value: u128) {
-    let groups = (128 - value.leading_zeros()).div_ceil(7).max(1);
-    for group in (0..groups).rev() {
-        let bits = u8::try_from((value >> (7 * group)) & 0x7F).unwrap_or(0);
-        content.push(if group == 0 { bits } else { bits | 0x80 });
+        self.primitive(tag::BIT_STRING, &content);
     }
 }
 

@@ -19,3 +19,5 @@ pub mod serial;
 pub mod weak_key;
 
 mod asn1;
+mod der_writer;
+mod tbs_view;

@@ -1,0 +1,187 @@
+//! The one authorization function. Every use case asks it, for every id that a request refers to.
+//! No feature, flag or environment variable turns it off.
+
+use clm_domain::actor::Actor;
+use clm_domain::audit::{AuditRow, CoreEvent};
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{OrganizationId, UserId};
+use clm_domain::permission::{Action, Resource};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::context::OpContext;
+use crate::error::{CoreError, Result};
+use crate::{Core, audit};
+
+/// What an act concerns.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The kind of object.
+    pub resource: Resource,
+    /// The organization that owns it; the actor's own for lists and new objects.
+    pub organization_id: OrganizationId,
+    /// The object, where it exists.
+    pub id: Option<Uuid>,
+    /// Whose it is, for objects that belong to one person: sessions and API keys.
+    pub owner: Option<UserId>,
+}
+
+impl Target {
+    /// All objects of a kind in the actor's organization: lists, and objects not yet made.
+    pub const fn kind(context: &OpContext, resource: Resource) -> Self {
+        Self { resource, organization_id: context.organization_id, id: None, owner: None }
+    }
+
+    /// One object.
+    pub const fn object(resource: Resource, organization_id: OrganizationId, id: Uuid) -> Self {
+        Self { resource, organization_id, id: Some(id), owner: None }
+    }
+
+    /// The same object, belonging to one person.
+    #[must_use]
+    pub const fn owned_by(mut self, owner: UserId) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+}
+
+/// Why an act is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denial {
+    /// Nobody is authenticated.
+    Unauthenticated,
+    /// The object is another organization's: it must look as if it did not exist.
+    Foreign,
+    /// The right is missing.
+    Missing,
+    /// The password has to be changed first.
+    PasswordChangeRequired,
+}
+
+/// Allows `action` on `target`, or says no: unknown caller `Unauthenticated`, right missing
+/// `Forbidden` (and audited), another organization's object `NotFound`.
+///
+/// # Errors
+/// As above; `Upstream` when the refusal cannot be recorded.
+pub async fn authorize(
+    context: &OpContext,
+    core: &Core,
+    action: Action,
+    target: Target,
+) -> Result<()> {
+    match decide(context, action, &target) {
+        Ok(()) => Ok(()),
+        Err(Denial::Unauthenticated) => Err(unauthenticated()),
+        Err(Denial::Foreign) => Err(Fault::not_found(noun(target.resource)).into()),
+        Err(denial) => {
+            record_denial(context, core, action, &target).await?;
+            Err(forbidden(denial, action, target.resource))
+        }
+    }
+}
+
+/// The decision itself: a pure function of actor, rights and target.
+fn decide(
+    context: &OpContext,
+    action: Action,
+    target: &Target,
+) -> std::result::Result<(), Denial> {
+    if target.organization_id != context.organization_id {
+        return Err(Denial::Foreign);
+    }
+    match &context.actor {
+        Actor::System => return Ok(()),
+        Actor::Anonymous => return Err(Denial::Unauthenticated),
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::LocalOperator { .. } => {}
+    }
+    if context.must_change_password {
+        return Err(Denial::PasswordChangeRequired);
+    }
+    if !context.permissions.allows(target.resource, action) {
+        return Err(Denial::Missing);
+    }
+    match target.owner {
+        // Sessions and API keys of others are the business of those who administer users.
+        Some(owner)
+            if context.actor.user_id() != Some(owner)
+                && !context.permissions.allows(Resource::User, Action::Administer)
+                && !context.permissions.allows(Resource::User, Action::Update) =>
+        {
+            Err(Denial::Foreign)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error for a caller whose credential is absent or bad: one text for every cause.
+pub fn unauthenticated() -> CoreError {
+    Fault::new(
+        ErrorKind::Unauthenticated,
+        "unauthenticated",
+        "Sign in, or send a valid API key as 'Authorization: Bearer …'.",
+    )
+    .into()
+}
+
+fn forbidden(denial: Denial, action: Action, resource: Resource) -> CoreError {
+    if denial == Denial::PasswordChangeRequired {
+        return Fault::new(
+            ErrorKind::Forbidden,
+            "password_change_required",
+            "Change your password first: POST /api/v1/users/me/password.",
+        )
+        .into();
+    }
+    let message = format!(
+        "You need the permission '{}' on '{}' for this.",
+        word(&action),
+        word(&resource)
+    );
+    Fault::new(ErrorKind::Forbidden, "permission_missing", message).into()
+}
+
+async fn record_denial(
+    context: &OpContext,
+    core: &Core,
+    action: Action,
+    target: &Target,
+) -> Result<()> {
+    let row = AuditRow::success(
+        CoreEvent::AccessDenied,
+        &context.cause(),
+        target.id,
+        core.clock.now(),
+        core.rng.as_ref(),
+    )
+    .refused("permission_missing")
+    .with_details(json!({ "action": word(&action), "resource": word(&target.resource) }));
+    audit::record(context, core, row).await
+}
+
+/// The stored word of a resource or action.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// What an object of the kind is called in messages; the same text for unknown and foreign ids.
+pub const fn noun(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Certificate => "certificate",
+        Resource::CertificateRequest => "certificate request",
+        Resource::CertificateAuthority => "certificate authority",
+        Resource::PrivateKey => "private key",
+        Resource::ApiKey => "API key",
+        Resource::Session => "session",
+        Resource::User => "user",
+        Resource::Role => "role",
+        Resource::Organization => "organization",
+        Resource::Policy => "policy",
+        Resource::Workflow => "workflow",
+        Resource::Notification => "notification",
+        Resource::Audit => "audit event",
+        Resource::System => "installation",
+    }
+}

@@ -1,0 +1,32 @@
+//! Writing to `audit_log`: always in the transaction of the act; refusals in one of their own.
+//! Without an audit row there is no act.
+
+use clm_database::Scope;
+use clm_domain::audit::AuditRow;
+
+use crate::Core;
+use crate::context::OpContext;
+use crate::error::Result;
+use crate::store::audit_log;
+
+/// Completes a row with what the request tells about its origin.
+#[must_use]
+pub fn with_origin(context: &OpContext, mut row: AuditRow) -> AuditRow {
+    row.ip_address.clone_from(&context.request.ip_address);
+    row.user_agent.clone_from(&context.request.user_agent);
+    row
+}
+
+/// Records an event that stands alone, such as a refusal.
+///
+/// # Errors
+/// `Upstream` when the database is not available: then the caller must not go on.
+pub async fn record(context: &OpContext, core: &Core, row: AuditRow) -> Result<()> {
+    let row = with_origin(context, row);
+    core.pool
+        .transact("audit::record", Scope::Organization(row.organization_id), |connection| {
+            let row = row.clone();
+            Box::pin(async move { Ok(audit_log::insert(connection, &row).await?) })
+        })
+        .await
+}

@@ -1,0 +1,114 @@
+//! Whether the platform can work.
+
+use clm_database::Scope;
+use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_secure_api::command::CheckHealth;
+
+use crate::Core;
+use crate::context::OpContext;
+use crate::store::maintenance;
+
+/// Fewer months of audit partitions ahead than this are reported.
+const AUDIT_PARTITIONS_AHEAD_MIN: i32 = 2;
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it passed.
+    pub passed: bool,
+    /// What was found.
+    pub message: String,
+}
+
+/// Checks everything that issuing needs.
+pub async fn check(core: &Core) -> Vec<Check> {
+    let mut checks = vec![core_database(core).await];
+    checks.extend(secure_service(core).await);
+    checks
+}
+
+async fn core_database(core: &Core) -> Check {
+    let name = "core_database";
+    let scope = Scope::System("health reads how many audit partitions lie ahead");
+    let ahead = match core.pool.begin(scope).await {
+        Ok(mut transaction) => maintenance::audit_partitions_ahead(&mut transaction)
+            .await
+            .map_err(|error| core.pool.statement_error(error)),
+        Err(error) => Err(error),
+    };
+    match ahead {
+        Ok(months) if months >= AUDIT_PARTITIONS_AHEAD_MIN => {
+            Check { name, passed: true, message: "answers".to_owned() }
+        }
+        Ok(months) => Check { name, passed: false, message: partitions_message(months) },
+        Err(error) => {
+            tracing::warn!(error.detail = %error, "the core database failed its check");
+            Check { name, passed: false, message: "does not answer".to_owned() }
+        }
+    }
+}
+
+async fn secure_service(core: &Core) -> Vec<Check> {
+    let context = OpContext::system(core, SYSTEM_ORGANIZATION);
+    let health = match core.secure.check_health(context.call(), CheckHealth {}).await {
+        Ok(health) => health,
+        Err(error) => {
+            return vec![Check { name: "secure_service", passed: false, message: error.0.message }];
+        }
+    };
+    let partitions = health.audit_partitions_ahead;
+    let database = if !health.database {
+        (false, "does not answer".to_owned())
+    } else if partitions < AUDIT_PARTITIONS_AHEAD_MIN {
+        (false, partitions_message(partitions))
+    } else {
+        (true, "answers".to_owned())
+    };
+    let master_key = if health.master_key {
+        format!("the {} master key opens what is stored", health.master_key_provider)
+    } else {
+        "the master key does not open what is stored".to_owned()
+    };
+    vec![
+        Check { name: "secure_database", passed: database.0, message: database.1 },
+        Check { name: "master_key", passed: health.master_key, message: master_key },
+    ]
+}
+
+fn partitions_message(months: i32) -> String {
+    format!(
+        "audit partitions reach only {months} months ahead; the background loop makes more, see \
+         the log for why it could not"
+    )
+}
+
+/// Housekeeping: removes what has expired and makes audit partitions ahead.
+///
+/// # Errors
+/// Those of the database; the next round goes on.
+pub async fn maintain(core: &Core) -> crate::error::Result<()> {
+    use chrono::Duration;
+    /// Months of audit partitions to hold ready.
+    const PARTITION_MONTHS: i32 = 12;
+    /// Days that applied events are remembered.
+    const INBOX_DAYS: i64 = 7;
+    /// Days that ended sessions stay listed.
+    const SESSION_DAYS: i64 = 30;
+    let now = core.clock.now();
+    let scope = Scope::System("housekeeping removes expired rows of every organization");
+    core.pool
+        .transact("health::maintain", scope, |connection| {
+            Box::pin(async move {
+                maintenance::ensure_audit_partitions(connection, PARTITION_MONTHS).await?;
+                maintenance::delete_expired_idempotency_keys(connection, now).await?;
+                let inbox_limit = now - Duration::days(INBOX_DAYS);
+                maintenance::delete_old_inbox_rows(connection, inbox_limit).await?;
+                let session_limit = now - Duration::days(SESSION_DAYS);
+                maintenance::delete_old_sessions(connection, session_limit).await?;
+                Ok(())
+            })
+        })
+        .await
+}

@@ -1,0 +1,55 @@
+//! The master key, which wraps the data keys of all organizations and never touches anything else.
+//!
+//! [`MasterKeyProvider`] is what the service asks; [`FileMasterKey`] keeps the key in a file. No provider hands
+//! the key itself out.
+
+mod file;
+
+use clm_domain::clock::Rng;
+use clm_domain::secret::SecretBytes;
+
+pub use file::{FileMasterKey, MasterKeyFileError};
+
+use crate::envelope::Sealed;
+
+/// Who holds the master key.
+pub trait MasterKeyProvider: Send + Sync {
+    /// The stored name of the provider, such as `file`.
+    fn name(&self) -> &'static str;
+
+    /// A value that recognizes the key without revealing it: stored at the first start and compared at each later
+    /// one.
+    fn check_value(&self) -> [u8; 32];
+
+    /// Wraps a data key. `additional_data` binds the result to its row.
+    ///
+    /// # Errors
+    /// [`MasterKeyError`].
+    fn wrap(
+        &self,
+        data_key: &SecretBytes,
+        additional_data: &[u8],
+        rng: &dyn Rng,
+    ) -> Result<Sealed, MasterKeyError>;
+
+    /// Unwraps a data key.
+    ///
+    /// # Errors
+    /// [`MasterKeyError::Refused`] when the key or the row is another one.
+    fn unwrap(
+        &self,
+        wrapped: &Sealed,
+        additional_data: &[u8],
+    ) -> Result<SecretBytes, MasterKeyError>;
+}
+
+/// The master key did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The wrapped key was changed, moved, or wrapped under another master key.
+    #[error("the master key does not open the wrapped key")]
+    Refused,
+    /// The provider cannot be used now.
+    #[error("the master key provider does not answer: {0}")]
+    Unavailable(String),
+}
