@@ -27,6 +27,13 @@ DECLARE
     wanted record;
     existing record;
 BEGIN
+    -- Roles belong to the whole server: the files of several databases may run at once, and of two transactions that
+    -- change the same catalog row one fails. Advisory locks do not reach across databases, this one does.
+    BEGIN
+        LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE;
+    EXCEPTION WHEN insufficient_privilege THEN
+        NULL;  -- a managed server allows no lock on catalogs; the runner tries again there
+    END;
     FOR wanted IN
         SELECT * FROM (VALUES
             ('clm_secure_owner',    false, true,  false),
@@ -116,21 +123,23 @@ $$;
 -- ---------------------------------------------------------------------------------------------------------
 
 DO $$
-DECLARE
-    role_name text;
 BEGIN
-    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    FOREACH role_name IN ARRAY ARRAY['clm_secure_user', 'clm_secure_migrator', 'clm_secure_backup', 'clm_secure_archive', 'clm_auditor'] LOOP
-        EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), role_name);
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
-    END LOOP;
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, clm_secure_owner, clm_secure_views, clm_secure_system, '
+        'clm_secure_user, clm_secure_migrator, clm_secure_backup, clm_secure_archive, clm_auditor', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO clm_secure_user, clm_secure_migrator, clm_secure_backup, clm_auditor',
+        current_database());
 END
 $$;
 
-REVOKE ALL ON SCHEMA public FROM PUBLIC;
-REVOKE ALL ON SCHEMA public FROM clm_secure_user, clm_secure_system, clm_secure_backup, clm_secure_archive, clm_auditor;
-GRANT USAGE ON SCHEMA public TO clm_secure_user, clm_secure_system, clm_secure_backup, clm_secure_archive, clm_auditor;
-GRANT USAGE, CREATE ON SCHEMA public TO clm_secure_owner, clm_secure_views, clm_secure_migrator;
+REVOKE ALL ON SCHEMA public FROM PUBLIC, clm_secure_owner, clm_secure_views, clm_secure_system, clm_secure_user,
+    clm_secure_migrator, clm_secure_backup, clm_secure_archive, clm_auditor;
+-- The owner: foreign-key checks run as the owner of the table, and ensure_audit_partitions makes tables as it.
+-- The migrator has what the owner has.
+GRANT USAGE, CREATE ON SCHEMA public TO clm_secure_owner;
+GRANT USAGE ON SCHEMA public TO clm_secure_views, clm_secure_system, clm_secure_user, clm_secure_backup,
+    clm_secure_archive, clm_auditor;
+-- Only so that views can be handed over to it below.
+GRANT CREATE ON SCHEMA public TO clm_secure_views;
 
 -- ---------------------------------------------------------------------------------------------------------
 -- Ownership
@@ -162,7 +171,8 @@ BEGIN
                 item.relation, item.wanted_owner);
         END IF;
         EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', item.relation);
-        FOREACH role_name IN ARRAY ARRAY['clm_secure_user', 'clm_secure_system', 'clm_secure_archive', 'clm_secure_backup', 'clm_auditor'] LOOP
+        FOREACH role_name IN ARRAY ARRAY['clm_secure_user', 'clm_secure_system', 'clm_secure_migrator', 'clm_secure_archive',
+                                         'clm_secure_backup', 'clm_auditor'] LOOP
             EXECUTE format('REVOKE ALL ON %s FROM %I', item.relation, role_name);
         END LOOP;
         IF item.wanted_owner <> 'clm_secure_views' THEN
@@ -184,7 +194,6 @@ BEGIN
 END
 $$;
 
--- The owner of the views needed CREATE only for the lines above.
 REVOKE CREATE ON SCHEMA public FROM clm_secure_views;
 
 -- ---------------------------------------------------------------------------------------------------------
@@ -192,11 +201,12 @@ REVOKE CREATE ON SCHEMA public FROM clm_secure_views;
 -- ---------------------------------------------------------------------------------------------------------
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public
-    FROM PUBLIC, clm_secure_user, clm_secure_system, clm_secure_views, clm_secure_archive, clm_secure_backup, clm_auditor;
+    FROM PUBLIC, clm_secure_user, clm_secure_system, clm_secure_migrator, clm_secure_views, clm_secure_archive,
+         clm_secure_backup, clm_auditor;
 
 -- Column defaults and CHECKs run with the rights of who inserts; functions in SECURITY DEFINER bodies with the owner's.
 GRANT EXECUTE ON FUNCTION uuid_generate_v4(), uuid_generate_v7(), uuid_v7_timestamp(uuid), gen_random_bytes(integer)
-    TO clm_secure_owner, clm_secure_migrator, clm_secure_user, clm_secure_system;
+    TO clm_secure_owner, clm_secure_user, clm_secure_system;
 GRANT EXECUTE ON FUNCTION audit_partitions_ahead(), find_issuer(uuid) TO clm_secure_user, clm_secure_system;
 GRANT EXECUTE ON FUNCTION ensure_audit_partitions(integer) TO clm_secure_system;
 
@@ -204,7 +214,6 @@ GRANT EXECUTE ON FUNCTION ensure_audit_partitions(integer) TO clm_secure_system;
 ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_migrator REVOKE ALL ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_owner IN SCHEMA public GRANT SELECT ON TABLES TO clm_secure_backup;
-ALTER DEFAULT PRIVILEGES FOR ROLE clm_secure_migrator IN SCHEMA public GRANT SELECT ON TABLES TO clm_secure_backup;
 
 -- ---------------------------------------------------------------------------------------------------------
 -- Tables: the application
@@ -255,11 +264,11 @@ GRANT UPDATE (status, new_encryption_key_id, items_total, items_processed, items
 -- Append-only, by grant as well as by trigger. No grant on any partition.
 GRANT SELECT, INSERT ON secure_audit_log TO clm_secure_user, clm_secure_system;
 
--- Transient tables, the only ones with DELETE, and only in the System scope.
-GRANT SELECT, INSERT ON outbox TO clm_secure_user;
+-- Transient tables, the only ones with DELETE, and only in the System scope. An organization's act leaves an event
+-- behind; carrying events away, and taking in those of the other side, is for the System scope.
+GRANT INSERT ON outbox TO clm_secure_user;
 GRANT SELECT, INSERT, DELETE ON outbox TO clm_secure_system;
 GRANT UPDATE (available_at, attempts, last_error) ON outbox TO clm_secure_system;
-GRANT SELECT, INSERT ON inbox TO clm_secure_user;
 GRANT SELECT, INSERT, DELETE ON inbox TO clm_secure_system;
 
 GRANT SELECT ON active_certificates, expiring_certificates TO clm_secure_user, clm_secure_system;

@@ -364,7 +364,7 @@ CREATE INDEX IF NOT EXISTS ix_issuers_parent_issuer_id ON issuers (parent_issuer
 -- Foreign keys; "is this key or certificate an issuer's?" before either may be deleted.
 CREATE INDEX IF NOT EXISTS ix_issuers_organization_id_private_key_id ON issuers (organization_id, private_key_id);
 CREATE INDEX IF NOT EXISTS ix_issuers_organization_id_certificate_id ON issuers (organization_id, certificate_id);
--- Loading every issuer at start-up; pages by status.
+-- An organization's issuers that can issue.
 CREATE INDEX IF NOT EXISTS ix_issuers_organization_id_status ON issuers (organization_id, status) WHERE deleted_at IS NULL;
 
 CREATE TABLE IF NOT EXISTS issuer_organizations (

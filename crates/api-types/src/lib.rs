@@ -7,6 +7,8 @@ pub mod api_keys;
 pub mod certificate_authorities;
 pub mod certificate_requests;
 pub mod certificates;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod health;
 pub mod page;
 pub mod problem;

@@ -1,1 +1,117 @@
-//! (first code follows)
+//! REST v1 and its OpenAPI document: one file per resource, thin handlers that extract, call one
+//! use case of the core, and map the reply.
+//!
+//! Knows no SQL and never sees a store. Start with [`router`]; errors are mapped in [`problem`].
+
+mod api_keys;
+mod certificate_authorities;
+mod certificate_requests;
+mod certificates;
+mod convert;
+mod headers;
+mod health;
+mod operations;
+pub mod peer;
+pub mod problem;
+mod request;
+mod sessions;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use clm_api_types::BASE_PATH;
+use clm_core::Core;
+use clm_domain::clock::{Clock, Rng};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use operations::{Operation, operations};
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The use cases.
+    pub core: Arc<Core>,
+    /// The time, for request ids.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for request ids.
+    pub rng: Arc<dyn Rng>,
+    /// Renders the metrics of the process in the Prometheus text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The title and the credentials of the document.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Certificate Lifecycle Management",
+        description = "REST v1. Errors are RFC 9457 problem documents with a stable `code`. Lists \
+            are paged by `limit` and `cursor`. Every POST takes an `Idempotency-Key`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&headers::Credentials)
+)]
+struct Document;
+
+/// Every operation of REST v1, in one list.
+fn documented() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(sessions::create, sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::end_current))
+        .routes(routes!(users::who_am_i))
+        .routes(routes!(users::change_own_password))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(certificate_authorities::create, certificate_authorities::list))
+        .routes(routes!(certificate_authorities::load))
+        .routes(routes!(certificate_requests::create, certificate_requests::list))
+        .routes(routes!(certificate_requests::load))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::load))
+        .routes(routes!(certificates::export_private_key))
+}
+
+/// The OpenAPI document of REST v1.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+/// The routes of the program: REST v1, its document, and health. Everything else is a problem
+/// document.
+pub fn router(state: ApiState) -> Router {
+    let (documented, document) = documented().split_for_parts();
+    let document = document.to_json().unwrap_or_default();
+    let document_route = axum::routing::get(move || async move {
+        ([(axum::http::header::CONTENT_TYPE, "application/json")], document)
+    });
+    let routes = documented
+        .merge(health::routes())
+        .route(&format!("{BASE_PATH}/openapi.json"), document_route)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(state.clone());
+    headers::with_layers(routes, state)
+}
+
+async fn unknown_path() -> Response {
+    problem::of_status(
+        StatusCode::NOT_FOUND,
+        "unknown_path",
+        "There is nothing at this path. GET /api/v1/openapi.json lists every operation.",
+    )
+    .into_response()
+}
+
+async fn unknown_method() -> Response {
+    problem::of_status(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "unknown_method",
+        "This path does not know the method. GET /api/v1/openapi.json lists every operation.",
+    )
+    .into_response()
+}

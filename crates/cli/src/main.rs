@@ -1,1 +1,74 @@
-fn main() {}
+//! The program `clm`.
+//!
+//! `serve`, `db`, `doctor` and `user create-admin` call the server's library; every other command is
+//! REST through `clm-api-types`. Exit codes: 0 done, 1 failed or differences found, 2 wrong usage,
+//! 3 not signed in or not allowed, 4 not found, 5 the server cannot be reached or says to try again.
+
+mod arguments;
+mod certificates;
+mod connect;
+mod credentials;
+mod database;
+mod doctor;
+mod output;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clm_api_types::client::ClientError;
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Threads are started only now: nothing before may depend on them.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::from(error)),
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Serve => {
+            clm_server::serve::run(clm_server::Configuration::load()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Login(login) => session::login(&global, login).await,
+        Command::Logout => session::logout(&global).await,
+        Command::Whoami => session::whoami(&global).await,
+        Command::Cert(command) => certificates::cert(&global, command).await,
+        Command::Ca(command) => certificates::ca(&global, command).await,
+        Command::User(command) => database::user(command).await,
+        Command::Db(command) => database::db(&global, command).await,
+        Command::Doctor => doctor::run(&global).await,
+        Command::Completions { shell } => Ok(arguments::completions(shell)),
+        Command::Openapi => {
+            output::line(clm_server::openapi_json()?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Tells what went wrong and picks the exit code.
+#[expect(clippy::print_stderr, reason = "errors of commands go to the terminal")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("clm: {error:#}");
+    let code = match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Problem(problem)) => match problem.status {
+            401 | 403 => 3,
+            404 => 4,
+            429 | 503 => 5,
+            _ => 1,
+        },
+        Some(ClientError::Unreachable { .. }) => 5,
+        _ => 1,
+    };
+    ExitCode::from(code)
+}

@@ -101,16 +101,18 @@ fn decide(
         return Err(Denial::Missing);
     }
     match target.owner {
-        // Sessions and API keys of others are the business of those who administer users.
-        Some(owner)
-            if context.actor.user_id() != Some(owner)
-                && !context.permissions.allows(Resource::User, Action::Administer)
-                && !context.permissions.allows(Resource::User, Action::Update) =>
-        {
+        Some(owner) if context.actor.user_id() != Some(owner) && !acts_for_others(context) => {
             Err(Denial::Foreign)
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the sessions and API keys of others are the actor's business: that of those who
+/// administer users.
+pub(crate) fn acts_for_others(context: &OpContext) -> bool {
+    context.permissions.allows(Resource::User, Action::Administer)
+        || context.permissions.allows(Resource::User, Action::Update)
 }
 
 /// The error for a caller whose credential is absent or bad: one text for every cause.

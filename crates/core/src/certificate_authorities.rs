@@ -17,7 +17,7 @@ use clm_pki::name;
 use clm_secure_api::command::{
     CreateCertificateAuthority, ListCertificateAuthorities, LoadCertificateAuthority,
 };
-use clm_secure_api::reply::CertificateAuthority;
+pub use clm_secure_api::reply::CertificateAuthority;
 use serde_json::json;
 use tokio::time::Instant;
 

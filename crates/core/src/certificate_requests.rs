@@ -20,7 +20,8 @@ use clm_pki::name;
 use clm_secure_api::command::{
     IssuanceContext, IssueCertificate, KeySource, ListCertificateRequests, LoadCertificateRequest,
 };
-use clm_secure_api::reply::{CertificateRequest, Issued};
+pub use clm_secure_api::reply::CertificateRequest;
+use clm_secure_api::reply::Issued;
 
 use crate::access::{self, Target};
 use crate::certificates::{Certificate, CertificateDetail};

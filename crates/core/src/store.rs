@@ -9,3 +9,20 @@ pub(crate) mod maintenance;
 pub(crate) mod organizations;
 pub(crate) mod sessions;
 pub(crate) mod users;
+
+use crate::authentication::credential::CredentialHash;
+
+/// Reads a stored value of a closed set.
+fn parse_stored<T>(text: &str) -> sqlx::Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// Reads a stored SHA-256.
+fn hash_of_stored(bytes: Vec<u8>) -> sqlx::Result<CredentialHash> {
+    CredentialHash::try_from(bytes)
+        .map_err(|_| sqlx::Error::Decode("a stored SHA-256 does not have 32 bytes".into()))
+}

@@ -38,6 +38,26 @@ pub enum Resource {
     System,
 }
 
+impl Resource {
+    /// Every resource.
+    pub const ALL: &'static [Self] = &[
+        Self::Certificate,
+        Self::CertificateRequest,
+        Self::CertificateAuthority,
+        Self::PrivateKey,
+        Self::ApiKey,
+        Self::Session,
+        Self::User,
+        Self::Role,
+        Self::Organization,
+        Self::Policy,
+        Self::Workflow,
+        Self::Notification,
+        Self::Audit,
+        Self::System,
+    ];
+}
+
 /// What may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +88,24 @@ pub enum Action {
     Verify,
 }
 
+impl Action {
+    /// Every action.
+    pub const ALL: &'static [Self] = &[
+        Self::Read,
+        Self::List,
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Approve,
+        Self::Revoke,
+        Self::Renew,
+        Self::Export,
+        Self::Rotate,
+        Self::Administer,
+        Self::Verify,
+    ];
+}
+
 /// A set of permissions, as roles and API key scopes hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -77,6 +115,21 @@ impl Permissions {
     /// The empty set, which allows nothing.
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Every action on every resource: what `SYSTEM_ADMIN` holds.
+    pub fn all() -> Self {
+        Resource::ALL
+            .iter()
+            .flat_map(|resource| Action::ALL.iter().map(|action| (*resource, *action)))
+            .collect()
+    }
+
+    /// Each permission of the set, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, Action)> + '_ {
+        self.0
+            .iter()
+            .flat_map(|(resource, actions)| actions.iter().map(|action| (*resource, *action)))
     }
 
     /// Whether `action` on `resource` is in the set.
@@ -104,15 +157,9 @@ impl Permissions {
     /// What both sets hold: an API key's scopes within its owner's rights.
     #[must_use]
     pub fn intersect(&self, other: &Self) -> Self {
-        let mut both = Self::none();
-        for (resource, actions) in &self.0 {
-            for action in actions {
-                if other.allows(*resource, *action) {
-                    both.grant(*resource, *action);
-                }
-            }
-        }
-        both
+        self.iter()
+            .filter(|(resource, action)| other.allows(*resource, *action))
+            .collect()
     }
 
     /// Reads the stored form leniently: words that this version does not know grant nothing, so
@@ -136,6 +183,19 @@ impl Permissions {
     }
 }
 
+impl FromIterator<(Resource, Action)> for Permissions {
+    fn from_iter<I: IntoIterator<Item = (Resource, Action)>>(items: I) -> Self {
+        let mut permissions = Self::none();
+        for (resource, action) in items {
+            permissions.grant(resource, action);
+        }
+        permissions
+    }
+}
+
 fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_value(serde_json::Value::String(text.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use clm_domain::certificate_plan::{
     BasicConstraints, CertificatePlan, CertificatePolicy, KeyUsage, NameConstraints, NameSubtree,
-    PlannedExtension, PolicyConstraints,
+    PlannedExtension, PolicyConstraints, extended_key_usage,
 };
 use clm_domain::general_name::GeneralName;
 use clm_domain::oid::Oid;
@@ -33,8 +33,7 @@ use crate::general_name::encode_general_names;
 use crate::name;
 
 /// `id-pe-tlsfeature` (RFC 7633 §4.1).
-pub const ID_PE_TLS_FEATURE: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24");
+pub const ID_PE_TLS_FEATURE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24");
 
 /// `uniformResourceIdentifier [6]` of `GeneralName`.
 const URI_TAG: u8 = context(6);
@@ -160,7 +159,13 @@ fn write_usage(writer: &mut DerWriter, plan: &CertificatePlan) {
         });
     }
     if !plan.extended_key_usage.is_empty() {
-        write_extension(writer, ID_CE_EXT_KEY_USAGE, false, |writer| {
+        // RFC 5280 §4.2.1.12 leaves it open; RFC 3161 §2.3 demands it for time stamping.
+        let critical = !plan.is_certificate_authority()
+            && plan
+                .extended_key_usage
+                .iter()
+                .any(|usage| usage.as_str() == extended_key_usage::TIME_STAMPING);
+        write_extension(writer, ID_CE_EXT_KEY_USAGE, critical, |writer| {
             writer.sequence(|writer| {
                 for usage in &plan.extended_key_usage {
                     writer.object_identifier(usage);
@@ -230,8 +235,8 @@ fn write_general_names(
     if names.is_empty() {
         return Ok(());
     }
-    let value =
-        encode_general_names(names).map_err(|error| ExtensionError::new(field, error.to_string()))?;
+    let value = encode_general_names(names)
+        .map_err(|error| ExtensionError::new(field, error.to_string()))?;
     write_extension(writer, oid, critical, |writer| writer.raw(&value));
     Ok(())
 }
@@ -347,15 +352,22 @@ fn write_subtree_base(writer: &mut DerWriter, subtree: &NameSubtree) -> Option<(
 fn network_octets(address: IpAddr, prefix: u8) -> Option<Vec<u8>> {
     let (octets, mask) = match address {
         IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32_u32.checked_sub(u32::from(prefix))?).unwrap_or(0);
+            let mask = u32::MAX
+                .checked_shl(32_u32.checked_sub(u32::from(prefix))?)
+                .unwrap_or(0);
             (address.octets().to_vec(), mask.to_be_bytes().to_vec())
         }
         IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128_u32.checked_sub(u32::from(prefix))?).unwrap_or(0);
+            let mask = u128::MAX
+                .checked_shl(128_u32.checked_sub(u32::from(prefix))?)
+                .unwrap_or(0);
             (address.octets().to_vec(), mask.to_be_bytes().to_vec())
         }
     };
-    let exact = octets.iter().zip(&mask).all(|(octet, mask)| octet & !mask == 0);
+    let exact = octets
+        .iter()
+        .zip(&mask)
+        .all(|(octet, mask)| octet & !mask == 0);
     exact.then(|| [octets, mask].concat())
 }
 
@@ -478,14 +490,20 @@ fn write_others(
         if is_decided_by_field(&extension.oid) {
             return Err(ExtensionError::new(
                 field(),
-                format!("{} has fields of its own in a plan: use those", extension.oid),
+                format!(
+                    "{} has fields of its own in a plan: use those",
+                    extension.oid
+                ),
             ));
         }
         let mut earlier = extensions.iter().take(index);
         if earlier.any(|other| other.oid == extension.oid) {
             return Err(ExtensionError::new(
                 field(),
-                format!("{} comes twice (RFC 5280 §4.2 allows one instance)", extension.oid),
+                format!(
+                    "{} comes twice (RFC 5280 §4.2 allows one instance)",
+                    extension.oid
+                ),
             ));
         }
         check_single(&extension.value_der).map_err(|error| {

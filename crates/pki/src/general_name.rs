@@ -136,6 +136,21 @@ pub fn check(name: &GeneralName) -> Result<(), String> {
     }
 }
 
+/// [`check`] for all of a list.
+///
+/// # Errors
+/// [`GeneralNameError::Name`] for the first name that does not pass.
+pub fn check_all(names: &[GeneralName]) -> Result<(), GeneralNameError> {
+    for (index, name) in names.iter().enumerate() {
+        check(name).map_err(|message| GeneralNameError::Name {
+            index,
+            form: name.form(),
+            message,
+        })?;
+    }
+    Ok(())
+}
+
 fn check_directory_name(der: &[u8]) -> Result<(), String> {
     let name = DistinguishedName::from_der(der).map_err(|error| error.to_string())?;
     if name.is_empty() {

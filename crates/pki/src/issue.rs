@@ -103,7 +103,9 @@ pub enum PrepareError {
         year: i32,
     },
     /// The certificate would outlive its issuer.
-    #[error("not_after {not_after} is later than the end {issuer_not_after} of the issuer's own certificate")]
+    #[error(
+        "not_after {not_after} is later than the end {issuer_not_after} of the issuer's own certificate"
+    )]
     OutlivesIssuer {
         /// What the plan says.
         not_after: DateTime<Utc>,

@@ -183,11 +183,7 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`KeyError::SignatureAlgorithmMismatch`] when the key cannot make such a signature.
-    pub fn sign(
-        &self,
-        algorithm: SignatureAlgorithm,
-        message: &[u8],
-    ) -> Result<Vec<u8>, KeyError> {
+    pub fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mismatch = KeyError::SignatureAlgorithmMismatch {
             key: self.algorithm,
             signature: algorithm,
@@ -299,7 +295,11 @@ impl PublicKey {
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fingerprint = hex::encode(spki_sha256(&self.spki_der));
-        write!(f, "PublicKey({}, spki sha256 {fingerprint})", self.algorithm)
+        write!(
+            f,
+            "PublicKey({}, spki sha256 {fingerprint})",
+            self.algorithm
+        )
     }
 }
 

@@ -20,4 +20,8 @@ pub mod weak_key;
 
 mod asn1;
 mod der_writer;
+mod extension_value;
 mod tbs_view;
+
+#[cfg(test)]
+mod test_fixture;

@@ -136,25 +136,19 @@ pub fn lint_tbs(tbs_der: &[u8], context: &LintContext<'_>) -> Vec<Finding> {
     };
     all()
         .flat_map(|lint| {
-            (lint.check)(&candidate)
-                .into_iter()
-                .map(|message| Finding {
-                    lint: lint.name,
-                    severity: lint.severity(),
-                    citation: lint.citation,
-                    message,
-                })
+            (lint.check)(&candidate).into_iter().map(|message| Finding {
+                lint: lint.name,
+                severity: lint.severity(),
+                citation: lint.citation,
+                message,
+            })
         })
         .collect()
 }
 
 /// No message when `holds`, else one.
 fn require(holds: bool, message: impl FnOnce() -> String) -> Vec<String> {
-    if holds {
-        Vec::new()
-    } else {
-        vec![message()]
-    }
+    if holds { Vec::new() } else { vec![message()] }
 }
 
 #[cfg(test)]

@@ -34,7 +34,9 @@ pub enum NameError {
         message: String,
     },
     /// The attribute type is neither a known short name nor an object identifier.
-    #[error("'{0}' is neither a known attribute such as CN, O, OU, C, L, ST nor a dotted object identifier")]
+    #[error(
+        "'{0}' is neither a known attribute such as CN, O, OU, C, L, ST nor a dotted object identifier"
+    )]
     UnknownAttribute(String),
     /// The text is not of the form of RFC 4514.
     #[error("the text of the name is malformed: {0}")]
@@ -216,7 +218,9 @@ fn relative_name(set: &Element<'_>) -> Result<Vec<Attribute>, NameError> {
         });
     }
     if attributes.is_empty() {
-        return Err(NameError::Malformed("has a relative name without attribute"));
+        return Err(NameError::Malformed(
+            "has a relative name without attribute",
+        ));
     }
     Ok(attributes)
 }

@@ -225,7 +225,7 @@ const fn small_odd_primes() -> [u32; SMALL_ODD_PRIME_COUNT] {
     let mut candidate: u32 = 3;
     while candidate as usize <= SMALL_PRIME_MAX {
         let mut index = 0;
-        while index < count && candidate % primes[index] != 0 {
+        while index < count && !candidate.is_multiple_of(primes[index]) {
             index += 1;
         }
         if index == count {
@@ -244,8 +244,8 @@ const ED25519_SMALL_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     // Order 1.
     [
-        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        0,
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0,
     ],
     // Order 2.
     [

@@ -1,6 +1,8 @@
-//! A bounded map with an optional age limit, for what would otherwise be read from the database on every issuance.
+//! A bounded map with an optional age limit, for what would otherwise be read from the database on
+//! every issuance.
 //!
-//! Values are cheap to clone (an `Arc`). What leaves the cache is dropped; secrets inside wipe themselves.
+//! Values are cheap to clone (an `Arc`). What leaves the cache is dropped; secrets inside wipe
+//! themselves.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,7 +25,11 @@ struct Entry<V> {
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     /// An empty cache of at most `entries_max` values, each used for at most `age_max`.
     pub(crate) fn new(entries_max: usize, age_max: Option<TimeDelta>) -> Self {
-        Self { entries: Mutex::new(HashMap::new()), entries_max, age_max }
+        Self {
+            entries: Mutex::new(HashMap::new()),
+            entries_max,
+            age_max,
+        }
     }
 
     /// The value, unless it is absent or too old.
@@ -45,7 +51,13 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
                 entries.remove(&oldest);
             }
         }
-        entries.insert(key, Entry { value, stored_at: now });
+        entries.insert(
+            key,
+            Entry {
+                value,
+                stored_at: now,
+            },
+        );
     }
 
     /// Forgets a value.
@@ -54,7 +66,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     }
 
     fn is_fresh(&self, entry: &Entry<V>, now: DateTime<Utc>) -> bool {
-        // A clock that was set back makes an entry look young for long: such an entry is stale as well.
+        // A clock that was set back makes an entry look young for long: such an entry is stale as
+        // well.
         self.age_max.is_none_or(|age_max| {
             let age = now - entry.stored_at;
             age >= TimeDelta::zero() && age <= age_max

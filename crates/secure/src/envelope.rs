@@ -1,7 +1,8 @@
-//! Sealing: AES-256-GCM (NIST SP 800-38D) whose additional data names the row that holds the result.
+//! Sealing: AES-256-GCM (NIST SP 800-38D) whose additional data names the row that holds the
+//! result.
 //!
-//! A sealed value that is moved to another row, column, organization or key does not open there. Keys and
-//! content never appear in an error. Start with [`seal`] and [`open`].
+//! A sealed value that is moved to another row, column, organization or key does not open there.
+//! Keys and content never appear in an error. Start with [`seal`] and [`open`].
 
 use std::fmt;
 
@@ -57,7 +58,9 @@ pub enum EnvelopeError {
     #[error("{0} cannot be sealed")]
     Seal(Place),
     /// The tag does not fit: another key, another row, or a changed value.
-    #[error("{0} does not open: it was changed, moved from another row, or sealed under another key")]
+    #[error(
+        "{0} does not open: it was changed, moved from another row, or sealed under another key"
+    )]
     Open(Place),
 }
 
@@ -96,8 +99,8 @@ impl Place {
         }
     }
 
-    /// The additional data: format version, table, column, row id, organization id, encryption key id and
-    /// algorithm, each as a four-byte big-endian length and its bytes.
+    /// The additional data: format version, table, column, row id, organization id, encryption key
+    /// id and algorithm, each as a four-byte big-endian length and its bytes.
     pub fn additional_data(&self) -> Vec<u8> {
         let fields: [&[u8]; 7] = [
             &[FORMAT_VERSION],
@@ -193,7 +196,9 @@ pub(crate) fn decrypt(
 }
 
 fn cipher(key: &SecretBytes) -> Result<LessSafeKey, CipherRefused> {
-    UnboundKey::new(&AES_256_GCM, key.expose()).map(LessSafeKey::new).map_err(|_| CipherRefused)
+    UnboundKey::new(&AES_256_GCM, key.expose())
+        .map(LessSafeKey::new)
+        .map_err(|_| CipherRefused)
 }
 
 #[cfg(test)]

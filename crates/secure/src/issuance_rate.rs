@@ -1,7 +1,7 @@
 //! The issuance rate of each issuer: a sliding window of one minute, kept in memory.
 //!
-//! With several processes each keeps its own window, so the effective bound is the limit times their number. A
-//! restart empties the windows.
+//! With several processes each keeps its own window, so the effective bound is the limit times
+//! their number. A restart empties the windows.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,8 @@ pub(crate) struct IssuanceRates {
 }
 
 impl IssuanceRates {
-    /// Takes one of the issuances that `limit` allows per minute. An attempt that fails later has used it up.
+    /// Takes one of the issuances that `limit` allows per minute. An attempt that fails later has
+    /// used it up.
     ///
     /// # Errors
     /// [`ErrorKind::RateLimited`] with the number of seconds to wait.
@@ -41,11 +42,15 @@ impl IssuanceRates {
             window.push_back(now);
             return Ok(());
         }
-        let wait = window.front().map_or(WINDOW_SECONDS, |oldest| (*oldest - begin).num_seconds() + 1);
+        let wait = window
+            .front()
+            .map_or(WINDOW_SECONDS, |oldest| (*oldest - begin).num_seconds() + 1);
         let mut fault = Fault::new(
             ErrorKind::RateLimited,
             "issuer_rate_exceeded",
-            format!("This issuer signs at most {limit} certificates in a minute. Try again in {wait} seconds."),
+            format!(
+                "This issuer signs at most {limit} certificates in a minute. Try again in {wait} seconds."
+            ),
         );
         fault.retry_after_seconds = u32::try_from(wait).ok();
         Err(fault)

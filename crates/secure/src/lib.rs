@@ -1,1 +1,77 @@
-//! (first code follows)
+//! The Secure Service: keys, certificate authorities, issuance, their audit log, and all SQL of
+//! `clm_secure_db`.
+//!
+//! It alone holds the master key and credentials of its database. It answers
+//! [`clm_secure_api::SecureService`] and never calls anybody. Nothing but the composition and tests
+//! may depend on this crate. Start with `service`, then follow a command, such as
+//! `issue_certificate`.
+
+mod audit;
+mod cache;
+mod create_certificate_authority;
+mod data_keys;
+pub mod envelope;
+mod error;
+mod events;
+mod export_private_key;
+mod health;
+mod issuance_rate;
+mod issue_certificate;
+mod issuers;
+mod key_factory;
+pub mod master_key;
+mod open;
+mod plan_fault;
+mod queries;
+mod service;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use clm_database::Pool;
+use clm_domain::clock::{Clock, Rng};
+use clm_domain::ids::EncryptionKeyId;
+
+pub use master_key::{FileMasterKey, MasterKeyError, MasterKeyFileError, MasterKeyProvider};
+pub use open::SecureOpenError;
+
+use data_keys::DataKeys;
+use issuance_rate::IssuanceRates;
+use issuers::Issuers;
+use key_factory::KeyFactory;
+use store::SecureStore;
+
+/// How long the direct reply has before the relay carries an event, unless told otherwise.
+pub const RELAY_DELAY: Duration = Duration::from_secs(2);
+
+/// What the Secure Service needs.
+pub struct SecureOptions {
+    /// Connections to `clm_secure_db`, signed in as `clm_secure_user`.
+    pub pool: Pool,
+    /// Who holds the master key.
+    pub master_key: Arc<dyn MasterKeyProvider>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// A CSPRNG.
+    pub rng: Arc<dyn Rng>,
+    /// Events younger than this are not pulled; see [`RELAY_DELAY`].
+    pub relay_delay: Duration,
+    /// How many RSA-2048 and how many RSA-3072 keys are kept ready; 0 makes each when it is needed.
+    pub rsa_keys_ahead: usize,
+}
+
+/// The Secure Service, in this process.
+pub struct Secure {
+    store: SecureStore,
+    master_key: Arc<dyn MasterKeyProvider>,
+    master_key_id: EncryptionKeyId,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    data_keys: Arc<DataKeys>,
+    issuers: Issuers,
+    key_factory: KeyFactory,
+    issuance_rates: IssuanceRates,
+    relay_delay: TimeDelta,
+}

@@ -17,8 +17,8 @@ pub trait MasterKeyProvider: Send + Sync {
     /// The stored name of the provider, such as `file`.
     fn name(&self) -> &'static str;
 
-    /// A value that recognizes the key without revealing it: stored at the first start and compared at each later
-    /// one.
+    /// A value that recognizes the key without revealing it: stored at the first start and compared
+    /// at each later one.
     fn check_value(&self) -> [u8; 32];
 
     /// Wraps a data key. `additional_data` binds the result to its row.

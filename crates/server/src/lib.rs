@@ -1,1 +1,37 @@
-//! (first code follows)
+//! Composition of the program: configuration, start and stop order, listeners, the embedded mode,
+//! bootstrap, and background loops. Holds no business logic. Start with [`serve`].
+
+pub mod admin;
+mod background;
+mod bootstrap;
+pub mod configuration;
+mod connection;
+pub mod doctor;
+mod embedded;
+mod environment;
+mod layout;
+mod listeners;
+mod lock;
+mod privileges;
+pub mod serve;
+mod services;
+mod tls;
+
+pub use bootstrap::BootstrapFile;
+pub use clm_database::pool::Database;
+pub use configuration::Configuration;
+pub use environment::{SystemClock, SystemRng};
+pub use layout::{find_data_directory, find_socket};
+
+/// PEM of a PKCS#10 request that came as DER.
+pub fn csr_pem(der: &[u8]) -> String {
+    bootstrap::pem("CERTIFICATE REQUEST", der)
+}
+
+/// The OpenAPI document of REST v1, as pretty JSON: what `docs/api/openapi.json` holds.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn openapi_json() -> anyhow::Result<String> {
+    Ok(clm_api::openapi().to_pretty_json()? + "\n")
+}

@@ -49,8 +49,10 @@ impl Account {
             return usable(account);
         }
         check_system_name(name)?;
-        let not_made =
-            |reason: String| ClusterError::AccountNotMade { name: name.to_owned(), reason };
+        let not_made = |reason: String| ClusterError::AccountNotMade {
+            name: name.to_owned(),
+            reason,
+        };
         if !rustix::process::geteuid().is_root() {
             return Err(not_made("only root can make accounts".to_owned()));
         }
@@ -62,7 +64,9 @@ impl Account {
         // Found in spite of a failure: another process made it at the same time.
         match Self::find(name)? {
             Some(account) => usable(account),
-            None => Err(not_made(last_lines(&String::from_utf8_lossy(&output.stderr)))),
+            None => Err(not_made(last_lines(&String::from_utf8_lossy(
+                &output.stderr,
+            )))),
         }
     }
 
@@ -79,10 +83,14 @@ impl Account {
     #[must_use]
     pub fn blocking_directory(&self, path: &Path) -> Option<PathBuf> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let existing = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok())?;
+        let existing = path
+            .ancestors()
+            .find_map(|ancestor| ancestor.canonicalize().ok())?;
         let mut on_the_way: Vec<&Path> = existing.ancestors().collect();
         on_the_way.reverse();
-        let blocking = on_the_way.into_iter().find(|directory| !self.may_pass(directory))?;
+        let blocking = on_the_way
+            .into_iter()
+            .find(|directory| !self.may_pass(directory))?;
         let entered = child_command(Path::new("/bin/sh"), Some(self))
             .args(["-c", "cd -- \"$1\"", "sh"])
             .arg(&existing)
@@ -96,7 +104,9 @@ impl Account {
     }
 
     fn may_pass(&self, directory: &Path) -> bool {
-        let Ok(metadata) = fs::metadata(directory) else { return false };
+        let Ok(metadata) = fs::metadata(directory) else {
+            return false;
+        };
         let needed = if metadata.uid() == self.uid {
             0o100
         } else if metadata.gid() == self.gid {
@@ -126,11 +136,17 @@ impl RunAs {
             if account.uid == 0 {
                 return Err(ClusterError::AccountIsRoot { name: account.name });
             }
-            return Ok(Self { account, switch: true });
+            return Ok(Self {
+                account,
+                switch: true,
+            });
         }
         let own = Account::find_uid(uid.as_raw())?;
         let account = own.ok_or(ClusterError::UserWithoutName { uid: uid.as_raw() })?;
-        Ok(Self { account, switch: false })
+        Ok(Self {
+            account,
+            switch: false,
+        })
     }
 
     /// A command that runs as the server's account, without our environment.
@@ -178,7 +194,10 @@ pub(super) fn child_command(program: &Path, account: Option<&Account>) -> Comman
     let mut command = Command::new(program);
     command
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .current_dir("/")
@@ -199,13 +218,12 @@ fn check_system_name(name: &str) -> Result<(), ClusterError> {
     if begins_well && name.len() <= 31 && name.bytes().all(allowed) {
         return Ok(());
     }
-    Err(ClusterError::AccountName { name: name.to_owned() })
+    Err(ClusterError::AccountName {
+        name: name.to_owned(),
+    })
 }
 
-fn find(
-    key: &str,
-    is_it: impl Fn(&Account) -> bool,
-) -> Result<Option<Account>, ClusterError> {
+fn find(key: &str, is_it: impl Fn(&Account) -> bool) -> Result<Option<Account>, ClusterError> {
     let passwd = match fs::read(PASSWD) {
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -213,14 +231,17 @@ fn find(
     };
     let search = |content: &[u8]| {
         let text = String::from_utf8_lossy(content);
-        text.lines().filter_map(parse_line).find(|account| is_it(account))
+        text.lines()
+            .filter_map(parse_line)
+            .find(|account| is_it(account))
     };
     if let Some(account) = search(&passwd) {
         return Ok(Some(account));
     }
     // Not everywhere: without it there is only the file.
-    let Ok(output) =
-        child_command(Path::new("getent"), None).args(["passwd", "--", key]).output()
+    let Ok(output) = child_command(Path::new("getent"), None)
+        .args(["passwd", "--", key])
+        .output()
     else {
         return Ok(None);
     };

@@ -39,9 +39,17 @@ impl ServerVersion {
         let (_, version) = answer.split_once("(PostgreSQL) ")?;
         let mut numbers = version.split(|c: char| !c.is_ascii_digit());
         let major = numbers.next()?.parse().ok()?;
-        let released = version.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('.');
-        let minor = numbers.next().filter(|_| released).and_then(|minor| minor.parse().ok());
-        Some(Self { major, minor: minor.unwrap_or(0) })
+        let released = version
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .starts_with('.');
+        let minor = numbers
+            .next()
+            .filter(|_| released)
+            .and_then(|minor| minor.parse().ok());
+        Some(Self {
+            major,
+            minor: minor.unwrap_or(0),
+        })
     }
 }
 
@@ -80,12 +88,18 @@ impl Binaries {
         let answer = String::from_utf8_lossy(&output.stdout);
         let version = ServerVersion::parse(&answer).ok_or_else(|| {
             let complaint = String::from_utf8_lossy(&output.stderr);
-            format!("`postgres --version` says {:?}", format!("{answer}{complaint}").trim())
+            format!(
+                "`postgres --version` says {:?}",
+                format!("{answer}{complaint}").trim()
+            )
         })?;
         if version.major < MAJOR_VERSION_MIN {
             return Err(format!("version {version} is too old"));
         }
-        Ok(Self { directory: directory.to_owned(), version })
+        Ok(Self {
+            directory: directory.to_owned(),
+            version,
+        })
     }
 }
 
@@ -130,7 +144,11 @@ fn find_matching(
     let mut examine = |directory: &Path| match Binaries::examine(directory) {
         Ok(binaries) if fits(binaries.version) => Some(binaries),
         Ok(binaries) => {
-            looked_at.push(format!("{} (version {})", directory.display(), binaries.version));
+            looked_at.push(format!(
+                "{} (version {})",
+                directory.display(),
+                binaries.version
+            ));
             None
         }
         Err(reason) => {
@@ -153,7 +171,11 @@ fn find_matching(
         return Ok(newest);
     }
     let named = [named_by_pg_config(), named_by_path()];
-    if let Some(binaries) = named.iter().flatten().find_map(|directory| examine(directory)) {
+    if let Some(binaries) = named
+        .iter()
+        .flatten()
+        .find_map(|directory| examine(directory))
+    {
         return Ok(binaries);
     }
     if installed.is_empty() {
@@ -168,19 +190,23 @@ fn find_matching(
 }
 
 fn missing(looked_at: &[String]) -> ClusterError {
-    ClusterError::BinariesMissing { minimum: MAJOR_VERSION_MIN, looked_at: looked_at.join("; ") }
+    ClusterError::BinariesMissing {
+        minimum: MAJOR_VERSION_MIN,
+        looked_at: looked_at.join("; "),
+    }
 }
 
 fn installed_directories() -> Vec<PathBuf> {
     let mut directories = Vec::new();
     for (parent, prefix) in INSTALLATIONS {
-        let Ok(entries) = fs::read_dir(parent) else { continue };
+        let Ok(entries) = fs::read_dir(parent) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let version = name.to_str().and_then(|name| name.strip_prefix(prefix));
-            let is_version = version.is_some_and(|version| {
-                version.starts_with(|c: char| c.is_ascii_digit())
-            });
+            let is_version =
+                version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()));
             let directory = entry.path().join("bin");
             if is_version && directory.join("postgres").is_file() {
                 directories.push(directory);
@@ -201,9 +227,15 @@ fn named_by_path() -> Option<PathBuf> {
 }
 
 fn first_line(command: &mut Command) -> Option<PathBuf> {
-    let output = command.output().ok().filter(|output| output.status.success())?;
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().next().filter(|line| line.starts_with('/')).map(PathBuf::from)
+    text.lines()
+        .next()
+        .filter(|line| line.starts_with('/'))
+        .map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -215,16 +247,30 @@ mod tests {
         let parse = |answer| ServerVersion::parse(answer).map(|version| version.to_string());
         let debian = "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n";
         assert_eq!(parse(debian).as_deref(), Some("15.14"));
-        assert_eq!(parse("postgres (PostgreSQL) 9.6.24").as_deref(), Some("9.6"));
-        assert_eq!(parse("postgres (PostgreSQL) 19beta1").as_deref(), Some("19.0"));
-        assert_eq!(parse("postgres (PostgreSQL) 19devel").as_deref(), Some("19.0"));
+        assert_eq!(
+            parse("postgres (PostgreSQL) 9.6.24").as_deref(),
+            Some("9.6")
+        );
+        assert_eq!(
+            parse("postgres (PostgreSQL) 19beta1").as_deref(),
+            Some("19.0")
+        );
+        assert_eq!(
+            parse("postgres (PostgreSQL) 19devel").as_deref(),
+            Some("19.0")
+        );
         assert_eq!(parse("not PostgreSQL"), None);
     }
 
     #[test]
     fn a_given_directory_is_the_only_one_looked_at() {
-        let error = find_binaries(Some(Path::new("/nonexistent/bin"))).unwrap_err().to_string();
-        assert!(error.contains("/nonexistent/bin (no `postgres` there)"), "{error}");
+        let error = find_binaries(Some(Path::new("/nonexistent/bin")))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("/nonexistent/bin (no `postgres` there)"),
+            "{error}"
+        );
         assert!(error.contains("apt-get install postgresql"), "{error}");
         assert!(!error.contains("/usr/lib"), "{error}");
     }

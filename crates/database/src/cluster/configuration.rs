@@ -62,14 +62,21 @@ impl Settings<'_> {
         let socket_directory = path_text(self.socket_directory)?;
         // A list: an element with a comma or a space must be in double quotes.
         let socket_directories = format!("\"{}\"", socket_directory.replace('"', "\"\""));
-        let durable = if matches!(self.durability, Durability::Full) { "on" } else { "off" };
+        let durable = if matches!(self.durability, Durability::Full) {
+            "on"
+        } else {
+            "off"
+        };
         let mut settings = vec![
             ("listen_addresses", quoted("")),
             ("port", self.port.to_string()),
             ("unix_socket_directories", quoted(&socket_directories)),
             ("unix_socket_permissions", "0700".to_owned()),
             ("hba_file", quoted(&format!("{data_directory}/pg_hba.conf"))),
-            ("ident_file", quoted(&format!("{data_directory}/pg_ident.conf"))),
+            (
+                "ident_file",
+                quoted(&format!("{data_directory}/pg_ident.conf")),
+            ),
             ("password_encryption", quoted("scram-sha-256")),
             ("max_connections", self.max_connections.to_string()),
             ("shared_buffers", quoted("128MB")),
@@ -106,6 +113,7 @@ impl Settings<'_> {
             ("log_statement", "none".to_owned()),
             ("log_duration", "off".to_owned()),
             ("log_min_duration_statement", "-1".to_owned()),
+            ("log_transaction_sample_rate", "0".to_owned()),
             ("log_min_error_statement", "panic".to_owned()),
             ("log_error_verbosity", "terse".to_owned()),
         ];
@@ -120,7 +128,10 @@ impl Settings<'_> {
 
 /// Refuses a path that cannot be written into the configuration.
 pub(super) fn path_text(path: &Path) -> Result<&str, ClusterError> {
-    let unusable = |reason| ClusterError::UnusablePath { path: path.to_owned(), reason };
+    let unusable = |reason| ClusterError::UnusablePath {
+        path: path.to_owned(),
+        reason,
+    };
     let text = path.to_str().ok_or_else(|| unusable("is not UTF-8"))?;
     if text.chars().any(char::is_control) {
         return Err(unusable("has control characters in it"));
@@ -156,27 +167,23 @@ fn user_names(admins: &[String]) -> Result<String, ClusterError> {
         if !usable {
             return Err(ClusterError::UserName { name: name.clone() });
         }
-        text.push_str(&format!("clm \"{}\" {ADMIN_ROLE}\n", name.replace('"', "\"\"")));
+        text.push_str(&format!(
+            "clm \"{}\" {ADMIN_ROLE}\n",
+            name.replace('"', "\"\"")
+        ));
     }
     Ok(text)
 }
 
-fn replace(
-    directory: &OwnedFd,
-    name: &str,
-    content: &str,
-    run_as: &RunAs,
-) -> std::io::Result<()> {
+fn replace(directory: &OwnedFd, name: &str, content: &str, run_as: &RunAs) -> std::io::Result<()> {
     let temporary = format!("{name}.new");
     match rustix::fs::unlinkat(directory, &*temporary, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
-    let mut file =
-        std::fs::File::from(rustix::fs::openat(directory, &*temporary, flags, mode)?);
+    let mut file = std::fs::File::from(rustix::fs::openat(directory, &*temporary, flags, mode)?);
     run_as.give(&file)?;
     file.write_all(content.as_bytes())?;
     rustix::fs::renameat(directory, &*temporary, directory, name)?;
@@ -203,7 +210,10 @@ mod tests {
     fn strings_and_lists_are_quoted() {
         assert_eq!(quoted(r"a'b\c"), r"'a''b\\c'");
         let settings = Settings {
-            version: ServerVersion { major: 12, minor: 1 },
+            version: ServerVersion {
+                major: 12,
+                minor: 1,
+            },
             data_directory: Path::new("/d'ata"),
             socket_directory: Path::new("/run/a, \"b\""),
             port: 5432,
@@ -212,8 +222,14 @@ mod tests {
             admins: &[],
         };
         let text = settings.settings().unwrap();
-        assert!(text.contains("unix_socket_directories = '\"/run/a, \"\"b\"\"\"'\n"), "{text}");
-        assert!(text.contains("hba_file = '/d''ata/pg_hba.conf'\n"), "{text}");
+        assert!(
+            text.contains("unix_socket_directories = '\"/run/a, \"\"b\"\"\"'\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("hba_file = '/d''ata/pg_hba.conf'\n"),
+            "{text}"
+        );
         assert!(text.contains("fsync = off\n") && !text.contains("log_parameter_max_length"));
     }
 }

@@ -102,7 +102,9 @@ pub enum ClusterError {
         path: PathBuf,
     },
     /// The `PG_VERSION` of the cluster cannot be understood.
-    #[error("{path} holds {content:?}, which is no PostgreSQL version: restore the directory from a backup")]
+    #[error(
+        "{path} holds {content:?}, which is no PostgreSQL version: restore the directory from a backup"
+    )]
     BadVersionFile {
         /// The file.
         path: PathBuf,
@@ -180,13 +182,17 @@ pub enum ClusterError {
         expected: String,
     },
     /// Every socket number of the directory is taken by a running server.
-    #[error("too many PostgreSQL servers have their socket in {path}: choose another socket directory")]
+    #[error(
+        "too many PostgreSQL servers have their socket in {path}: choose another socket directory"
+    )]
     NoFreeSocket {
         /// The directory.
         path: PathBuf,
     },
     /// The log file is not a plain file of our own.
-    #[error("{path} is not a plain file that belongs to {expected} alone: move it away, or choose another log file")]
+    #[error(
+        "{path} is not a plain file that belongs to {expected} alone: move it away, or choose another log file"
+    )]
     LogFile {
         /// The file.
         path: PathBuf,
@@ -216,7 +222,9 @@ pub enum ClusterError {
         source: io::Error,
     },
     /// The server ended before it was ready.
-    #[error("PostgreSQL ended while starting ({status}); the last lines of {log_file}:\n{log_tail}")]
+    #[error(
+        "PostgreSQL ended while starting ({status}); the last lines of {log_file}:\n{log_tail}"
+    )]
     Exited {
         /// Its exit status.
         status: String,
@@ -251,7 +259,9 @@ pub enum ClusterError {
         lock_file: PathBuf,
     },
     /// A server did not end when told to.
-    #[error("PostgreSQL (process {pid}) did not stop within {seconds} seconds: stop it by hand (kill -QUIT {pid})")]
+    #[error(
+        "PostgreSQL (process {pid}) did not stop within {seconds} seconds: stop it by hand (kill -QUIT {pid})"
+    )]
     DoesNotStop {
         /// The process.
         pid: u32,
@@ -259,7 +269,9 @@ pub enum ClusterError {
         seconds: u64,
     },
     /// A signal could not be sent.
-    #[error("the signal {signal} could not be sent to PostgreSQL (process {pid}): {source}; stop it by hand")]
+    #[error(
+        "the signal {signal} could not be sent to PostgreSQL (process {pid}): {source}; stop it by hand"
+    )]
     Signal {
         /// The signal's name.
         signal: &'static str,
@@ -285,17 +297,28 @@ pub(super) fn failed_to<E: Into<io::Error>>(
     action: &'static str,
     path: &Path,
 ) -> impl FnOnce(E) -> ClusterError {
-    move |source| ClusterError::Io { action, path: path.to_owned(), source: source.into() }
+    move |source| ClusterError::Io {
+        action,
+        path: path.to_owned(),
+        source: source.into(),
+    }
 }
 
 /// The last lines of what a program printed, indented for an error message.
 pub(super) fn last_lines(text: &str) -> String {
     const LINES_MAX: usize = 15;
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     if lines.is_empty() {
         return "  (nothing)".to_owned();
     }
     let skipped = lines.len().saturating_sub(LINES_MAX);
-    let tail: Vec<String> = lines.iter().skip(skipped).map(|line| format!("  {line}")).collect();
+    let tail: Vec<String> = lines
+        .iter()
+        .skip(skipped)
+        .map(|line| format!("  {line}"))
+        .collect();
     tail.join("\n")
 }

@@ -59,10 +59,7 @@ pub(crate) fn encode_oid(oid: &Oid) -> Result<Vec<u8>, DerError> {
     let first = next()?.unwrap_or(0);
     let second = next()?.unwrap_or(0);
     let mut out = Vec::with_capacity(oid.as_str().len());
-    push_base_128(
-        &mut out,
-        second.checked_add(first * 40).ok_or(TOO_LARGE)?,
-    );
+    push_base_128(&mut out, second.checked_add(first * 40).ok_or(TOO_LARGE)?);
     while let Some(arc) = next()? {
         push_base_128(&mut out, arc);
     }

@@ -58,9 +58,9 @@ pub(super) fn check_uri(uri: &str) -> Result<(), String> {
     if !uri.bytes().all(is_uri_character) || !percent_encoding_is_whole(uri) {
         return Err("holds characters that a URI must percent-encode".to_owned());
     }
-    let (scheme, rest) = uri.split_once(':').ok_or(
-        "must be absolute: a scheme such as https, a colon, and what the scheme demands",
-    )?;
+    let (scheme, rest) = uri
+        .split_once(':')
+        .ok_or("must be absolute: a scheme such as https, a colon, and what the scheme demands")?;
     let mut scheme_bytes = scheme.bytes();
     let is_scheme = scheme_bytes
         .next()
@@ -82,9 +82,11 @@ fn check_host(name: &str) -> Result<(), String> {
         return Err("is empty".to_owned());
     }
     if !name.is_ascii() {
-        return Err("holds characters beyond ASCII: write A-labels (punycode), such as \
+        return Err(
+            "holds characters beyond ASCII: write A-labels (punycode), such as \
                     xn--bcher-kva.example"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if name.ends_with('.') {
         return Err("ends with a dot".to_owned());
@@ -146,7 +148,10 @@ fn check_authority(rest: &str) -> Result<(), String> {
         Some(literal) => {
             let (address, port) = literal.split_once(']').ok_or("has a malformed host")?;
             let is_address = address.parse::<Ipv6Addr>().is_ok();
-            (is_address.then_some(""), port.strip_prefix(':').or((port.is_empty()).then_some("")))
+            (
+                is_address.then_some(""),
+                port.strip_prefix(':').or((port.is_empty()).then_some("")),
+            )
         }
         None => match authority.split_once(':') {
             Some((host, port)) => (Some(host), Some(port)),
@@ -193,7 +198,10 @@ const fn is_atom_text(byte: u8) -> bool {
 /// RFC 3986 §2: reserved, unreserved, and the percent sign.
 const fn is_uri_character(byte: u8) -> bool {
     byte.is_ascii_graphic()
-        && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+        && !matches!(
+            byte,
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+        )
 }
 
 fn percent_encoding_is_whole(uri: &str) -> bool {

@@ -143,10 +143,7 @@ fn ed25519_algorithm(key: &[u8]) -> Result<KeyAlgorithm, KeyError> {
 pub(super) fn encode(family: Family, key: &[u8]) -> Vec<u8> {
     asn1::encode_parts(
         tag::SEQUENCE,
-        &[
-            family.algorithm_identifier(),
-            &asn1::encode_bit_string(key),
-        ],
+        &[family.algorithm_identifier(), &asn1::encode_bit_string(key)],
     )
 }
 

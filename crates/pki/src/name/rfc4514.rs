@@ -1,7 +1,7 @@
 //! The text form of names (RFC 4514). Text and DER run in opposite directions: the text begins
 //! with the most specific relative name.
 
-use super::{Attribute, NameError, NameBuilder, attribute, text};
+use super::{Attribute, NameBuilder, NameError, attribute, text};
 
 /// Characters that are written behind a backslash wherever they stand (RFC 4514 §2.4).
 const SPECIAL: [char; 7] = ['"', '+', ',', ';', '<', '>', '\\'];

@@ -17,7 +17,9 @@ pub(super) fn decode(value: &Element<'_>) -> Option<String> {
         tag::TELETEX_STRING => Some(latin1(value.value)),
         tag::BMP_STRING => {
             let (units, rest) = value.value.as_chunks::<2>();
-            let units = units.iter().map(|unit| u32::from(u16::from_be_bytes(*unit)));
+            let units = units
+                .iter()
+                .map(|unit| u32::from(u16::from_be_bytes(*unit)));
             characters(units, rest)
         }
         tag::UNIVERSAL_STRING => {

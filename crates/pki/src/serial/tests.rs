@@ -19,6 +19,10 @@ fn bytes_are_judged() {
     }
     let too_long = [1; 21];
     for bad in [&[][..], &[0], &[0x80], &[0, 0x7F], &[0, 0], &too_long] {
-        assert_eq!(SerialNumber::from_bytes(bad), Err(SerialNumberError), "{bad:02x?}");
+        assert_eq!(
+            SerialNumber::from_bytes(bad),
+            Err(SerialNumberError),
+            "{bad:02x?}"
+        );
     }
 }

@@ -293,9 +293,7 @@ fn key_usage(value: &[u8]) -> Result<KeyUsageView, DerError> {
     })
 }
 
-fn policy_information<'a>(
-    reader: &mut Reader<'a>,
-) -> Result<PolicyInformationView<'a>, DerError> {
+fn policy_information<'a>(reader: &mut Reader<'a>) -> Result<PolicyInformationView<'a>, DerError> {
     let oid = reader.expect(tag::OBJECT_IDENTIFIER)?.value;
     let Some(sequence) = reader.optional(tag::SEQUENCE)? else {
         return Ok(PolicyInformationView {
@@ -358,9 +356,7 @@ fn name_constraints(value: &[u8]) -> Result<NameConstraintsView<'_>, DerError> {
     })
 }
 
-fn distribution_point<'a>(
-    reader: &mut Reader<'a>,
-) -> Result<DistributionPointView<'a>, DerError> {
+fn distribution_point<'a>(reader: &mut Reader<'a>) -> Result<DistributionPointView<'a>, DerError> {
     let point = reader.optional(tag::context_constructed(0))?;
     reader.optional(tag::context(1))?;
     let crl_issuer = reader.optional(tag::context_constructed(2))?;
@@ -380,9 +376,7 @@ fn distribution_point<'a>(
     })
 }
 
-fn access_description<'a>(
-    reader: &mut Reader<'a>,
-) -> Result<AccessDescriptionView<'a>, DerError> {
+fn access_description<'a>(reader: &mut Reader<'a>) -> Result<AccessDescriptionView<'a>, DerError> {
     reader.expect(tag::OBJECT_IDENTIFIER)?;
     Ok(AccessDescriptionView {
         location: reader.any()?,

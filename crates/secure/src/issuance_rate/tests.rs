@@ -38,5 +38,9 @@ fn issuers_do_not_share_a_window() {
 
 #[test]
 fn a_limit_of_zero_allows_nothing() {
-    assert!(IssuanceRates::default().take(issuer(1), Some(0), at(0)).is_err());
+    assert!(
+        IssuanceRates::default()
+            .take(issuer(1), Some(0), at(0))
+            .is_err()
+    );
 }

@@ -1,7 +1,8 @@
 //! A master key in a file: 256 random bits in hexadecimal between a header and a checksum line.
 //!
-//! The file is the one secret that the platform keeps in plaintext. Only its owner may read it; a copy belongs in a
-//! safe, because without it nothing sealed opens again. Never overwritten, never repaired.
+//! The file is the one secret that the platform keeps in plaintext. Only its owner may read it; a
+//! copy belongs in a safe, because without it nothing sealed opens again. Never overwritten, never
+//! repaired.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -86,7 +87,8 @@ pub enum MasterKeyFileError {
 }
 
 impl FileMasterKey {
-    /// Makes a key and writes it to a new file with mode 0600. File and folder are on disk when this returns.
+    /// Makes a key and writes it to a new file with mode 0600. File and folder are on disk when
+    /// this returns.
     ///
     /// # Errors
     /// [`MasterKeyFileError::Exists`] and [`MasterKeyFileError::Io`]; then no file is left behind that was not there.
@@ -95,13 +97,14 @@ impl FileMasterKey {
         rng.fill(&mut key);
         let key = SecretBytes::new(std::mem::take(&mut *key));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let descriptor = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
-            if error == rustix::io::Errno::EXIST {
-                MasterKeyFileError::Exists(path.to_owned())
-            } else {
-                failed("create", path)(error.into())
-            }
-        })?;
+        let descriptor =
+            rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
+                if error == rustix::io::Errno::EXIST {
+                    MasterKeyFileError::Exists(path.to_owned())
+                } else {
+                    failed("create", path)(error.into())
+                }
+            })?;
         if let Err(error) = write_durably(File::from(descriptor), path, &render(&key)) {
             // The key was never used; a half-written file would only stand in the way.
             let _ = std::fs::remove_file(path);
@@ -118,15 +121,18 @@ impl FileMasterKey {
     pub fn load(path: &Path) -> Result<Self, MasterKeyFileError> {
         // The descriptor is checked, not the path, so that nothing can be exchanged in between.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let descriptor = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
-            rustix::io::Errno::NOENT => MasterKeyFileError::Missing(path.to_owned()),
-            rustix::io::Errno::LOOP => MasterKeyFileError::NotRegular(path.to_owned()),
-            other => failed("open", path)(other.into()),
-        })?;
+        let descriptor =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
+                rustix::io::Errno::NOENT => MasterKeyFileError::Missing(path.to_owned()),
+                rustix::io::Errno::LOOP => MasterKeyFileError::NotRegular(path.to_owned()),
+                other => failed("open", path)(other.into()),
+            })?;
         let file = File::from(descriptor);
         check_access(&file, path)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize));
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed("read", path))?;
+        file.take(FILE_BYTES_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(failed("read", path))?;
         parse(&bytes, path).map(|key| Self { key })
     }
 }
@@ -171,11 +177,18 @@ fn check_access(file: &File, path: &Path) -> Result<(), MasterKeyFileError> {
     }
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != user {
-        return Err(MasterKeyFileError::WrongOwner { path: path.to_owned(), owner: metadata.uid(), user });
+        return Err(MasterKeyFileError::WrongOwner {
+            path: path.to_owned(),
+            owner: metadata.uid(),
+            user,
+        });
     }
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(MasterKeyFileError::OpenToOthers { path: path.to_owned(), mode });
+        return Err(MasterKeyFileError::OpenToOthers {
+            path: path.to_owned(),
+            mode,
+        });
     }
     Ok(())
 }
@@ -192,23 +205,32 @@ fn write_durably(mut file: File, path: &Path, text: &SecretString) -> std::io::R
 }
 
 fn render(key: &SecretBytes) -> SecretString {
-    let body = SecretString::new(format!("{HEADER}\n{}\n", *Zeroizing::new(hex::encode(key.expose()))));
+    let body = SecretString::new(format!(
+        "{HEADER}\n{}\n",
+        *Zeroizing::new(hex::encode(key.expose()))
+    ));
     let checksum = hex::encode(Sha256::digest(body.expose().as_bytes()));
     SecretString::new(format!("{}{CHECKSUM_PREFIX}{checksum}\n", body.expose()))
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<SecretBytes, MasterKeyFileError> {
-    let malformed = |reason| MasterKeyFileError::Malformed { path: path.to_owned(), reason };
+    let malformed = |reason| MasterKeyFileError::Malformed {
+        path: path.to_owned(),
+        reason,
+    };
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
     let mut lines = text.split_inclusive('\n');
-    let (Some(header), Some(key), Some(checksum)) = (lines.next(), lines.next(), lines.next()) else {
+    let (Some(header), Some(key), Some(checksum)) = (lines.next(), lines.next(), lines.next())
+    else {
         return Err(malformed("it does not have three lines"));
     };
     if header.strip_suffix('\n') != Some(HEADER) {
         return Err(malformed("its first line is not that of a known version"));
     }
     let expected = Sha256::digest([header, key].concat().as_bytes());
-    let found = checksum.strip_prefix(CHECKSUM_PREFIX).and_then(|line| line.strip_suffix('\n'));
+    let found = checksum
+        .strip_prefix(CHECKSUM_PREFIX)
+        .and_then(|line| line.strip_suffix('\n'));
     if found != Some(hex::encode(expected).as_str()) {
         return Err(MasterKeyFileError::Damaged(path.to_owned()));
     }
@@ -223,7 +245,11 @@ fn parse(bytes: &[u8], path: &Path) -> Result<SecretBytes, MasterKeyFileError> {
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> MasterKeyFileError {
     let path = path.to_owned();
-    move |source| MasterKeyFileError::Io { action, path, source }
+    move |source| MasterKeyFileError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 #[cfg(test)]

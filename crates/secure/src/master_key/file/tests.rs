@@ -28,9 +28,14 @@ fn a_created_key_is_loaded_again() {
     let created = FileMasterKey::create(&path, &rng(1)).unwrap();
     let loaded = FileMasterKey::load(&path).unwrap();
     assert_eq!(created.check_value(), loaded.check_value());
-    let wrapped = created.wrap(&SecretBytes::new(vec![9; 32]), b"row", &rng(0)).unwrap();
+    let wrapped = created
+        .wrap(&SecretBytes::new(vec![9; 32]), b"row", &rng(0))
+        .unwrap();
     assert_eq!(loaded.unwrap(&wrapped, b"row").unwrap().expose(), [9; 32]);
-    assert_eq!(loaded.unwrap(&wrapped, b"other row").unwrap_err(), MasterKeyError::Refused);
+    assert_eq!(
+        loaded.unwrap(&wrapped, b"other row").unwrap_err(),
+        MasterKeyError::Refused
+    );
 }
 
 #[test]
@@ -60,7 +65,11 @@ fn a_key_of_somebody_else_is_refused() {
     std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
     assert!(matches!(
         FileMasterKey::load(&path),
-        Err(MasterKeyFileError::WrongOwner { owner: 65_534, user: 0, .. })
+        Err(MasterKeyFileError::WrongOwner {
+            owner: 65_534,
+            user: 0,
+            ..
+        })
     ));
 }
 
@@ -69,7 +78,10 @@ fn an_existing_file_is_never_overwritten() {
     let folder = folder();
     let path = folder.path().join("master.key");
     std::fs::write(&path, "something").unwrap();
-    assert!(matches!(FileMasterKey::create(&path, &rng(1)), Err(MasterKeyFileError::Exists(_))));
+    assert!(matches!(
+        FileMasterKey::create(&path, &rng(1)),
+        Err(MasterKeyFileError::Exists(_))
+    ));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "something");
 }
 
@@ -87,22 +99,37 @@ fn every_cut_and_every_changed_byte_is_noticed() {
         let mut changed = whole.clone();
         changed[position] ^= 1;
         std::fs::write(&path, &changed).unwrap();
-        assert!(FileMasterKey::load(&path).is_err(), "byte {position} changed");
+        assert!(
+            FileMasterKey::load(&path).is_err(),
+            "byte {position} changed"
+        );
     }
     std::fs::write(&path, [whole.as_slice(), b"x"].concat()).unwrap();
-    assert!(matches!(FileMasterKey::load(&path), Err(MasterKeyFileError::Malformed { .. })));
+    assert!(matches!(
+        FileMasterKey::load(&path),
+        Err(MasterKeyFileError::Malformed { .. })
+    ));
 }
 
 #[test]
 fn a_missing_file_a_link_and_a_folder_are_told_apart() {
     let folder = folder();
     let path = folder.path().join("master.key");
-    assert!(matches!(FileMasterKey::load(&path), Err(MasterKeyFileError::Missing(_))));
+    assert!(matches!(
+        FileMasterKey::load(&path),
+        Err(MasterKeyFileError::Missing(_))
+    ));
     let other = folder.path().join("other.key");
     FileMasterKey::create(&other, &rng(1)).unwrap();
     std::os::unix::fs::symlink(&other, &path).unwrap();
-    assert!(matches!(FileMasterKey::load(&path), Err(MasterKeyFileError::NotRegular(_))));
-    assert!(matches!(FileMasterKey::load(folder.path()), Err(MasterKeyFileError::NotRegular(_))));
+    assert!(matches!(
+        FileMasterKey::load(&path),
+        Err(MasterKeyFileError::NotRegular(_))
+    ));
+    assert!(matches!(
+        FileMasterKey::load(folder.path()),
+        Err(MasterKeyFileError::NotRegular(_))
+    ));
 }
 
 #[test]
@@ -110,8 +137,13 @@ fn an_error_holds_no_key_material() {
     let folder = folder();
     let path = folder.path().join("master.key");
     FileMasterKey::create(&path, &rng(1)).unwrap();
-    let text = std::fs::read_to_string(&path).unwrap().replace("sha256 ", "sha256 0");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("sha256 ", "sha256 0");
     std::fs::write(&path, text).unwrap();
     let error = FileMasterKey::load(&path).err().unwrap();
-    assert!(!format!("{error} {error:?}").contains("010203"), "{error:?}");
+    assert!(
+        !format!("{error} {error:?}").contains("010203"),
+        "{error:?}"
+    );
 }

@@ -1,0 +1,83 @@
+//! `/certificate-authorities`.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use clm_api_types::certificate_authorities::{CertificateAuthority, CertificateAuthorityCreate};
+use clm_api_types::page::{Page, PageQuery};
+use clm_api_types::problem::Problem;
+use clm_core::certificate_authorities::{self, NewCertificateAuthority};
+use clm_core::idempotency;
+use clm_domain::ids::IssuerId;
+use uuid::Uuid;
+
+use crate::ApiState;
+use crate::convert;
+use crate::operations::{id, once};
+use crate::problem::ApiError;
+use crate::request::{Caller, Input};
+
+/// Creates a certificate authority of the caller's organization, with its key.
+#[utoipa::path(
+    post, path = "/api/v1/certificate-authorities", tag = "certificate authorities",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = CertificateAuthorityCreate,
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 201, body = CertificateAuthority), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    Input { context, body }: Input<CertificateAuthorityCreate>,
+) -> Result<Response, ApiError> {
+    let new = NewCertificateAuthority {
+        name: body.name,
+        subject: body.subject,
+        parent_issuer_id: body.parent_id.map(IssuerId::from_uuid),
+        key_algorithm: body.key_algorithm,
+        signature_algorithm: body.signature_algorithm,
+        validity_days: body.validity_days,
+        path_length_max: body.path_length_max,
+        limits: body.limits,
+        organization_ids: Vec::new(),
+    };
+    once(&context, &state.core, StatusCode::CREATED, idempotency::Answer::Plain, async {
+        let created = certificate_authorities::create(&context, &state.core, new).await?;
+        Ok((created.issuer_id.as_uuid(), convert::certificate_authority(created)))
+    })
+    .await
+}
+
+/// Certificate authorities that the organization owns or may use, oldest first.
+#[utoipa::path(
+    get, path = "/api/v1/certificate-authorities", tag = "certificate authorities",
+    params(PageQuery),
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 200, body = Page<CertificateAuthority>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<CertificateAuthority>>, ApiError> {
+    let page = convert::page_request(&query)?;
+    let found = certificate_authorities::list(&context, &state.core, page).await?;
+    Ok(Json(convert::page(found, convert::certificate_authority)))
+}
+
+/// One certificate authority.
+#[utoipa::path(
+    get, path = "/api/v1/certificate-authorities/{certificate_authority_id}",
+    tag = "certificate authorities", params(("certificate_authority_id" = Uuid, Path)),
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 200, body = CertificateAuthority), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn load(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+    Path(authority_id): Path<String>,
+) -> Result<Json<CertificateAuthority>, ApiError> {
+    let issuer_id = IssuerId::from_uuid(id(&authority_id, "certificate authority")?);
+    let found = certificate_authorities::load(&context, &state.core, issuer_id).await?;
+    Ok(Json(convert::certificate_authority(found)))
+}

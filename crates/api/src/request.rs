@@ -1,0 +1,221 @@
+//! Extractors: who calls ([`Caller`]), and what they send ([`Input`]).
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts as _, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use clm_api_types::{CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE};
+use clm_core::authentication::{self, CsrfProof};
+use clm_core::context::{Idempotency, OpContext, RequestInfo};
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::RequestId;
+use clm_domain::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::ApiState;
+use crate::peer::Peer;
+use crate::problem::{self, ApiError};
+
+/// Longest user agent that is kept, in characters.
+const USER_AGENT_CHARACTERS_MAX: usize = 200;
+/// Longest credential that is looked at, in bytes.
+const CREDENTIAL_BYTES_MAX: usize = 512;
+
+/// The authenticated caller of an operation without a body.
+pub(crate) struct Caller(pub(crate) OpContext);
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &ApiState,
+    ) -> Result<Self, Self::Rejection> {
+        let request = request_info(parts, state, &[]).await?;
+        authenticate(parts, state, request).await.map(Self)
+    }
+}
+
+/// The authenticated caller of an operation, and its JSON body.
+pub(crate) struct Input<T> {
+    pub(crate) context: OpContext,
+    pub(crate) body: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for Input<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Self::Rejection> {
+        let (mut parts, body) = request.into_parts();
+        // The caller is known before the body is read: nobody unknown makes us read one.
+        let bare = request_info(&mut parts, state, &[]).await?;
+        let mut context = authenticate(&parts, state, bare).await?;
+        let request = Request::from_parts(parts.clone(), body);
+        let bytes = read_body(request, state).await?;
+        context.request = request_info(&mut parts, state, &bytes).await?;
+        Ok(Self { context, body: parse(&bytes)? })
+    }
+}
+
+/// A caller who need not be known yet, and the JSON body: only for signing in.
+pub(crate) struct AnonymousInput<T> {
+    pub(crate) context: OpContext,
+    pub(crate) body: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for AnonymousInput<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Self::Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let request = Request::from_parts(parts.clone(), body);
+        let bytes = read_body(request, state).await?;
+        let info = request_info(&mut parts, state, &bytes).await?;
+        let context = authentication::anonymous(&state.core, info);
+        Ok(Self { context, body: parse(&bytes)? })
+    }
+}
+
+/// Finds out who calls: an API key, a session, or the local operator.
+async fn authenticate(
+    parts: &Parts,
+    state: &ApiState,
+    request: RequestInfo,
+) -> Result<OpContext, ApiError> {
+    let core = &state.core;
+    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+        let secret = value
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, secret)| {
+                scheme.eq_ignore_ascii_case("bearer") && secret.len() <= CREDENTIAL_BYTES_MAX
+            })
+            .map(|(_, secret)| secret.trim())
+            .ok_or_else(clm_core::access::unauthenticated)?;
+        return Ok(authentication::with_api_key(core, request, secret).await?);
+    }
+    if let Some(token) = cookie(&parts.headers, SESSION_COOKIE) {
+        let csrf = if parts.method == Method::GET || parts.method == Method::HEAD {
+            CsrfProof::NotNeeded
+        } else {
+            let token = parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+            CsrfProof::Token(token)
+        };
+        return Ok(authentication::with_session(core, request, token, csrf).await?);
+    }
+    if let Some(Peer::LocalOperator { uid }) = parts.extensions.get::<Peer>() {
+        let organization =
+            parts.headers.get(ORGANIZATION_HEADER).and_then(|value| value.to_str().ok());
+        return Ok(authentication::as_local_operator(core, request, *uid, organization).await?);
+    }
+    Err(clm_core::access::unauthenticated().into())
+}
+
+/// Where the request came from, and the idempotency key bound to its body.
+async fn request_info(
+    parts: &mut Parts,
+    state: &ApiState,
+    body: &[u8],
+) -> Result<RequestInfo, ApiError> {
+    let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| {
+        RequestId::generate(state.clock.now(), state.rng.as_ref())
+    });
+    let ip_address = match parts.extensions.get::<Peer>() {
+        Some(Peer::Network(address)) => Some(address.to_string()),
+        _ => None,
+    };
+    let user_agent = parts
+        .headers
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .map(|agent| agent.chars().take(USER_AGENT_CHARACTERS_MAX).collect());
+    let route = axum::extract::MatchedPath::from_request_parts(parts, state)
+        .await
+        .ok()
+        .flatten()
+        .map(|_| parts.uri.path().to_owned())
+        .unwrap_or_default();
+    let idempotency = idempotency_key(&parts.headers)?.map(|key| Idempotency {
+        key,
+        // The path with its ids: the same key on another object is another act.
+        route: format!("{} {route}", parts.method),
+        request_sha256: Sha256::digest(body).into(),
+    });
+    Ok(RequestInfo { request_id, ip_address, user_agent, idempotency })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_HEADER) else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default().trim().trim_matches('"');
+    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX || !visible {
+        let message = format!(
+            "The idempotency key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters."
+        );
+        return Err(Fault::invalid("idempotency_key_invalid", IDEMPOTENCY_HEADER, message).into());
+    }
+    Ok(Some(key.to_owned()))
+}
+
+async fn read_body(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        let detail = "Send the body as 'Content-Type: application/json'.";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(problem::of_status(status, "unsupported_media_type", detail)
+            .with_field("content-type", detail));
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        let status = rejection.status();
+        let (code, detail) = if status == StatusCode::PAYLOAD_TOO_LARGE {
+            ("body_too_large", "The body is larger than this operation accepts.")
+        } else {
+            ("body_unreadable", "The body could not be read to its end.")
+        };
+        problem::of_status(status, code, detail).with_field("body", detail)
+    })
+}
+
+/// Reads the body and names the field where it does not fit.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        let inner = error.inner();
+        let message = if inner.is_data() {
+            format!("The field does not fit: {inner}.")
+        } else {
+            format!("The body is not JSON: {inner}.")
+        };
+        let mut fault = Fault::new(ErrorKind::Invalid, "malformed_json", message.clone());
+        fault = fault.with_violation(field, message);
+        ApiError::from(fault)
+    })?;
+    deserializer.end().map_err(|_| {
+        let message = "The body goes on after its JSON value.";
+        ApiError::from(Fault::invalid("malformed_json", "body", message))
+    })?;
+    Ok(value)
+}
+
+/// The value of a cookie. Two cookies of the name are none: which one would be meant?
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(found, _)| *found == name)
+        .map(|(_, value)| value);
+    let value = values.next().filter(|value| value.len() <= CREDENTIAL_BYTES_MAX)?;
+    values.next().is_none().then_some(value)
+}

@@ -1,0 +1,285 @@
+//! What can be typed.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clm_domain::key_algorithm::KeyAlgorithm;
+use clm_domain::states::{CertificateType, DeploymentEnvironment};
+
+/// Certificate lifecycle management: issue, store, approve, deploy, renew, revoke and report on
+/// certificates and their keys.
+#[derive(Debug, Parser)]
+#[command(name = "clm", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// How results are written.
+    #[arg(long, short, value_enum, default_value = "table", global = true)]
+    pub(crate) output: Format,
+    /// Act for this organization (slug or id); only on the machine of the server, without a login.
+    #[arg(long, global = true)]
+    pub(crate) organization: Option<String>,
+    /// The server to talk to, instead of the local one or the one signed in to.
+    #[arg(long, global = true, env = "CLM_URL")]
+    pub(crate) url: Option<String>,
+    /// An API key, instead of the session signed in with.
+    #[arg(long, global = true, env = "CLM_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+    /// Trust this CA certificate (PEM) when talking to the server.
+    #[arg(long, global = true, env = "CLM_CA_CERTIFICATE")]
+    pub(crate) ca_certificate: Option<PathBuf>,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs: what REST answers.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the platform.
+    Serve,
+    /// Sign in to a server and remember the session.
+    Login(Login),
+    /// End the remembered session.
+    Logout,
+    /// Show who you are and what you may do.
+    Whoami,
+    /// Certificates.
+    #[command(subcommand)]
+    Cert(CertCommand),
+    /// Certificate authorities.
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// Users.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The databases.
+    #[command(subcommand)]
+    Db(DbCommand),
+    /// Look at this installation and say what should be done.
+    Doctor,
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the OpenAPI document.
+    #[command(hide = true)]
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The user's name.
+    #[arg(long, short)]
+    pub(crate) username: Option<String>,
+    /// The slug of the user's organization; needed only where the name exists in several.
+    #[arg(long = "home-organization")]
+    pub(crate) home_organization: Option<String>,
+    /// Read the password from standard input instead of the terminal.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// Ask for a certificate and wait for it.
+    Request(Box<CertRequest>),
+    /// List certificates, newest first.
+    List(Paging),
+    /// Show one certificate.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Write a certificate, with its chain, or its private key.
+    Export(CertExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CertRequest {
+    /// The PKCS#10 request, PEM or DER.
+    #[arg(long, required_unless_present = "key_algorithm", conflicts_with = "key_algorithm")]
+    pub(crate) csr: Option<PathBuf>,
+    /// Let the platform make and keep the key, of this algorithm.
+    #[arg(long)]
+    pub(crate) key_algorithm: Option<KeyAlgorithm>,
+    /// With --key-algorithm: the subject, such as "CN=app.example,O=Example".
+    #[arg(long, requires = "key_algorithm")]
+    pub(crate) subject: Option<String>,
+    /// With --key-algorithm: a name such as DNS:app.example; may be repeated.
+    #[arg(long = "san", requires = "key_algorithm")]
+    pub(crate) names: Vec<String>,
+    /// The file for the PEM chain, leaf first; standard output when absent.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// The certificate authority that shall sign.
+    #[arg(long)]
+    pub(crate) ca: Option<uuid::Uuid>,
+    /// What it is for: server, client, leaf, code_signing or email.
+    #[arg(long = "type")]
+    pub(crate) certificate_type: Option<CertificateType>,
+    /// How long it shall be valid, in days.
+    #[arg(long)]
+    pub(crate) days: Option<u32>,
+    /// Where it will be used: production, staging, development or testing.
+    #[arg(long)]
+    pub(crate) environment: Option<DeploymentEnvironment>,
+    /// A label; may be repeated.
+    #[arg(long = "tag")]
+    pub(crate) tags: Vec<String>,
+    /// Makes a repetition return the same certificate; a fresh one when absent.
+    #[arg(long)]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CertExport {
+    /// The certificate.
+    pub(crate) id: String,
+    /// The file; standard output when absent.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Without the chain.
+    #[arg(long)]
+    pub(crate) no_chain: bool,
+    /// Write the private key instead, encrypted under a passphrase.
+    #[arg(long)]
+    pub(crate) private_key: bool,
+    /// Read the passphrase from standard input instead of the terminal.
+    #[arg(long, requires = "private_key")]
+    pub(crate) passphrase_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// List certificate authorities, oldest first.
+    List(Paging),
+    /// Show one certificate authority.
+    Show {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Paging {
+    /// At most so many.
+    #[arg(long)]
+    pub(crate) limit: Option<u32>,
+    /// The cursor of the page before.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make the first administrator; refused once one exists.
+    CreateAdmin(CreateAdmin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateAdmin {
+    /// The administrator's name.
+    #[arg(long)]
+    pub(crate) username: String,
+    /// The slug of the home organization, which is made when it is missing.
+    #[arg(long = "home-organization", default_value = "default")]
+    pub(crate) home_organization: String,
+    /// The name of the home organization, when it is made.
+    #[arg(long, default_value = "Default")]
+    pub(crate) organization_name: String,
+    /// Read the password from standard input instead of the terminal.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Servers {
+    /// An administrator's URL of the server of clm_core_db (and of clm_secure_db, unless given).
+    #[arg(long, env = "CLM_ADMIN_URL", hide_env_values = true)]
+    pub(crate) admin_url: Option<String>,
+    /// An administrator's URL of the server of clm_secure_db.
+    #[arg(long, env = "CLM_SECURE_ADMIN_URL", hide_env_values = true, requires = "admin_url")]
+    pub(crate) secure_admin_url: Option<String>,
+}
+
+/// One of the two databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DatabaseName {
+    /// `clm_core_db`
+    Core,
+    /// `clm_secure_db`
+    Secure,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Prepare servers that you administer, and write the URLs for "clm serve" to a file.
+    Init {
+        #[command(flatten)]
+        servers: Servers,
+        /// The file for the two URLs; it must not exist.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Bring both databases to this program's schema.
+    Migrate {
+        #[command(flatten)]
+        servers: Servers,
+    },
+    /// Show which migrations are applied.
+    Status {
+        #[command(flatten)]
+        servers: Servers,
+    },
+    /// Compare both databases with what this program expects; exit code 1 names what differs.
+    Verify {
+        #[command(flatten)]
+        servers: Servers,
+    },
+    /// Go back to a schema version.
+    Rollback {
+        #[command(flatten)]
+        servers: Servers,
+        /// The version to go back to; 0 undoes everything.
+        #[arg(long)]
+        to: i32,
+        /// Only this database; both when absent.
+        #[arg(long, value_enum)]
+        database: Option<DatabaseName>,
+        /// Allow the rollback to destroy keys, certificates and audit rows.
+        #[arg(long)]
+        destroy_data: bool,
+    },
+    /// Compare what both databases say about every certificate; exit code 1 prints differences.
+    Reconcile {
+        #[command(flatten)]
+        servers: Servers,
+        /// Only compare; nothing is changed.
+        #[arg(long, required = true)]
+        check: bool,
+    },
+}
+
+/// Prints the completions of a shell.
+pub(crate) fn completions(shell: clap_complete::Shell) -> ExitCode {
+    clap_complete::generate(shell, &mut Arguments::command(), "clm", &mut io::stdout());
+    ExitCode::SUCCESS
+}

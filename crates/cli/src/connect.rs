@@ -1,0 +1,71 @@
+//! Which server a command talks to, and as whom: an explicit one, else the local one without a
+//! login, else the one signed in to.
+
+use std::fs;
+
+use anyhow::{Context as _, bail};
+use clm_api_types::client::{Client, ClientOptions, Credential};
+
+use crate::arguments::Global;
+use crate::credentials;
+
+/// The client that the options and the remembered session lead to.
+pub(crate) fn client(global: &Global) -> anyhow::Result<Client> {
+    let remembered = credentials::load()?;
+    if let Some(key) = &global.api_key {
+        let url = match (&global.url, &remembered) {
+            (Some(url), _) => url.clone(),
+            (None, Some(remembered)) => remembered.url.clone(),
+            (None, None) => bail!("with an API key, name the server: --url https://…"),
+        };
+        return network(global, &url, Credential::ApiKey(key.clone()));
+    }
+    match (&global.url, remembered) {
+        (Some(url), Some(remembered)) if *url == remembered.url => {
+            network(global, url, session(remembered))
+        }
+        (Some(url), _) => bail!("sign in to {url} first: clm login --url {url}"),
+        (None, remembered) => match (local(global), remembered) {
+            (Ok(client), _) => Ok(client),
+            (Err(_), Some(remembered)) => {
+                let url = remembered.url.clone();
+                network(global, &url, session(remembered))
+            }
+            (Err(error), None) => Err(error.context(
+                "there is neither a server on this machine nor a login: run 'clm serve' here, or \
+                 'clm login --url https://…'",
+            )),
+        },
+    }
+}
+
+fn session(remembered: credentials::Remembered) -> Credential {
+    Credential::Session { token: remembered.token, csrf_token: remembered.csrf_token }
+}
+
+/// A client of the server on this machine, as the local operator.
+pub(crate) fn local(global: &Global) -> anyhow::Result<Client> {
+    let socket = clm_server::find_socket(&clm_server::find_data_directory()?)?;
+    if let Err(error) = std::os::unix::net::UnixStream::connect(&socket) {
+        bail!("the server at {} does not answer: {error}", socket.display());
+    }
+    Ok(Client::over_socket(&socket, global.organization.clone())?)
+}
+
+/// A client of a server elsewhere.
+pub(crate) fn network(
+    global: &Global,
+    url: &str,
+    credential: Credential,
+) -> anyhow::Result<Client> {
+    if global.organization.is_some() {
+        bail!("--organization works only on the machine of the server, without a login");
+    }
+    let root_certificates_pem = match &global.ca_certificate {
+        Some(path) => {
+            Some(fs::read(path).with_context(|| format!("reading {}", path.display()))?)
+        }
+        None => None,
+    };
+    Ok(Client::over_network(url, credential, &ClientOptions { root_certificates_pem })?)
+}

@@ -1,0 +1,163 @@
+//! `clm db` and `clm user create-admin`: through the server's library, not through REST.
+
+use std::process::ExitCode;
+
+use clm_server::{Configuration, Database};
+use clm_server::admin::Administration;
+
+use crate::arguments::{CreateAdmin, DatabaseName, DbCommand, Format, Global, Servers, UserCommand};
+use crate::{output, session};
+
+/// Both databases, in the order in which they are treated.
+const BOTH: [Database; 2] = [Database::Core, Database::Secure];
+
+/// `clm db …`
+pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<ExitCode> {
+    let configuration = Configuration::load()?;
+    let open = |servers: &Servers| {
+        let (admin, secure) = (servers.admin_url.as_deref(), servers.secure_admin_url.as_deref());
+        Administration::open(&configuration, admin, secure)
+    };
+    match command {
+        DbCommand::Init { servers, out } => {
+            open(&servers)?.init(&out).await?;
+            output::line(&format!(
+                "both databases are ready; start the server with the settings in {}",
+                out.display()
+            ));
+            Ok(ExitCode::SUCCESS)
+        }
+        DbCommand::Migrate { servers } => migrate(&open(&servers)?).await,
+        DbCommand::Status { servers } => status(global, &open(&servers)?).await,
+        DbCommand::Verify { servers } => verify(global, &open(&servers)?).await,
+        DbCommand::Rollback { servers, to, database, destroy_data } => {
+            let databases = match database {
+                Some(DatabaseName::Core) => vec![Database::Core],
+                Some(DatabaseName::Secure) => vec![Database::Secure],
+                None => BOTH.to_vec(),
+            };
+            let administration = open(&servers)?;
+            for database in databases {
+                let report = administration.rollback(database, to, destroy_data).await?;
+                output::line(&format!("{}: at version {}", database.name(), report.version));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        DbCommand::Reconcile { servers, check: _ } => {
+            reconcile(global, &configuration, &open(&servers)?).await
+        }
+    }
+}
+
+async fn migrate(administration: &Administration) -> anyhow::Result<ExitCode> {
+    for database in BOTH {
+        let report = administration.migrate(database).await?;
+        for version in &report.adopted {
+            output::line(&format!("{}: adopted {version:03}", database.name()));
+        }
+        for applied in &report.applied {
+            output::line(&format!(
+                "{}: applied {:03} {} in {} ms",
+                database.name(),
+                applied.version,
+                applied.name,
+                applied.execution_time_ms
+            ));
+        }
+        output::line(&format!("{}: at version {}", database.name(), report.version));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(global: &Global, administration: &Administration) -> anyhow::Result<ExitCode> {
+    let mut rows = Vec::new();
+    for database in BOTH {
+        for migration in administration.status(database).await? {
+            let applied = migration.applied.as_ref();
+            rows.push(vec![
+                database.name().to_owned(),
+                format!("{:03}", migration.version),
+                migration.description.clone(),
+                migration.state.to_string(),
+                applied.map(|(at, ..)| at.to_rfc3339()).unwrap_or_default(),
+                applied.map(|(_, by, _)| by.clone()).unwrap_or_default(),
+            ]);
+        }
+    }
+    let headers = ["database", "version", "description", "state", "applied at", "applied by"];
+    if global.output == Format::Json {
+        let items: Vec<_> = rows.iter().map(|row| object(&headers, row)).collect();
+        output::json(&serde_json::json!({ "items": items, "next_cursor": null }))?;
+    } else {
+        output::table(&headers, rows.into_iter());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify(global: &Global, administration: &Administration) -> anyhow::Result<ExitCode> {
+    let mut found = Vec::new();
+    for database in BOTH {
+        for difference in administration.verify(database).await? {
+            found.push((database.name(), difference.to_string()));
+        }
+    }
+    if global.output == Format::Json {
+        let items: Vec<_> = found
+            .iter()
+            .map(|(database, text)| serde_json::json!({ "database": database, "difference": text }))
+            .collect();
+        output::json(&serde_json::json!({ "items": items, "next_cursor": null }))?;
+    } else {
+        for (database, difference) in &found {
+            output::line(&format!("{database}: {difference}"));
+        }
+        if found.is_empty() {
+            output::line("both databases are as this program expects");
+        }
+    }
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn reconcile(
+    global: &Global,
+    configuration: &Configuration,
+    administration: &Administration,
+) -> anyhow::Result<ExitCode> {
+    let found = administration.reconcile_check(configuration).await?;
+    if global.output == Format::Json {
+        output::json(&serde_json::json!({ "items": found, "next_cursor": null }))?;
+    } else {
+        for difference in &found {
+            output::line(difference);
+        }
+    }
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn object(headers: &[&str], row: &[String]) -> serde_json::Value {
+    headers
+        .iter()
+        .map(|header| header.replace(' ', "_"))
+        .zip(row.iter().map(|cell| serde_json::Value::String(cell.clone())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// `clm user …`
+pub(crate) async fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
+    let UserCommand::CreateAdmin(arguments) = command;
+    let CreateAdmin { username, home_organization, organization_name, password_stdin, servers } =
+        arguments;
+    let configuration = Configuration::load()?;
+    let administration = Administration::open(
+        &configuration,
+        servers.admin_url.as_deref(),
+        servers.secure_admin_url.as_deref(),
+    )?;
+    let password = session::secret("Password of the new administrator: ", password_stdin)?;
+    let credential = (username.clone(), clm_domain::secret::SecretString::new(password));
+    let organization = (home_organization, organization_name);
+    administration.create_administrator(&configuration, credential, organization).await?;
+    output::line(&format!("administrator {username} can sign in"));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,87 @@
+//! Identities that were looked up a moment ago, so that a busy credential costs one query a second.
+//!
+//! An entry lives for [`LIFETIME`] from before its query began: what was revoked anywhere stops
+//! within that time, what was revoked in this process at once. Whether a credential has expired is
+//! not the cache's business; it is checked at each use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Identity;
+use super::credential::CredentialHash;
+
+/// How long an entry is used.
+const LIFETIME: Duration = Duration::from_secs(1);
+/// Most entries.
+const ENTRIES_MAX: usize = 10_000;
+
+/// Identities by the hash of their credential.
+#[derive(Default)]
+pub struct AuthenticationCache {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<CredentialHash, Entry>,
+    /// Counts evictions, so that a look-up which began before one is not remembered after it.
+    evictions: u64,
+}
+
+struct Entry {
+    identity: Arc<Identity>,
+    ends_at: Instant,
+}
+
+/// The moment at which a look-up began.
+pub(super) struct LookupBegun {
+    evictions: u64,
+    at: Instant,
+}
+
+impl AuthenticationCache {
+    /// The identity behind a credential that was looked up less than [`LIFETIME`] ago.
+    pub(super) fn find(&self, hash: &CredentialHash) -> Option<Arc<Identity>> {
+        let state = self.state();
+        let entry = state.entries.get(hash)?;
+        (Instant::now() < entry.ends_at).then(|| Arc::clone(&entry.identity))
+    }
+
+    /// To be called before a look-up, for [`Self::insert`] after it.
+    pub(super) fn begin(&self) -> LookupBegun {
+        LookupBegun { evictions: self.state().evictions, at: Instant::now() }
+    }
+
+    /// Remembers what a look-up found, unless something was evicted meanwhile.
+    pub(super) fn insert(&self, begun: &LookupBegun, hash: CredentialHash, identity: Arc<Identity>) {
+        let mut state = self.state();
+        if state.evictions != begun.evictions {
+            return;
+        }
+        if state.entries.len() >= ENTRIES_MAX {
+            // Most have ended; the others are looked up once more.
+            state.entries.clear();
+        }
+        state.entries.insert(hash, Entry { identity, ends_at: begun.at + LIFETIME });
+    }
+
+    /// Forgets credentials that were just revoked.
+    pub(crate) fn evict<'a>(&self, hashes: impl IntoIterator<Item = &'a CredentialHash>) {
+        let mut state = self.state();
+        state.evictions += 1;
+        for hash in hashes {
+            state.entries.remove(hash);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code in here panics halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

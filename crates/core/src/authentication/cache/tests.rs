@@ -1,0 +1,72 @@
+use clm_domain::actor::Actor;
+use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_domain::permission::Permissions;
+
+use super::*;
+
+fn identity() -> Arc<Identity> {
+    Arc::new(Identity {
+        actor: Actor::Anonymous,
+        username: String::new(),
+        organization_id: SYSTEM_ORGANIZATION,
+        permissions: Permissions::none(),
+        must_change_password: false,
+        ends_at: None,
+        csrf_sha256: None,
+    })
+}
+
+fn hash(number: usize) -> CredentialHash {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&number.to_be_bytes());
+    hash
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_lives_for_a_second_from_before_its_look_up() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+    tokio::time::advance(Duration::from_millis(400)).await;
+    cache.insert(&begun, hash(1), identity());
+
+    tokio::time::advance(Duration::from_millis(599)).await;
+    assert!(cache.find(&hash(1)).is_some());
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(cache.find(&hash(1)).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_entry_is_gone_and_others_stay() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+    cache.insert(&begun, hash(1), identity());
+    cache.insert(&begun, hash(2), identity());
+
+    cache.evict(&[hash(1)]);
+
+    assert!(cache.find(&hash(1)).is_none());
+    assert!(cache.find(&hash(2)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_began_before_an_eviction_is_not_remembered() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+
+    cache.evict(&[hash(1)]);
+    cache.insert(&begun, hash(1), identity());
+
+    assert!(cache.find(&hash(1)).is_none());
+}
+
+#[test]
+fn the_cache_is_bounded() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+    for number in 0..=ENTRIES_MAX {
+        cache.insert(&begun, hash(number), identity());
+    }
+
+    assert!(cache.state().entries.len() <= ENTRIES_MAX);
+    assert!(cache.find(&hash(ENTRIES_MAX)).is_some());
+}

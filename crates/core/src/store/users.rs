@@ -1,0 +1,317 @@
+//! Rows of `users`, with their membership (`user_organizations`) and roles (`user_roles`).
+
+use chrono::{DateTime, Utc};
+use clm_domain::ids::{OrganizationId, RoleId, UserId};
+use clm_domain::permission::Permissions;
+use clm_domain::states::{OrganizationStatus, UserStatus};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::parse_stored;
+
+/// Whoever finds this lock taken waits until the first administrator has been made, or not.
+const FIRST_ADMINISTRATOR_LOCK: i64 = 0x636c_6d5f_6164_6d69;
+
+/// Who stands behind a session or API key, as of the moment of the look-up.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) user_id: UserId,
+    pub(crate) username: String,
+    pub(crate) user_status: UserStatus,
+    pub(crate) must_change_password: bool,
+    /// Where the credential acts.
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) organization_status: OrganizationStatus,
+    /// Whether the user may act there.
+    pub(crate) membership_active: bool,
+    /// What the roles allow there.
+    pub(crate) permissions: Permissions,
+}
+
+/// What the roles of a user allow together, from the array that the look-up functions return.
+pub(super) fn permissions_of_roles(stored: &serde_json::Value) -> Permissions {
+    let mut permissions = Permissions::none();
+    for role in stored.as_array().into_iter().flatten() {
+        permissions.extend(&Permissions::from_stored(role));
+    }
+    permissions
+}
+
+/// Whom a name at sign-in means.
+#[derive(Clone, Debug)]
+pub(crate) struct SignInCandidate {
+    pub(crate) user_id: UserId,
+    pub(crate) home_organization_id: OrganizationId,
+    pub(crate) home_organization_status: OrganizationStatus,
+    pub(crate) password_hash: Option<String>,
+}
+
+/// The user with this name in the home organization with this slug; without a slug, the only user
+/// of that name. Needs no scope.
+pub(crate) async fn find_for_sign_in(
+    pool: &PgPool,
+    username_normalized: &str,
+    organization_slug: Option<&str>,
+) -> sqlx::Result<Option<SignInCandidate>> {
+    let row = sqlx::query!(
+        r#"-- users::find_for_sign_in
+        SELECT user_id AS "user_id!", home_organization_id AS "home_organization_id!",
+            password_hash, organization_status AS "organization_status!"
+        FROM find_user_for_sign_in($1, $2)"#,
+        username_normalized,
+        organization_slug,
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        Ok(SignInCandidate {
+            user_id: UserId::from_uuid(row.user_id),
+            home_organization_id: OrganizationId::from_uuid(row.home_organization_id),
+            home_organization_status: parse_stored(&row.organization_status)?,
+            password_hash: row.password_hash,
+        })
+    })
+    .transpose()
+}
+
+/// What a user proves to be with a password, and how often that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct PasswordState {
+    pub(crate) username: String,
+    pub(crate) home_organization_id: OrganizationId,
+    pub(crate) user_status: UserStatus,
+    pub(crate) password_hash: Option<String>,
+    pub(crate) must_change_password: bool,
+    pub(crate) failed_sign_in_count: i32,
+    pub(crate) locked_until: Option<DateTime<Utc>>,
+}
+
+/// Reads the password state of a live user and keeps others from changing it until the end of the
+/// transaction (system scope: the home organization may be another).
+pub(crate) async fn lock_password_state(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> sqlx::Result<Option<PasswordState>> {
+    let row = sqlx::query!(
+        "-- users::lock_password_state
+        SELECT username, home_organization_id, status, password_hash, must_change_password,
+            failed_sign_in_count, locked_until
+        FROM users
+        WHERE id = $1 AND deleted_at IS NULL
+        FOR NO KEY UPDATE",
+        user_id.as_uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(PasswordState {
+            username: row.username,
+            home_organization_id: OrganizationId::from_uuid(row.home_organization_id),
+            user_status: parse_stored(&row.status)?,
+            password_hash: row.password_hash,
+            must_change_password: row.must_change_password,
+            failed_sign_in_count: row.failed_sign_in_count,
+            locked_until: row.locked_until,
+        })
+    })
+    .transpose()
+}
+
+/// Counts a wrong password of a user whose state is locked.
+pub(crate) async fn update_failed_sign_in(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    failed_sign_in_count: i32,
+    locked_until: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::update_failed_sign_in
+        UPDATE users SET failed_sign_in_count = $2, locked_until = $3 WHERE id = $1",
+        user_id.as_uuid(),
+        failed_sign_in_count,
+        locked_until,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes a successful sign-in of a user whose state is locked; stores the hash where it was made
+/// anew.
+pub(crate) async fn update_sign_in(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    now: DateTime<Utc>,
+    new_hash: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::update_sign_in
+        UPDATE users
+        SET failed_sign_in_count = 0, locked_until = NULL, last_sign_in_at = $2,
+            password_hash = coalesce($3, password_hash)
+        WHERE id = $1",
+        user_id.as_uuid(),
+        now,
+        new_hash,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores a new password of a user whose state is locked.
+pub(crate) async fn update_password(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    now: DateTime<Utc>,
+    password_hash: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::update_password
+        UPDATE users
+        SET password_hash = $3, password_changed_at = $2, must_change_password = false,
+            failed_sign_in_count = 0, locked_until = NULL, revision = revision + 1
+        WHERE id = $1",
+        user_id.as_uuid(),
+        now,
+        password_hash,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The organization that a sign-in of the user begins in: the primary one, else the home, else any
+/// in which the user may act (system scope).
+pub(crate) async fn find_sign_in_organization(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    home_organization_id: OrganizationId,
+) -> sqlx::Result<Option<OrganizationId>> {
+    let found = sqlx::query_scalar!(
+        "-- users::find_sign_in_organization
+        SELECT uo.organization_id
+        FROM user_organizations uo
+        JOIN organizations o ON o.id = uo.organization_id
+        WHERE uo.user_id = $1 AND uo.status = 'active' AND uo.deleted_at IS NULL
+            AND o.status <> 'inactive' AND o.deleted_at IS NULL
+        ORDER BY uo.is_primary DESC, uo.organization_id = $2 DESC, uo.organization_id
+        LIMIT 1",
+        user_id.as_uuid(),
+        home_organization_id.as_uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.map(OrganizationId::from_uuid))
+}
+
+/// Waits for its turn to make the first administrator; the turn ends with the transaction.
+pub(crate) async fn lock_first_administrator(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::lock_first_administrator
+        SELECT pg_advisory_xact_lock($1)",
+        FIRST_ADMINISTRATOR_LOCK,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether any live user of any organization holds the role now (system scope).
+pub(crate) async fn role_is_held(
+    connection: &mut PgConnection,
+    role_id: RoleId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- users::role_is_held
+        SELECT EXISTS (
+            SELECT 1
+            FROM user_roles ur
+            JOIN users u ON u.id = ur.user_id AND u.deleted_at IS NULL
+            WHERE ur.role_id = $1 AND ur.deleted_at IS NULL AND ur.valid_from <= $2
+                AND (ur.valid_until IS NULL OR ur.valid_until > $2)
+        ) AS "held!""#,
+        role_id.as_uuid(),
+        now,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// A new person.
+#[derive(Clone, Debug)]
+pub(crate) struct NewPerson {
+    pub(crate) user_id: UserId,
+    pub(crate) home_organization_id: OrganizationId,
+    pub(crate) username: String,
+    pub(crate) username_normalized: String,
+    pub(crate) email: Option<String>,
+    pub(crate) email_normalized: Option<String>,
+    pub(crate) password_hash: String,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// Inserts a person with the membership in the home organization, which is the primary one.
+pub(crate) async fn insert_person(
+    connection: &mut PgConnection,
+    person: &NewPerson,
+    membership_id: Uuid,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::insert_person
+        WITH person AS (
+            INSERT INTO users (
+                id, home_organization_id, username, username_normalized, email, email_normalized,
+                password_hash, password_changed_at, created_at, updated_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)
+            RETURNING id, home_organization_id, created_at)
+        INSERT INTO user_organizations (
+            id, organization_id, user_id, is_primary, joined_at, created_at, updated_at)
+        SELECT $9, home_organization_id, id, true, created_at, created_at, created_at
+        FROM person",
+        person.user_id.as_uuid(),
+        person.home_organization_id.as_uuid(),
+        person.username,
+        person.username_normalized,
+        person.email,
+        person.email_normalized,
+        person.password_hash,
+        person.created_at,
+        membership_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A new assignment of a role, open-ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewAssignment {
+    pub(crate) id: Uuid,
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) user_id: UserId,
+    pub(crate) role_id: RoleId,
+    pub(crate) valid_from: DateTime<Utc>,
+}
+
+/// Gives a user a role in an organization.
+pub(crate) async fn insert_assignment(
+    connection: &mut PgConnection,
+    assignment: NewAssignment,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::insert_assignment
+        INSERT INTO user_roles (
+            id, organization_id, user_id, role_id, valid_from, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $5, $5)",
+        assignment.id,
+        assignment.organization_id.as_uuid(),
+        assignment.user_id.as_uuid(),
+        assignment.role_id.as_uuid(),
+        assignment.valid_from,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

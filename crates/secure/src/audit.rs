@@ -1,0 +1,105 @@
+//! Rows for `secure_audit_log`. A row is written in the transaction of its act, or, for a refusal,
+//! before the caller hears of it.
+
+use chrono::{DateTime, Utc};
+use clm_domain::actor::Actor;
+use clm_domain::audit::{AuditRow, Cause, SecureEvent};
+use clm_domain::clock::Rng;
+use clm_domain::error::Fault;
+use clm_domain::ids::OrganizationId;
+use clm_secure_api::CallContext;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::Secure;
+use crate::error::Failure;
+
+/// Longest reason that the table takes, in characters.
+const REASON_CHARACTERS_MAX: usize = 4096;
+/// Most violations that go into the details of a refusal.
+const VIOLATIONS_MAX: usize = 20;
+
+/// When a row is made, and where its id comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Stamp<'a> {
+    /// The moment, cut to milliseconds in the row.
+    pub(crate) now: DateTime<Utc>,
+    /// Random bits of the id.
+    pub(crate) rng: &'a dyn Rng,
+}
+
+/// Who asked for what, taken from the context of a command.
+pub(crate) const fn cause(context: &CallContext) -> Cause<'_> {
+    Cause {
+        actor: &context.actor,
+        organization_id: context.organization_id,
+        request_id: context.request_id,
+    }
+}
+
+/// The same cause for an act in another organization, such as that of a shared certificate
+/// authority.
+pub(crate) const fn cause_in<'a>(cause: &Cause<'a>, organization_id: OrganizationId) -> Cause<'a> {
+    Cause {
+        actor: cause.actor,
+        organization_id,
+        request_id: cause.request_id,
+    }
+}
+
+/// The row of a successful act. `details` is an object.
+pub(crate) fn row(
+    event: SecureEvent,
+    cause: &Cause<'_>,
+    resource_id: Option<Uuid>,
+    mut details: Value,
+    stamp: Stamp<'_>,
+) -> AuditRow {
+    // The columns have no place for the operating-system user.
+    if let (Actor::LocalOperator { uid }, Some(fields)) = (cause.actor, details.as_object_mut()) {
+        fields.insert("local_operator_uid".to_owned(), Value::from(*uid));
+    }
+    AuditRow::success(event, cause, resource_id, stamp.now, stamp.rng).with_details(details)
+}
+
+/// The operating-system user in the details that [`row`] wrote.
+pub(crate) fn local_operator_uid(details: &Value) -> Option<u32> {
+    details.get("local_operator_uid")?.as_u64()?.try_into().ok()
+}
+
+impl Secure {
+    /// Records that an act was refused, with the fault's code, and returns once that is committed.
+    ///
+    /// # Errors
+    /// [`Failure::Audit`]: then the caller must not be told of the refusal as if it were settled.
+    pub(crate) async fn record_refusal(
+        &self,
+        event: SecureEvent,
+        context: &CallContext,
+        resource_id: Option<Uuid>,
+        fault: &Fault,
+        mut details: Map<String, Value>,
+    ) -> Result<(), Failure> {
+        details.insert("code".to_owned(), Value::from(fault.code.as_ref()));
+        if !fault.violations.is_empty() {
+            let violations = fault.violations.iter().take(VIOLATIONS_MAX);
+            let texts =
+                violations.map(|each| Value::from(format!("{}: {}", each.field, each.message)));
+            details.insert("violations".to_owned(), Value::Array(texts.collect()));
+        }
+        let stamp = Stamp {
+            now: self.clock.now(),
+            rng: self.rng.as_ref(),
+        };
+        let reason: String = fault.message.chars().take(REASON_CHARACTERS_MAX).collect();
+        let row = row(
+            event,
+            &cause(context),
+            resource_id,
+            Value::Object(details),
+            stamp,
+        )
+        .refused(reason);
+        self.store.record_audit(&row).await.map_err(Failure::Audit)
+    }
+}

@@ -1,0 +1,139 @@
+//! Exporting a private key: opened, encrypted under the caller's passphrase, counted and audited
+//! before it leaves.
+//!
+//! Only keys that were made here for an end entity leave. The key of a certificate authority never
+//! does.
+
+use std::sync::Arc;
+
+use clm_domain::audit::SecureEvent;
+use clm_domain::clock::whole_milliseconds;
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARACTERS_MIN};
+use clm_domain::secret::SecretString;
+use clm_secure_api::command::ExportPrivateKey;
+use clm_secure_api::reply::ExportedPrivateKey;
+use clm_secure_api::{CallContext, Reply};
+use serde_json::{Map, Value, json};
+
+use crate::Secure;
+use crate::audit::{Stamp, cause, row};
+use crate::error::Failure;
+use crate::store::private_keys::StoredPrivateKey;
+
+impl Secure {
+    /// Carries out [`ExportPrivateKey`].
+    pub(crate) async fn export_private_key(
+        &self,
+        context: &CallContext,
+        command: ExportPrivateKey,
+    ) -> Result<Reply, Failure> {
+        let certificate_id = command.certificate_id;
+        let fault = match self.export(context, command).await {
+            Err(Failure::Refused(fault)) => fault,
+            settled => return settled.map(Reply::ExportedPrivateKey),
+        };
+        let mut details = Map::new();
+        details.insert(
+            "certificate_id".to_owned(),
+            Value::from(certificate_id.to_string()),
+        );
+        let event = SecureEvent::PrivateKeyExported;
+        self.record_refusal(event, context, None, &fault, details)
+            .await?;
+        Err(fault.into())
+    }
+
+    async fn export(
+        &self,
+        context: &CallContext,
+        command: ExportPrivateKey,
+    ) -> Result<ExportedPrivateKey, Failure> {
+        check_passphrase(&command.passphrase)?;
+        let found = self
+            .store
+            .find_private_key_of_certificate(context.organization_id, command.certificate_id)
+            .await?;
+        let key = check_exportable(found)?;
+        let place = (context.organization_id, key.id);
+        let pkcs8_der = self
+            .data_keys
+            .open_private_key(place, key.encryption_key_id, &key.sealed)
+            .await?;
+        // Stretching the passphrase takes tenths of a second of computing.
+        let passphrase = command.passphrase;
+        let rng = Arc::clone(&self.rng);
+        let encrypted = tokio::task::spawn_blocking(move || {
+            clm_pki::pkcs8::encrypt(pkcs8_der.expose(), &passphrase, rng.as_ref())
+        })
+        .await
+        .map_err(|error| Failure::Internal(error.to_string()))?
+        .map_err(|error| Failure::Internal(error.to_string()))?;
+
+        let now = whole_milliseconds(self.clock.now());
+        let details = json!({ "certificate_id": command.certificate_id.to_string() });
+        let stamp = Stamp {
+            now,
+            rng: self.rng.as_ref(),
+        };
+        let event = SecureEvent::PrivateKeyExported;
+        let audit = row(
+            event,
+            &cause(context),
+            Some(key.id.as_uuid()),
+            details,
+            stamp,
+        );
+        if !self
+            .store
+            .record_export(context.organization_id, key.id, now, audit)
+            .await?
+        {
+            return Err(not_exportable().into());
+        }
+        Ok(ExportedPrivateKey {
+            private_key_id: key.id,
+            encrypted_pkcs8_pem: SecretString::new(encrypted),
+        })
+    }
+}
+
+fn check_passphrase(passphrase: &SecretString) -> Result<(), Fault> {
+    let text = passphrase.expose();
+    if text.chars().count() >= PASSWORD_CHARACTERS_MIN && text.len() <= PASSWORD_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "The passphrase must have at least {PASSWORD_CHARACTERS_MIN} characters and at most {PASSWORD_BYTES_MAX} bytes."
+    );
+    Err(Fault::invalid(
+        "passphrase_unsuitable",
+        "passphrase",
+        message,
+    ))
+}
+
+/// The key, when there is one and it may leave.
+fn check_exportable(found: Option<Option<StoredPrivateKey>>) -> Result<StoredPrivateKey, Fault> {
+    let key = found.ok_or_else(|| Fault::not_found("certificate"))?;
+    let key = key.ok_or_else(|| {
+        let message = "The platform does not hold the private key of this certificate; whoever requested it does.";
+        Fault::new(ErrorKind::Conflict, "private_key_not_held", message)
+    })?;
+    if key.is_issuer_key || !key.exportable {
+        return Err(not_exportable());
+    }
+    Ok(key)
+}
+
+fn not_exportable() -> Fault {
+    let message = "The private key of this certificate may not leave the platform.";
+    Fault::new(
+        ErrorKind::PolicyViolation,
+        "private_key_not_exportable",
+        message,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,421 @@
+//! Issuing a certificate: judge, prepare, lint, sign, and record everything in one statement.
+//!
+//! The core has judged the plan already; it is judged here again against what this side stores
+//! itself, because a core may be compromised. No certificate is returned before its record is
+//! committed. A refusal leaves an audit event and nothing else.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clm_domain::audit::{AuditRow, SecureEvent};
+use clm_domain::certificate_plan::CertificatePlan;
+use clm_domain::clock::{random_bytes, whole_milliseconds};
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{EventId, PrivateKeyId};
+use clm_domain::issuer_limits::judge;
+use clm_domain::limits::CSR_DER_BYTES_MAX;
+use clm_domain::states::CertificateStatus;
+use clm_pki::csr::CertificationRequest;
+use clm_pki::issue::{IssuedCertificate, prepare};
+use clm_pki::key::{PrivateKey, spki_sha256};
+use clm_pki::name::DistinguishedName;
+use clm_pki::serial::SerialNumber;
+use clm_secure_api::command::{IssueCertificate, KeySource};
+use clm_secure_api::event::{CertificateRecord, Event, EventBody};
+use clm_secure_api::reply::Issued;
+use clm_secure_api::{CallContext, Reply};
+use serde_json::{Map, Value, json};
+
+use crate::Secure;
+use crate::audit::{Stamp, cause, row};
+use crate::error::Failure;
+use crate::plan_fault::{common_name, csr_fault, prepare_fault, read_subject, refuse_violations};
+use crate::store::issuance::{NewIssuance, StoredIssuance};
+use crate::store::issuers::StoredIssuer;
+use crate::store::private_keys::{KeyPurpose, NewPrivateKey};
+
+/// How far a certificate may be dated back, in hours: room for clocks that are behind, not for a
+/// past that was not (CA/Browser Forum Baseline Requirements §7.1.2.7).
+const BACKDATING_HOURS_MAX: i64 = 48;
+
+/// The key of the subject, as far as it came here.
+enum SubjectKey {
+    /// The requester has it; this is the request.
+    Held(Vec<u8>),
+    /// It was made here.
+    Made(Box<PrivateKey>),
+}
+
+/// A signed certificate that is not recorded yet.
+struct Signed {
+    plan: CertificatePlan,
+    subject: DistinguishedName,
+    key: SubjectKey,
+    certificate: IssuedCertificate,
+}
+
+impl Secure {
+    /// Carries out [`IssueCertificate`].
+    pub(crate) async fn issue_certificate(
+        &self,
+        context: &CallContext,
+        command: IssueCertificate,
+    ) -> Result<Reply, Failure> {
+        let fault = match self.issue(context, &command).await {
+            Err(Failure::Refused(fault)) => fault,
+            settled => return settled.map(|issued| Reply::Issued(Box::new(issued))),
+        };
+        // The issuer may have changed since an earlier attempt succeeded without its caller hearing
+        // of it.
+        let fault = match self.find_replay(context, &command).await {
+            Ok(Some(issued)) => return Ok(Reply::Issued(Box::new(issued))),
+            Ok(None) => fault,
+            Err(Failure::Refused(other)) => other,
+            Err(failure) => return Err(failure),
+        };
+        let mut details = Map::new();
+        details.insert(
+            "issuer_id".to_owned(),
+            Value::from(command.issuer_id.to_string()),
+        );
+        let event = SecureEvent::CertificateIssuanceRefused;
+        let resource_id = Some(command.certificate_request_id.as_uuid());
+        self.record_refusal(event, context, resource_id, &fault, details)
+            .await?;
+        Err(fault.into())
+    }
+
+    async fn issue(
+        &self,
+        context: &CallContext,
+        command: &IssueCertificate,
+    ) -> Result<Issued, Failure> {
+        let issuer = self
+            .issuers
+            .load_signing(context.organization_id, command.issuer_id)
+            .await?;
+        let signed = self.sign(&issuer, command).await?;
+        let issuance = self.describe(context, command, &issuer, signed).await?;
+        if self.store.insert_issuance(&issuance).await? {
+            let NewIssuance {
+                event,
+                certificate_der,
+                ..
+            } = issuance;
+            let chain_der = issuer.chain_below_root();
+            return Ok(Issued {
+                event,
+                certificate_der,
+                chain_der,
+                replayed: false,
+            });
+        }
+        // Somebody was faster, or this is a repetition. What was signed just now is dropped and
+        // never leaves.
+        self.find_replay(context, command).await?.ok_or_else(|| {
+            let message = "The id of the certificate request is in use already. Choose a new one.";
+            Fault::new(ErrorKind::Conflict, "certificate_request_exists", message).into()
+        })
+    }
+
+    async fn sign(
+        &self,
+        issuer: &StoredIssuer,
+        command: &IssueCertificate,
+    ) -> Result<Signed, Failure> {
+        let now = self.clock.now();
+        let mut plan = command.plan.clone();
+        let held = match &command.key_source {
+            KeySource::CertificationRequest { der } => Some(prove_possession(der, &plan)?),
+            KeySource::Generate => None,
+        };
+        let subject = read_subject(&plan.subject_der)?;
+        check_plan(&plan, issuer, now)?;
+        self.issuance_rates
+            .take(issuer.id, issuer.limits.issuances_per_minute_max, now)?;
+        let key = match held {
+            Some(csr_der) => SubjectKey::Held(csr_der),
+            None => {
+                let key = self.key_factory.generate(plan.key_algorithm).await?;
+                plan.subject_public_key_info = key.subject_public_key_info().to_vec();
+                SubjectKey::Made(Box::new(key))
+            }
+        };
+        let serial = SerialNumber::from_random(random_bytes(self.rng.as_ref()));
+        let prepared =
+            prepare(&plan, &issuer.identity(), serial).map_err(|error| prepare_fault(&error))?;
+        let certificate = self.issuers.sign(issuer, prepared).await?;
+        Ok(Signed {
+            plan,
+            subject,
+            key,
+            certificate,
+        })
+    }
+
+    /// Everything that has to be recorded about a signed certificate, at one moment: a replay finds
+    /// the audit event by the time of the certificate.
+    async fn describe(
+        &self,
+        context: &CallContext,
+        command: &IssueCertificate,
+        issuer: &StoredIssuer,
+        signed: Signed,
+    ) -> Result<NewIssuance, Failure> {
+        let now = whole_milliseconds(self.clock.now());
+        let record = record(context, command, &signed);
+        let Signed {
+            key, certificate, ..
+        } = signed;
+        let (csr_der, private_key) = match key {
+            SubjectKey::Held(csr_der) => (Some(csr_der), None),
+            SubjectKey::Made(key) => (None, Some(self.seal_subject_key(context, &key).await?)),
+        };
+        let audit = self.issuance_audit(context, &record, (&certificate, issuer), now);
+        let context_json = to_json(&record.context)?;
+        let event = Event {
+            event_id: EventId::generate(now, self.rng.as_ref()),
+            organization_id: context.organization_id,
+            actor: context.actor.clone(),
+            request_id: context.request_id,
+            occurred_at: now,
+            body: EventBody::CertificateIssued(Box::new(record)),
+        };
+        Ok(NewIssuance {
+            event_json: to_json(&event)?,
+            event,
+            context_json,
+            event_available_at: now + self.relay_delay,
+            csr_der,
+            private_key,
+            serial_number: certificate.serial.as_bytes().to_vec(),
+            tbs_sha256: certificate.tbs_sha256,
+            certificate_der: certificate.der,
+            signature_algorithm: issuer.signature_algorithm,
+            idempotency_key: context.idempotency_key,
+            audit,
+        })
+    }
+
+    async fn seal_subject_key(
+        &self,
+        context: &CallContext,
+        key: &PrivateKey,
+    ) -> Result<NewPrivateKey, Failure> {
+        let pkcs8_der = key
+            .to_pkcs8_der()
+            .map_err(|error| Failure::Internal(error.to_string()))?;
+        let id = PrivateKeyId::generate(self.clock.now(), self.rng.as_ref());
+        let place = (context.organization_id, id);
+        let sealed = self
+            .data_keys
+            .seal_private_key(place, &pkcs8_der, &cause(context))
+            .await?;
+        let public_key_der = key.subject_public_key_info().to_vec();
+        Ok(NewPrivateKey {
+            id,
+            spki_sha256: spki_sha256(&public_key_der),
+            public_key_der,
+            key_algorithm: key.algorithm(),
+            purpose: KeyPurpose::EndEntity,
+            exportable: true,
+            encryption_key_id: sealed.encryption_key_id,
+            sealed: sealed.sealed,
+        })
+    }
+
+    fn issuance_audit(
+        &self,
+        context: &CallContext,
+        record: &CertificateRecord,
+        (certificate, issuer): (&IssuedCertificate, &StoredIssuer),
+        now: DateTime<Utc>,
+    ) -> AuditRow {
+        let details = json!({
+            "issuer_id": issuer.id.to_string(),
+            "certificate_request_id": record.certificate_request_id.map(|id| id.to_string()),
+            "serial_number": record.serial_number,
+            "fingerprint_sha256": hex::encode(&record.fingerprint_sha256),
+            "tbs_sha256": hex::encode(certificate.tbs_sha256),
+            "key_algorithm": record.key_algorithm.as_str(),
+            "private_key_held": record.has_private_key,
+            "not_after": record.not_after.to_rfc3339(),
+        });
+        let stamp = Stamp {
+            now,
+            rng: self.rng.as_ref(),
+        };
+        let resource_id = Some(record.certificate_id.as_uuid());
+        row(
+            SecureEvent::CertificateIssued,
+            &cause(context),
+            resource_id,
+            details,
+            stamp,
+        )
+    }
+
+    /// What an earlier command with the same idempotency key, or the same request id, issued.
+    ///
+    /// # Errors
+    /// `Invalid` with code `idempotency_key_reused` when that command was another one.
+    async fn find_replay(
+        &self,
+        context: &CallContext,
+        command: &IssueCertificate,
+    ) -> Result<Option<Issued>, Failure> {
+        let found = self
+            .store
+            .find_issuance(
+                context.organization_id,
+                command.certificate_request_id,
+                context.idempotency_key,
+            )
+            .await?;
+        let Some(found) = found else { return Ok(None) };
+        check_same_command(context, command, &found)?;
+        let chain = match found.event.body.record().issuer_id {
+            Some(issuer_id) => self.store.list_issuer_chain(issuer_id).await?,
+            None => Vec::new(),
+        };
+        Ok(Some(Issued {
+            event: found.event,
+            certificate_der: found.certificate_der,
+            chain_der: crate::issuers::without_root(chain),
+            replayed: true,
+        }))
+    }
+}
+
+/// Whether what was found answers this very command.
+fn check_same_command(
+    context: &CallContext,
+    command: &IssueCertificate,
+    found: &StoredIssuance,
+) -> Result<(), Fault> {
+    let record = found.event.body.record();
+    if let Some(key) = &context.idempotency_key {
+        if found.request_sha256.as_deref() == Some(key.request_sha256.as_slice()) {
+            return Ok(());
+        }
+        let message = "This idempotency key was used for another request already. Choose a new key for a new request.";
+        return Err(Fault::new(
+            ErrorKind::Invalid,
+            "idempotency_key_reused",
+            message,
+        ));
+    }
+    if record.certificate_id == command.certificate_id
+        && record.issuer_id == Some(command.issuer_id)
+    {
+        return Ok(());
+    }
+    let message =
+        "The certificate request was answered already, with another certificate. Choose a new id.";
+    Err(Fault::new(
+        ErrorKind::Conflict,
+        "certificate_request_exists",
+        message,
+    ))
+}
+
+/// Reads a certification request, verifies that its sender has the private key (RFC 2986 §3), and
+/// that the plan is for that key. Returns its DER.
+fn prove_possession(der: &[u8], plan: &CertificatePlan) -> Result<Vec<u8>, Fault> {
+    if der.len() > CSR_DER_BYTES_MAX {
+        let message = format!("The certification request has more than {CSR_DER_BYTES_MAX} bytes.");
+        return Err(Fault::invalid("csr_too_large", "csr", message));
+    }
+    let request = CertificationRequest::from_der(der).map_err(|error| csr_fault(&error))?;
+    request
+        .verify_proof_of_possession()
+        .map_err(|error| csr_fault(&error))?;
+    let is_planned_key = request.spki_der() == plan.subject_public_key_info
+        && request.key_algorithm() == plan.key_algorithm;
+    if !is_planned_key {
+        let message = "The public key of the certification request is not the one that the certificate is planned for.";
+        return Err(Fault::invalid("public_key_mismatch", "csr", message));
+    }
+    Ok(request.der().to_vec())
+}
+
+/// Judges the plan against the issuer's own limits and end.
+fn check_plan(
+    plan: &CertificatePlan,
+    issuer: &StoredIssuer,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    if plan.is_certificate_authority() {
+        let message =
+            "A certificate authority is created by its own command, never issued as a certificate.";
+        return Err(Fault::new(
+            ErrorKind::PolicyViolation,
+            "certificate_authority_not_issued",
+            message,
+        )
+        .with_violation("basic_constraints", message));
+    }
+    let mut violations = judge(plan, &issuer.limits);
+    let mut violate = |field: &str, message: String| {
+        violations.push(clm_domain::error::Violation {
+            field: field.to_owned(),
+            message,
+        });
+    };
+    if plan.not_after > issuer.not_after {
+        let end = issuer.not_after.to_rfc3339();
+        violate(
+            "not_after",
+            format!(
+                "The certificate of the issuer itself ends at {end}; this one must not end later."
+            ),
+        );
+    }
+    if plan.not_after <= now {
+        violate(
+            "not_after",
+            "The certificate would have ended already.".to_owned(),
+        );
+    }
+    if plan.not_before < now - TimeDelta::hours(BACKDATING_HOURS_MAX) {
+        let message =
+            format!("A certificate may begin at most {BACKDATING_HOURS_MAX} hours in the past.");
+        violate("not_before", message);
+    }
+    refuse_violations(&issuer.name, violations)
+}
+
+fn record(context: &CallContext, command: &IssueCertificate, signed: &Signed) -> CertificateRecord {
+    let Signed {
+        plan,
+        subject,
+        key,
+        certificate,
+    } = signed;
+    let names = plan
+        .subject_alternative_names
+        .iter()
+        .map(ToString::to_string);
+    CertificateRecord {
+        certificate_id: command.certificate_id,
+        organization_id: context.organization_id,
+        certificate_request_id: Some(command.certificate_request_id),
+        issuer_id: Some(command.issuer_id),
+        revision: 1,
+        certificate_type: plan.certificate_type,
+        status: CertificateStatus::Active,
+        serial_number: hex::encode(certificate.serial.as_bytes()),
+        subject: subject.rfc4514(),
+        common_name: common_name(subject),
+        subject_alternative_names: names.collect(),
+        fingerprint_sha256: certificate.fingerprint_sha256.to_vec(),
+        spki_sha256: spki_sha256(&plan.subject_public_key_info).to_vec(),
+        key_algorithm: plan.key_algorithm,
+        not_before: plan.not_before,
+        not_after: plan.not_after,
+        has_private_key: matches!(key, SubjectKey::Made(_)),
+        context: command.context.clone(),
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::Internal(error.to_string()))
+}

@@ -1,0 +1,165 @@
+//! The one way in: each command is admitted, carried out, measured, and its failure turned into a
+//! fault.
+//!
+//! Start with [`may_call`], the list of what each caller may do.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use clm_domain::actor::Actor;
+use clm_domain::audit::SecureEvent;
+use clm_domain::error::{ErrorKind, Fault};
+use clm_secure_api::{CallContext, Caller, Command, Reply, SecureError, SecureService};
+use serde_json::{Map, Value};
+
+use crate::Secure;
+use crate::error::Failure;
+
+#[async_trait]
+impl SecureService for Secure {
+    async fn call(&self, context: CallContext, command: Command) -> Result<Reply, SecureError> {
+        let name = command.name();
+        let begun = Instant::now();
+        let outcome = match self.admit(&context, &command).await {
+            Ok(()) => self.carry_out(&context, command).await,
+            Err(failure) => Err(failure),
+        };
+        let outcome = outcome.map_err(|failure| failure.into_fault(name));
+        let word = outcome
+            .as_ref()
+            .map_or_else(|fault| outcome_word(fault.kind), |_| "done");
+        metrics::counter!("clm_secure_commands_total", "command" => name, "outcome" => word)
+            .increment(1);
+        metrics::histogram!("clm_secure_command_seconds", "command" => name)
+            .record(begun.elapsed().as_secs_f64());
+        outcome.map_err(SecureError::from)
+    }
+}
+
+impl Secure {
+    /// Whether the command may be begun at all.
+    async fn admit(&self, context: &CallContext, command: &Command) -> Result<(), Failure> {
+        if self.clock.now() > context.deadline {
+            // Not audited: nothing was decided, and under overload this is what keeps the service
+            // alive.
+            let message =
+                "The time for this command was over before it began. Nothing was done; try again.";
+            return Err(Fault::new(ErrorKind::Upstream, "deadline_passed", message).into());
+        }
+        let Err(fault) = judge_caller(context, command) else {
+            return Ok(());
+        };
+        let mut details = Map::new();
+        details.insert("command".to_owned(), Value::from(command.name()));
+        details.insert(
+            "caller".to_owned(),
+            Value::from(caller_word(context.caller)),
+        );
+        let event = SecureEvent::CommandRefused;
+        self.record_refusal(event, context, None, &fault, details)
+            .await?;
+        Err(fault.into())
+    }
+
+    async fn carry_out(&self, context: &CallContext, command: Command) -> Result<Reply, Failure> {
+        match command {
+            Command::CheckHealth(_) => Ok(self.check_health().await),
+            Command::CreateCertificateAuthority(command) => {
+                self.create_certificate_authority(context, *command).await
+            }
+            Command::ListCertificateAuthorities(command) => {
+                self.list_certificate_authorities(context, command).await
+            }
+            Command::LoadCertificateAuthority(command) => {
+                self.load_certificate_authority(context, command).await
+            }
+            Command::IssueCertificate(command) => self.issue_certificate(context, *command).await,
+            Command::ListCertificateRequests(command) => {
+                self.list_certificate_requests(context, command).await
+            }
+            Command::LoadCertificateRequest(command) => {
+                self.load_certificate_request(context, command).await
+            }
+            Command::LoadCertificate(command) => self.load_certificate(context, command).await,
+            Command::ExportPrivateKey(command) => self.export_private_key(context, command).await,
+            Command::PullEvents(command) => self.pull_events(command).await,
+            Command::AcknowledgeEvents(command) => self.acknowledge_events(command).await,
+            Command::ListCertificateStates(command) => self.list_certificate_states(command).await,
+        }
+    }
+}
+
+/// What each caller may do. The bootstrap makes the first certificate authorities and looks at
+/// them, nothing else.
+const fn may_call(caller: Caller, command: &Command) -> bool {
+    match caller {
+        Caller::Core => matches!(
+            command,
+            Command::CheckHealth(_)
+                | Command::CreateCertificateAuthority(_)
+                | Command::ListCertificateAuthorities(_)
+                | Command::LoadCertificateAuthority(_)
+                | Command::IssueCertificate(_)
+                | Command::ListCertificateRequests(_)
+                | Command::LoadCertificateRequest(_)
+                | Command::LoadCertificate(_)
+                | Command::ExportPrivateKey(_)
+                | Command::PullEvents(_)
+                | Command::AcknowledgeEvents(_)
+                | Command::ListCertificateStates(_)
+        ),
+        Caller::Bootstrap => matches!(
+            command,
+            Command::CheckHealth(_)
+                | Command::CreateCertificateAuthority(_)
+                | Command::ListCertificateAuthorities(_)
+                | Command::LoadCertificateAuthority(_)
+        ),
+    }
+}
+
+fn judge_caller(context: &CallContext, command: &Command) -> Result<(), Fault> {
+    if !may_call(context.caller, command) {
+        let message = format!(
+            "The caller '{}' may not give the command '{}'.",
+            caller_word(context.caller),
+            command.name()
+        );
+        return Err(Fault::new(
+            ErrorKind::Forbidden,
+            "command_not_permitted",
+            message,
+        ));
+    }
+    if command.is_mutating() && matches!(context.actor, Actor::Anonymous) {
+        let message = "A command that changes something needs to say on whose behalf it is given.";
+        return Err(Fault::new(ErrorKind::Forbidden, "actor_unknown", message));
+    }
+    Ok(())
+}
+
+const fn caller_word(caller: Caller) -> &'static str {
+    match caller {
+        Caller::Core => "core",
+        Caller::Bootstrap => "bootstrap",
+    }
+}
+
+const fn outcome_word(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::Invalid => "invalid",
+        ErrorKind::Forbidden => "forbidden",
+        ErrorKind::Unauthenticated => "unauthenticated",
+        ErrorKind::PolicyViolation => "policy_violation",
+        ErrorKind::ApprovalRequired => "approval_required",
+        ErrorKind::KeyUnavailable => "key_unavailable",
+        ErrorKind::RateLimited => "rate_limited",
+        ErrorKind::Upstream => "upstream",
+        ErrorKind::Internal => "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests;

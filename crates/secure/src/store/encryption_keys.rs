@@ -1,0 +1,330 @@
+//! `encryption_keys`: the check value of the master key, and the wrapped data keys of the
+//! organizations.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use clm_database::transaction::Abort;
+use clm_database::{DatabaseError, Scope};
+use clm_domain::audit::AuditRow;
+use clm_domain::ids::{EncryptionKeyId, OrganizationId, SYSTEM_ORGANIZATION};
+use clm_domain::states::EncryptionKeyStatus;
+use uuid::Uuid;
+
+use super::{MAINTENANCE, SealedColumns, SecureStore, audit, fixed, unknown, word};
+use crate::envelope::{ALGORITHM, Sealed};
+
+/// What is stored of the master key.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredMasterKey {
+    pub(crate) id: EncryptionKeyId,
+    pub(crate) key_version: i32,
+    pub(crate) provider: String,
+    pub(crate) check_value: [u8; 32],
+}
+
+/// A wrapped data key.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredDataKey {
+    pub(crate) id: EncryptionKeyId,
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) wrapping_key_id: EncryptionKeyId,
+    pub(crate) status: EncryptionKeyStatus,
+    pub(crate) wrapped: Sealed,
+}
+
+/// The master key row of a new installation.
+pub(crate) struct NewMasterKey {
+    pub(crate) id: EncryptionKeyId,
+    pub(crate) provider: &'static str,
+    pub(crate) check_value: [u8; 32],
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) audit: AuditRow,
+}
+
+/// The data key row of an organization.
+pub(crate) struct NewDataKey {
+    pub(crate) id: EncryptionKeyId,
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) wrapping_key_id: EncryptionKeyId,
+    pub(crate) provider: &'static str,
+    pub(crate) wrapped: Sealed,
+    pub(crate) seal_count_max: i64,
+    pub(crate) created_by_user_id: Option<Uuid>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) audit: AuditRow,
+}
+
+struct DataKeyRow {
+    id: Uuid,
+    organization_id: Uuid,
+    wrapping_key_id: Option<Uuid>,
+    status: String,
+    encrypted_key_material: Option<Vec<u8>>,
+    encryption_iv: Option<Vec<u8>>,
+    encryption_auth_tag: Option<Vec<u8>>,
+    encryption_algorithm: Option<String>,
+}
+
+impl DataKeyRow {
+    fn into_stored(self) -> Result<StoredDataKey, DatabaseError> {
+        let sealed = SealedColumns {
+            table: "encryption_keys",
+            material: self.encrypted_key_material,
+            iv: self.encryption_iv,
+            tag: self.encryption_auth_tag,
+            algorithm: self.encryption_algorithm,
+        };
+        let wrapping_key_id = self.wrapping_key_id.ok_or_else(|| {
+            unknown(
+                "encryption_keys.wrapping_key_id",
+                "a data key without master key",
+            )
+        })?;
+        Ok(StoredDataKey {
+            id: self.id.into(),
+            organization_id: self.organization_id.into(),
+            wrapping_key_id: wrapping_key_id.into(),
+            status: word("encryption_keys.status", &self.status)?,
+            wrapped: sealed.into_sealed()?,
+        })
+    }
+}
+
+impl SecureStore {
+    /// The master key in force, absent in a new installation.
+    pub(crate) async fn find_master_key(&self) -> Result<Option<StoredMasterKey>, DatabaseError> {
+        let scope = Scope::Organization(SYSTEM_ORGANIZATION);
+        let row = self
+            .pool
+            .transact("find master key", scope, |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query!(
+                        r#"-- encryption_keys::find_master
+                        SELECT id, key_version, provider, key_check_value
+                        FROM encryption_keys
+                        WHERE organization_id = $1 AND key_type = 'master' AND status = 'active' AND
+                            deleted_at IS NULL"#,
+                        SYSTEM_ORGANIZATION.as_uuid(),
+                    )
+                    .fetch_optional(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(row)
+                })
+            })
+            .await?;
+        row.map(|row| {
+            let check_value = row.key_check_value.unwrap_or_default();
+            Ok(StoredMasterKey {
+                id: row.id.into(),
+                key_version: row.key_version,
+                provider: row.provider,
+                check_value: fixed("encryption_keys.key_check_value", &check_value)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Records the first master key, unless another process was faster; says whether it did.
+    pub(crate) async fn insert_master_key(&self, new: NewMasterKey) -> Result<bool, DatabaseError> {
+        let new = Arc::new(new);
+        let scope = Scope::Organization(SYSTEM_ORGANIZATION);
+        self.pool
+            .transact("record master key", scope, |connection| {
+                let new = Arc::clone(&new);
+                Box::pin(async move {
+                    let inserted = sqlx::query!(
+                        r#"-- encryption_keys::insert_master
+                        INSERT INTO encryption_keys (id, organization_id, key_type, key_version,
+                            key_algorithm, status,
+                            provider, key_check_value, activated_at, created_at, updated_at)
+                        VALUES ($1, $2, 'master', 1, $3, 'active', $4, $5, $6, $6, $6)
+                        ON CONFLICT DO NOTHING"#,
+                        new.id.as_uuid(),
+                        SYSTEM_ORGANIZATION.as_uuid(),
+                        ALGORITHM,
+                        new.provider,
+                        new.check_value.as_slice(),
+                        new.created_at,
+                    )
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
+                    if inserted > 0 {
+                        audit::insert(connection, &new.audit).await?;
+                    }
+                    Ok::<_, Abort<DatabaseError>>(inserted > 0)
+                })
+            })
+            .await
+    }
+
+    /// The data key that the organization seals with now.
+    pub(crate) async fn find_active_data_key(
+        &self,
+        organization_id: OrganizationId,
+    ) -> Result<Option<StoredDataKey>, DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        let row = self
+            .pool
+            .transact("find active data key", scope, |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query_as!(
+                        DataKeyRow,
+                        r#"-- encryption_keys::find_active_data
+                        SELECT id, organization_id, wrapping_key_id, status, encrypted_key_material,
+                            encryption_iv,
+                            encryption_auth_tag, encryption_algorithm
+                        FROM encryption_keys
+                        WHERE organization_id = $1 AND key_type = 'data' AND status = 'active' AND
+                            deleted_at IS NULL"#,
+                        organization_id.as_uuid(),
+                    )
+                    .fetch_optional(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(row)
+                })
+            })
+            .await?;
+        row.map(DataKeyRow::into_stored).transpose()
+    }
+
+    /// A data key by its id, whatever its status.
+    pub(crate) async fn find_data_key(
+        &self,
+        organization_id: OrganizationId,
+        id: EncryptionKeyId,
+    ) -> Result<Option<StoredDataKey>, DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        let row = self
+            .pool
+            .transact("find data key", scope, |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query_as!(
+                        DataKeyRow,
+                        r#"-- encryption_keys::find_data
+                        SELECT id, organization_id, wrapping_key_id, status, encrypted_key_material,
+                            encryption_iv,
+                            encryption_auth_tag, encryption_algorithm
+                        FROM encryption_keys
+                        WHERE organization_id = $1 AND id = $2 AND key_type = 'data' AND status <>
+                            'destroyed'"#,
+                        organization_id.as_uuid(),
+                        id.as_uuid(),
+                    )
+                    .fetch_optional(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(row)
+                })
+            })
+            .await?;
+        row.map(DataKeyRow::into_stored).transpose()
+    }
+
+    /// Any data key that `master_key_id` wraps, the newest by id: a sample to try the master key
+    /// on.
+    pub(crate) async fn find_data_key_wrapped_by(
+        &self,
+        master_key_id: EncryptionKeyId,
+    ) -> Result<Option<StoredDataKey>, DatabaseError> {
+        let row = self
+            .pool
+            .transact("find data key to try", MAINTENANCE, |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query_as!(
+                        DataKeyRow,
+                        r#"-- encryption_keys::find_wrapped_by
+                        SELECT id, organization_id, wrapping_key_id, status, encrypted_key_material,
+                            encryption_iv,
+                            encryption_auth_tag, encryption_algorithm
+                        FROM encryption_keys
+                        WHERE wrapping_key_id = $1 AND encrypted_key_material IS NOT NULL
+                        ORDER BY id DESC LIMIT 1"#,
+                        master_key_id.as_uuid(),
+                    )
+                    .fetch_optional(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(row)
+                })
+            })
+            .await?;
+        row.map(DataKeyRow::into_stored).transpose()
+    }
+
+    /// Records a data key with its audit event, unless the organization has an active one by now;
+    /// says whether it did. The unique index over active keys decides between two who try at once.
+    pub(crate) async fn insert_data_key(&self, new: NewDataKey) -> Result<bool, DatabaseError> {
+        let new = Arc::new(new);
+        let scope = Scope::Organization(new.organization_id);
+        self.pool
+            .transact("create data key", scope, |connection| {
+                let new = Arc::clone(&new);
+                Box::pin(async move {
+                    let inserted = sqlx::query!(
+                        r#"-- encryption_keys::insert_data
+                        INSERT INTO encryption_keys (id, organization_id, key_type, key_version,
+                            key_algorithm, status,
+                            wrapping_key_id, provider, encrypted_key_material, encryption_iv,
+                            encryption_auth_tag,
+                            encryption_algorithm, seal_count_max, created_by_user_id, activated_at,
+                            created_at,
+                            updated_at)
+                        SELECT $1, $2, 'data', coalesce(max(k.key_version), 0) + 1, $3::text,
+                            'active', $4::uuid,
+                            $5::text, $6::bytea, $7::bytea, $8::bytea, $3, $9::bigint, $10::uuid,
+                            $11::timestamptz,
+                            $11, $11
+                        FROM encryption_keys k WHERE k.organization_id = $2 AND k.key_type = 'data'
+                        ON CONFLICT DO NOTHING"#,
+                        new.id.as_uuid(),
+                        new.organization_id.as_uuid(),
+                        ALGORITHM,
+                        new.wrapping_key_id.as_uuid(),
+                        new.provider,
+                        new.wrapped.ciphertext,
+                        new.wrapped.nonce.as_slice(),
+                        new.wrapped.tag.as_slice(),
+                        new.seal_count_max,
+                        new.created_by_user_id,
+                        new.created_at,
+                    )
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
+                    if inserted > 0 {
+                        audit::insert(connection, &new.audit).await?;
+                    }
+                    Ok::<_, Abort<DatabaseError>>(inserted > 0)
+                })
+            })
+            .await
+    }
+
+    /// Reserves `count` seals of an active data key; false when so many are not left.
+    pub(crate) async fn reserve_seals(
+        &self,
+        organization_id: OrganizationId,
+        id: EncryptionKeyId,
+        count: i64,
+    ) -> Result<bool, DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        self.pool
+            .transact("reserve seals", scope, |connection| {
+                Box::pin(async move {
+                    let reserved = sqlx::query!(
+                        r#"-- encryption_keys::reserve_seals
+                        UPDATE encryption_keys SET seal_count = seal_count + $3
+                        WHERE organization_id = $1 AND id = $2 AND status = 'active'
+                          AND (seal_count_max IS NULL OR seal_count + $3 <= seal_count_max)"#,
+                        organization_id.as_uuid(),
+                        id.as_uuid(),
+                        count,
+                    )
+                    .execute(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(reserved.rows_affected() > 0)
+                })
+            })
+            .await
+    }
+}

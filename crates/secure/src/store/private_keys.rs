@@ -1,0 +1,213 @@
+//! `private_keys`: sealed keys. They are written with what they were made for (see
+//! [`super::issuance`] and
+//! [`super::issuers`]); here they are read, and their export is counted.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use clm_database::transaction::Abort;
+use clm_database::{DatabaseError, Scope};
+use clm_domain::audit::AuditRow;
+use clm_domain::ids::{CertificateId, EncryptionKeyId, OrganizationId, PrivateKeyId};
+use clm_domain::key_algorithm::KeyAlgorithm;
+use uuid::Uuid;
+
+use super::{SealedColumns, SecureStore, audit, fixed, unknown};
+use crate::envelope::Sealed;
+
+/// What a key is for, as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyPurpose {
+    /// Signs certificates; never leaves.
+    Issuer,
+    /// Belongs to a subscriber.
+    EndEntity,
+}
+
+impl KeyPurpose {
+    /// The stored word.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issuer => "issuer",
+            Self::EndEntity => "end_entity",
+        }
+    }
+}
+
+/// A sealed key.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredPrivateKey {
+    pub(crate) id: PrivateKeyId,
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) spki_sha256: [u8; 32],
+    pub(crate) is_issuer_key: bool,
+    pub(crate) exportable: bool,
+    pub(crate) encryption_key_id: EncryptionKeyId,
+    pub(crate) sealed: Sealed,
+}
+
+/// A key to be stored with what it was made for.
+#[derive(Clone, Debug)]
+pub(crate) struct NewPrivateKey {
+    pub(crate) id: PrivateKeyId,
+    pub(crate) spki_sha256: [u8; 32],
+    pub(crate) public_key_der: Vec<u8>,
+    pub(crate) key_algorithm: KeyAlgorithm,
+    pub(crate) purpose: KeyPurpose,
+    pub(crate) exportable: bool,
+    pub(crate) encryption_key_id: EncryptionKeyId,
+    pub(crate) sealed: Sealed,
+}
+
+struct PrivateKeyRow {
+    id: Uuid,
+    organization_id: Uuid,
+    spki_sha256: Vec<u8>,
+    key_usage_purpose: String,
+    exportable: bool,
+    encryption_key_id: Option<Uuid>,
+    encrypted_key_material: Option<Vec<u8>>,
+    encryption_iv: Option<Vec<u8>>,
+    encryption_auth_tag: Option<Vec<u8>>,
+    encryption_algorithm: Option<String>,
+}
+
+impl PrivateKeyRow {
+    fn into_stored(self) -> Result<StoredPrivateKey, DatabaseError> {
+        let sealed = SealedColumns {
+            table: "private_keys",
+            material: self.encrypted_key_material,
+            iv: self.encryption_iv,
+            tag: self.encryption_auth_tag,
+            algorithm: self.encryption_algorithm,
+        };
+        let encryption_key_id = self.encryption_key_id.ok_or_else(|| {
+            unknown(
+                "private_keys.encryption_key_id",
+                "a key that is not sealed here",
+            )
+        })?;
+        let purpose = &self.key_usage_purpose;
+        let known = [KeyPurpose::Issuer, KeyPurpose::EndEntity];
+        let purpose = known
+            .into_iter()
+            .find(|known| known.as_str() == purpose)
+            .ok_or_else(|| unknown("private_keys.key_usage_purpose", purpose))?;
+        Ok(StoredPrivateKey {
+            id: self.id.into(),
+            organization_id: self.organization_id.into(),
+            spki_sha256: fixed("private_keys.spki_sha256", &self.spki_sha256)?,
+            is_issuer_key: purpose == KeyPurpose::Issuer,
+            exportable: self.exportable,
+            encryption_key_id: encryption_key_id.into(),
+            sealed: sealed.into_sealed()?,
+        })
+    }
+}
+
+impl SecureStore {
+    /// A live key of the organization.
+    pub(crate) async fn find_private_key(
+        &self,
+        organization_id: OrganizationId,
+        id: PrivateKeyId,
+    ) -> Result<Option<StoredPrivateKey>, DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        let row = self
+            .pool
+            .transact("find private key", scope, |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query_as!(
+                        PrivateKeyRow,
+                        r#"-- private_keys::find
+                        SELECT id, organization_id, spki_sha256, key_usage_purpose, exportable,
+                            encryption_key_id,
+                            encrypted_key_material, encryption_iv, encryption_auth_tag,
+                            encryption_algorithm
+                        FROM private_keys
+                        WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL"#,
+                        organization_id.as_uuid(),
+                        id.as_uuid(),
+                    )
+                    .fetch_optional(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(row)
+                })
+            })
+            .await?;
+        row.map(PrivateKeyRow::into_stored).transpose()
+    }
+
+    /// The key of a certificate: `None` when there is no such certificate, `Some(None)` when its
+    /// key is not here.
+    pub(crate) async fn find_private_key_of_certificate(
+        &self,
+        organization_id: OrganizationId,
+        certificate_id: CertificateId,
+    ) -> Result<Option<Option<StoredPrivateKey>>, DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        let found = self
+            .pool
+            .transact("find key of certificate", scope, |connection| {
+                Box::pin(async move {
+                    let found = sqlx::query_scalar!(
+                        r#"-- private_keys::find_id_of_certificate
+                        SELECT private_key_id FROM certificates
+                        WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL"#,
+                        organization_id.as_uuid(),
+                        certificate_id.as_uuid(),
+                    )
+                    .fetch_optional(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(found)
+                })
+            })
+            .await?;
+        match found {
+            None => Ok(None),
+            Some(None) => Ok(Some(None)),
+            Some(Some(id)) => self
+                .find_private_key(organization_id, id.into())
+                .await
+                .map(Some),
+        }
+    }
+
+    /// Counts an export and writes its audit event, in one transaction; false when the key may not
+    /// leave (any more).
+    pub(crate) async fn record_export(
+        &self,
+        organization_id: OrganizationId,
+        id: PrivateKeyId,
+        exported_at: DateTime<Utc>,
+        row: AuditRow,
+    ) -> Result<bool, DatabaseError> {
+        let row = Arc::new(row);
+        let scope = Scope::Organization(organization_id);
+        self.pool
+            .transact("record key export", scope, |connection| {
+                let row = Arc::clone(&row);
+                Box::pin(async move {
+                    let counted = sqlx::query!(
+                        r#"-- private_keys::record_export
+                        UPDATE private_keys
+                        SET export_count = export_count + 1, last_exported_at = $3, revision =
+                            revision + 1
+                        WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL
+                          AND exportable AND key_usage_purpose = 'end_entity'"#,
+                        organization_id.as_uuid(),
+                        id.as_uuid(),
+                        exported_at,
+                    )
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
+                    if counted > 0 {
+                        audit::insert(connection, &row).await?;
+                    }
+                    Ok::<_, Abort<DatabaseError>>(counted > 0)
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,106 @@
+//! Loops beside the requests. Each round is idempotent; a failed round is logged and the next one
+//! goes on.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Duration as Span;
+use clm_core::{health, reconcile, relay};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::services::Services;
+use crate::tls::TransportIdentity;
+
+/// Acknowledging what the hot path applied.
+const ACKNOWLEDGE_PERIOD: Duration = Duration::from_millis(200);
+/// Delivering what was missed.
+const RELAY_PERIOD: Duration = Duration::from_millis(500);
+/// Removing what expired; audit partitions.
+const MAINTENANCE_PERIOD: Duration = Duration::from_secs(3_600);
+/// Comparing both databases.
+const RECONCILE_PERIOD: Duration = Duration::from_secs(3_600);
+/// Looking after the HTTPS certificate.
+const TLS_PERIOD: Duration = Duration::from_secs(600);
+/// Certificates younger than this may be under way while both databases are compared.
+pub(crate) const SETTLE_SECONDS: i64 = 60;
+
+/// Starts every loop; they end with `stop`.
+pub(crate) fn start(
+    services: &Arc<Services>,
+    identity: Option<Arc<TransportIdentity>>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let every = |name, period, services: &Arc<Services>, round: Round| {
+        tasks.spawn(repeat(name, period, Arc::clone(services), round, stop.clone()));
+    };
+    every("acknowledge", ACKNOWLEDGE_PERIOD, services, |services| {
+        Box::pin(async move {
+            while relay::acknowledge_pending(&services.core).await? > 0 {}
+            Ok(())
+        })
+    });
+    every("relay", RELAY_PERIOD, services, |services| {
+        Box::pin(async move {
+            while relay::deliver_events(&services.core).await? > 0 {}
+            Ok(())
+        })
+    });
+    every("maintenance", MAINTENANCE_PERIOD, services, |services| {
+        Box::pin(async move {
+            health::maintain(&services.core).await?;
+            services.secure.maintain().await?;
+            Ok(())
+        })
+    });
+    every("reconcile", RECONCILE_PERIOD, services, |services| {
+        Box::pin(async move {
+            let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
+            metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
+            for difference in found.iter().take(100) {
+                tracing::error!(difference = %difference, "the two databases differ");
+            }
+            Ok(())
+        })
+    });
+    if let Some(identity) = identity {
+        let (services, stop) = (Arc::clone(services), stop.clone());
+        tasks.spawn(async move {
+            while rest(TLS_PERIOD, &stop).await {
+                let now = services.clock.now();
+                if let Err(error) = identity.renew_if_due(&services.core, now).await {
+                    tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
+                }
+            }
+        });
+    }
+}
+
+type Round =
+    fn(Arc<Services>) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+async fn repeat(
+    name: &'static str,
+    period: Duration,
+    services: Arc<Services>,
+    round: Round,
+    stop: CancellationToken,
+) {
+    while rest(period, &stop).await {
+        if let Err(error) = round(Arc::clone(&services)).await {
+            metrics::counter!("clm_background_failures_total", "loop" => name).increment(1);
+            tracing::warn!(loop.name = name, error.detail = %format!("{error:#}"),
+                "a background round failed and will be repeated");
+        }
+    }
+}
+
+/// Waits; `false` at the stop.
+async fn rest(period: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(period) => true,
+        () = stop.cancelled() => false,
+    }
+}

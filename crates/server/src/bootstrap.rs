@@ -1,0 +1,257 @@
+//! The first start of an embedded installation: a first organization, an administrator, an internal
+//! CA, and `bootstrap.json`, which says how to sign in.
+//!
+//! Every step can be repeated: a start that was killed half-way goes on where it stopped.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use clm_core::certificate_authorities::{self, CertificateAuthority, NewCertificateAuthority};
+use clm_core::context::OpContext;
+use clm_core::organizations::{self, NewOrganization};
+use clm_core::users::{self, NewAdministrator};
+use clm_domain::clock::{Rng as _, random_bytes};
+use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, UserId};
+use clm_domain::key_algorithm::KeyAlgorithm;
+use clm_domain::secret::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::environment::SystemRng;
+use crate::layout::Layout;
+use crate::services::Services;
+
+/// Validity of the root, in days: 20 years.
+const ROOT_VALIDITY_DAYS: u32 = 20 * 365;
+/// Validity of the issuing authority, in days: 10 years.
+const ISSUING_VALIDITY_DAYS: u32 = 10 * 365;
+/// The name of the first organization.
+const ORGANIZATION_NAME: &str = "Default";
+/// Its slug.
+const ORGANIZATION_SLUG: &str = "default";
+/// The name of the first administrator.
+const ADMINISTRATOR: &str = "admin";
+
+/// `bootstrap.json`: where to go and how to sign in. Mode 0600.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootstrapFile {
+    /// Where the API answers on this machine.
+    pub url: String,
+    /// The same over HTTPS, where it is served.
+    pub https_url: Option<String>,
+    /// The first administrator.
+    pub username: String,
+    /// The administrator's password, until its first change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The slug of the first organization.
+    pub organization: String,
+    /// The path of the root certificate in PEM.
+    pub ca_certificate: PathBuf,
+}
+
+/// Where the server can be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) url: String,
+    pub(crate) https_url: Option<String>,
+}
+
+/// What the bootstrap made or found.
+pub(crate) struct Bootstrapped {
+    pub(crate) file: BootstrapFile,
+    pub(crate) administrator: Option<UserId>,
+}
+
+/// Makes what is missing and writes `bootstrap.json`.
+pub(crate) async fn run(
+    services: &Services,
+    layout: &Layout,
+    addresses: &Addresses,
+    password: Option<&SecretString>,
+) -> anyhow::Result<Bootstrapped> {
+    let core = &services.core;
+    let system = OpContext::system(core, SYSTEM_ORGANIZATION);
+    let organization = match organizations::find(core, ORGANIZATION_SLUG).await? {
+        Some(found) => found,
+        None => {
+            let new = NewOrganization {
+                name: ORGANIZATION_NAME.to_owned(),
+                slug: ORGANIZATION_SLUG.to_owned(),
+            };
+            organizations::create(&system, core, new).await?
+        }
+    };
+    let root = authorities(services, &system, organization.organization_id).await?;
+    let root_path = layout.data_directory.join("root-ca.pem");
+    write_private(&layout.file("root-ca.pem"), pem("CERTIFICATE", &root.certificate_der).as_bytes(), 0o644)?;
+
+    let path = layout.file("bootstrap.json");
+    let previous = read(&path)?;
+    let made = administrator(services, organization.organization_id, password, &path).await?;
+    let password = match made {
+        Some((_, ref password)) => Some(password.expose().to_owned()),
+        None => previous.and_then(|previous| previous.password),
+    };
+    let file = BootstrapFile {
+        url: addresses.url.clone(),
+        https_url: addresses.https_url.clone(),
+        username: ADMINISTRATOR.to_owned(),
+        password,
+        organization: ORGANIZATION_SLUG.to_owned(),
+        ca_certificate: root_path,
+    };
+    write(&path, &file)?;
+    let administrator = users::find_by_name(core, ADMINISTRATOR, ORGANIZATION_SLUG).await?;
+    if let Some(found) = &administrator
+        && found.password_changed
+    {
+        forget_password(&path)?;
+    }
+    Ok(Bootstrapped { file, administrator: administrator.map(|found| found.user_id) })
+}
+
+/// The internal root and the issuing authority below it. Both calls return what exists already.
+async fn authorities(
+    services: &Services,
+    system: &OpContext,
+    organization_id: OrganizationId,
+) -> anyhow::Result<CertificateAuthority> {
+    let core = &services.core;
+    let root = NewCertificateAuthority {
+        name: "Internal Root CA".to_owned(),
+        subject: "CN=CLM Internal Root CA".to_owned(),
+        parent_issuer_id: None,
+        key_algorithm: KeyAlgorithm::EcdsaP384,
+        signature_algorithm: None,
+        validity_days: ROOT_VALIDITY_DAYS,
+        path_length_max: None,
+        limits: None,
+        organization_ids: Vec::new(),
+    };
+    let root = ensure_authority(core, system, root).await.context("making the root CA")?;
+    let issuing = NewCertificateAuthority {
+        name: "Internal Issuing CA".to_owned(),
+        subject: "CN=CLM Internal Issuing CA".to_owned(),
+        parent_issuer_id: Some(root.issuer_id),
+        key_algorithm: KeyAlgorithm::EcdsaP256,
+        signature_algorithm: None,
+        validity_days: ISSUING_VALIDITY_DAYS,
+        path_length_max: Some(0),
+        limits: None,
+        organization_ids: vec![organization_id],
+    };
+    ensure_authority(core, system, issuing).await.context("making the issuing CA")?;
+    Ok(root)
+}
+
+/// Creates the authority unless one of its name exists.
+async fn ensure_authority(
+    core: &clm_core::Core,
+    system: &OpContext,
+    new: NewCertificateAuthority,
+) -> anyhow::Result<CertificateAuthority> {
+    let page = clm_core::page::PageRequest::parse(Some(clm_domain::limits::PAGE_SIZE_MAX - 1), None)?;
+    let found = certificate_authorities::list(system, core, page)
+        .await?
+        .items
+        .into_iter()
+        .find(|authority| {
+            authority.name == new.name && authority.organization_id == system.organization_id
+        });
+    match found {
+        Some(found) => Ok(found),
+        None => Ok(certificate_authorities::create(system, core, new).await?),
+    }
+}
+
+/// The first administrator, when nobody administers yet: the id and the password. The password is
+/// written before the user exists, so that a killed start does not lock everybody out.
+async fn administrator(
+    services: &Services,
+    organization_id: OrganizationId,
+    chosen: Option<&SecretString>,
+    path: &Path,
+) -> anyhow::Result<Option<(UserId, SecretString)>> {
+    let core = &services.core;
+    if users::administrator_exists(core).await? {
+        return Ok(None);
+    }
+    let password = match chosen {
+        Some(password) => password.clone(),
+        None => SecretString::new(URL_SAFE_NO_PAD.encode(random_bytes::<18>(&SystemRng))),
+    };
+    let early = BootstrapFile {
+        url: String::new(),
+        https_url: None,
+        username: ADMINISTRATOR.to_owned(),
+        password: Some(password.expose().to_owned()),
+        organization: ORGANIZATION_SLUG.to_owned(),
+        ca_certificate: PathBuf::new(),
+    };
+    write(path, &early)?;
+    let new = NewAdministrator {
+        username: ADMINISTRATOR.to_owned(),
+        password: password.clone(),
+        email: None,
+        organization_id,
+    };
+    let user_id = users::create_administrator(core, new).await?;
+    Ok(Some((user_id, password)))
+}
+
+/// Removes the password from `bootstrap.json`, after its first change.
+pub(crate) fn forget_password(path: &Path) -> anyhow::Result<()> {
+    match read(path)? {
+        Some(mut file) if file.password.is_some() => {
+            file.password = None;
+            write(path, &file)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<BootstrapFile>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+fn write(path: &Path, file: &BootstrapFile) -> anyhow::Result<()> {
+    let mut text = serde_json::to_vec_pretty(file).context("writing bootstrap.json")?;
+    text.push(b'\n');
+    write_private(path, &text, 0o600)
+}
+
+/// Replaces a file as a whole: a reader, or a crash, never meets half of it.
+fn write_private(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let mut suffix = [0_u8; 4];
+    SystemRng.fill(&mut suffix);
+    let fresh = path.with_extension(format!("{}.new", hex::encode(suffix)));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&fresh)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&fresh, path));
+    written.with_context(|| format!("writing {}", path.display()))
+}
+
+/// RFC 7468 text of an object.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in encoded.as_bytes().chunks(64) {
+        text.push_str(&String::from_utf8_lossy(line));
+        text.push('\n');
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
+}

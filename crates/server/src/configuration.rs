@@ -1,0 +1,212 @@
+//! What the operator decides: environment variables, else `clm.toml` in the data directory, else
+//! defaults. The only place of the server that reads the environment.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clm_domain::secret::SecretString;
+
+use crate::layout;
+
+/// Everything that `clm serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Where the installation lives.
+    pub data_directory: PathBuf,
+    /// Plain HTTP.
+    pub http_listen: SocketAddr,
+    /// HTTPS with a certificate of the platform's own CA; `None` turns it off.
+    pub https_listen: Option<SocketAddr>,
+    /// The URL that people and programs use; derived from the listeners when absent.
+    pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// The first administrator's password; generated when absent.
+    pub bootstrap_password: Option<SecretString>,
+    /// External databases; both or none. None: the embedded mode.
+    pub databases: Option<ExternalDatabases>,
+    /// The file that holds the master key; inside the data directory when absent.
+    pub master_key_file: Option<PathBuf>,
+    /// PostgreSQL's programs, for the embedded mode.
+    pub pg_bin: Option<PathBuf>,
+    /// Most connections to each database.
+    pub connections_max: u32,
+    /// How much the log says, in the syntax of `tracing`, such as `info` or `clm_core=debug`.
+    pub log: String,
+    /// Whether the log is JSON.
+    pub log_json: bool,
+}
+
+/// The two databases of an installation whose servers the operator administers.
+#[derive(Clone, Debug)]
+pub struct ExternalDatabases {
+    /// `clm_core_db`, as `clm_core_user`.
+    pub core_url: SecretString,
+    /// `clm_secure_db`, as `clm_secure_user`.
+    pub secure_url: SecretString,
+}
+
+/// The names of all settings, as in the environment.
+const SETTINGS: &[&str] = &[
+    "CLM_DATA_DIR",
+    "CLM_HTTP_LISTEN",
+    "CLM_HTTPS_LISTEN",
+    "CLM_PUBLIC_URL",
+    "CLM_TRUSTED_PROXIES",
+    "CLM_BOOTSTRAP_PASSWORD",
+    "CLM_CORE_DATABASE_URL",
+    "CLM_SECURE_DATABASE_URL",
+    "CLM_MASTER_KEY_FILE",
+    "CLM_PG_BIN",
+    "CLM_DATABASE_CONNECTIONS",
+    "CLM_LOG",
+    "CLM_LOG_FORMAT",
+];
+
+/// Settings by name, before they are understood.
+#[derive(Default)]
+struct Settings(BTreeMap<String, String>);
+
+impl Configuration {
+    /// Reads the environment and `clm.toml`.
+    ///
+    /// # Errors
+    /// Says which setting cannot be understood and what would be right.
+    pub fn load() -> anyhow::Result<Self> {
+        let mut settings = Settings::default();
+        let data_directory = layout::find_data_directory()?;
+        settings.read_file(&data_directory.join("clm.toml"))?;
+        settings.read_environment();
+        Self::from_settings(data_directory, &settings)
+    }
+
+    fn from_settings(data_directory: PathBuf, settings: &Settings) -> anyhow::Result<Self> {
+        let https_listen = match settings.text("CLM_HTTPS_LISTEN") {
+            Some("off") => None,
+            Some(text) => Some(address("CLM_HTTPS_LISTEN", text)?),
+            None => Some(SocketAddr::from(([127, 0, 0, 1], 8443))),
+        };
+        let http_listen = match settings.text("CLM_HTTP_LISTEN") {
+            Some(text) => address("CLM_HTTP_LISTEN", text)?,
+            None => SocketAddr::from(([127, 0, 0, 1], 8080)),
+        };
+        let connections_max = match settings.text("CLM_DATABASE_CONNECTIONS") {
+            Some(text) => text.parse().ok().filter(|count| (2..=1000).contains(count)).with_context(
+                || format!("CLM_DATABASE_CONNECTIONS='{text}' must be a number from 2 to 1000"),
+            )?,
+            None => 20,
+        };
+        let log_json = match settings.text("CLM_LOG_FORMAT") {
+            None | Some("text") => false,
+            Some("json") => true,
+            Some(other) => bail!("CLM_LOG_FORMAT='{other}' must be 'text' or 'json'"),
+        };
+        Ok(Self {
+            data_directory,
+            http_listen,
+            https_listen,
+            public_url: settings.public_url()?,
+            trusted_proxies: settings.trusted_proxies()?,
+            bootstrap_password: settings.secret("CLM_BOOTSTRAP_PASSWORD"),
+            databases: settings.databases()?,
+            master_key_file: settings.text("CLM_MASTER_KEY_FILE").map(PathBuf::from),
+            pg_bin: settings.text("CLM_PG_BIN").map(PathBuf::from),
+            connections_max,
+            log: settings.text("CLM_LOG").unwrap_or("info,sqlx=warn").to_owned(),
+            log_json,
+        })
+    }
+}
+
+impl Settings {
+    /// Reads `clm.toml`, whose keys are the names of the variables in lower case without `CLM_`.
+    fn read_file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
+        layout::refuse_if_others_can_write(path)?;
+        let table: BTreeMap<String, toml::Value> =
+            toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        for (key, value) in table {
+            let name = format!("CLM_{}", key.to_ascii_uppercase());
+            if !SETTINGS.contains(&name.as_str()) {
+                bail!("{}: there is no setting '{key}'", path.display());
+            }
+            let text = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                other => bail!("{}: '{key}' cannot be {}", path.display(), other.type_str()),
+            };
+            self.0.insert(name, text);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "configuration is read here and nowhere else")]
+    fn read_environment(&mut self) {
+        for name in SETTINGS {
+            if let Ok(value) = std::env::var(name)
+                && !value.is_empty()
+            {
+                self.0.insert((*name).to_owned(), value);
+            }
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn secret(&self, name: &str) -> Option<SecretString> {
+        self.text(name).map(|text| SecretString::new(text.to_owned()))
+    }
+
+    fn public_url(&self) -> anyhow::Result<Option<String>> {
+        let Some(text) = self.text("CLM_PUBLIC_URL") else { return Ok(None) };
+        let url = url::Url::parse(text)
+            .with_context(|| format!("CLM_PUBLIC_URL='{text}' must be a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            bail!("CLM_PUBLIC_URL='{text}' must be a URL such as https://clm.example");
+        }
+        Ok(Some(text.trim_end_matches('/').to_owned()))
+    }
+
+    fn trusted_proxies(&self) -> anyhow::Result<Vec<IpAddr>> {
+        self.text("CLM_TRUSTED_PROXIES")
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(|text| {
+                text.parse().with_context(|| {
+                    format!("CLM_TRUSTED_PROXIES: '{text}' must be an IP address")
+                })
+            })
+            .collect()
+    }
+
+    fn databases(&self) -> anyhow::Result<Option<ExternalDatabases>> {
+        let core = self.secret("CLM_CORE_DATABASE_URL");
+        let secure = self.secret("CLM_SECURE_DATABASE_URL");
+        match (core, secure) {
+            (Some(core_url), Some(secure_url)) => {
+                Ok(Some(ExternalDatabases { core_url, secure_url }))
+            }
+            (None, None) => Ok(None),
+            _ => bail!(
+                "set both CLM_CORE_DATABASE_URL and CLM_SECURE_DATABASE_URL, or neither for the \
+                 embedded mode"
+            ),
+        }
+    }
+}
+
+fn address(name: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().with_context(|| {
+        format!("{name}='{text}' must be an address with a port, such as 127.0.0.1:8080")
+    })
+}

@@ -1,0 +1,178 @@
+//! Serving one connection: HTTP/1 and HTTP/2 over TCP, TLS or the local socket, with limits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use clm_api::peer::Peer;
+use clm_api::problem;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// How long a client may take to send the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest head of a request, in bytes.
+const HEADER_BYTES_MAX: usize = 512 * 1024;
+/// Most header fields that the parser takes; beyond [`HEADERS_MAX`] the request is refused with a
+/// problem document, beyond this the connection ends.
+const HEADERS_PARSED_MAX: usize = 20_000;
+/// Most header fields of a request.
+const HEADERS_MAX: usize = 100;
+/// Largest header section that HTTP/2 decodes, in bytes.
+const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+/// Most requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 100;
+/// Longest head with all its fields that is accepted, in bytes.
+const HEADER_FIELDS_BYTES_MAX: usize = 32 * 1024;
+
+/// What a listener is for, which decides what its connections may do.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Plain HTTP: everything from loopback, else only health.
+    Plain {
+        /// Names that the `Host` header may carry.
+        hosts: Arc<Vec<String>>,
+    },
+    /// HTTPS.
+    Tls,
+    /// `clm.sock`.
+    Local,
+}
+
+/// What connections share.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) router: Router,
+    pub(crate) kind: Kind,
+    pub(crate) trusted_proxies: Arc<Vec<IpAddr>>,
+}
+
+impl Service {
+    /// Serves one connection until it ends, or until `stop` and its current request.
+    pub(crate) async fn serve<I>(self, io: I, peer: Peer, stop: CancellationToken)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let service = self.clone();
+            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(HEADERS_PARSED_MAX)
+            .max_buf_size(HEADER_BYTES_MAX);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .keep_alive_interval(Duration::from_secs(30));
+        let connection = builder.serve_connection(TokioIo::new(io), service);
+        let mut connection = std::pin::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(error.detail = %error, "a connection ended early");
+        }
+    }
+
+    async fn answer(&self, request: Request<hyper::body::Incoming>, peer: Peer) -> Response {
+        let mut request = request.map(Body::new);
+        if let Some(refusal) = self.refuse(&request, peer) {
+            return refusal;
+        }
+        let peer = self.behind_proxy(&request, peer);
+        request.extensions_mut().insert(peer);
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Says no to what must not reach the router.
+    fn refuse(&self, request: &Request<Body>, peer: Peer) -> Option<Response> {
+        let headers = request.headers();
+        let bytes: usize =
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers.len() > HEADERS_MAX || bytes > HEADER_FIELDS_BYTES_MAX {
+            let detail = format!(
+                "The request has {} header fields of {bytes} bytes; at most {HEADERS_MAX} and \
+                 {HEADER_FIELDS_BYTES_MAX} are accepted.",
+                headers.len()
+            );
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            let problem = problem::of_status(status, "headers_too_large", &detail)
+                .with_field("headers", &detail);
+            return Some(problem.into_response());
+        }
+        let Kind::Plain { hosts } = &self.kind else { return None };
+        let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
+        let is_loopback =
+            matches!(peer, Peer::Network(address) if address.to_canonical().is_loopback());
+        if !is_loopback && !is_health {
+            let detail = "Plain HTTP is for this machine only. Use the HTTPS address.";
+            let status = StatusCode::FORBIDDEN;
+            return Some(problem::of_status(status, "https_required", detail).into_response());
+        }
+        // A page of another site must not reach us under a name of its own (DNS rebinding).
+        let host = request
+            .uri()
+            .host()
+            .or_else(|| headers.get(header::HOST).and_then(|value| value.to_str().ok()))
+            .map(host_name)
+            .unwrap_or_default();
+        if is_health || hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) {
+            return None;
+        }
+        let detail = "The Host header names none of this server's own names.";
+        let status = StatusCode::MISDIRECTED_REQUEST;
+        Some(
+            problem::of_status(status, "host_unknown", detail)
+                .with_field("host", detail)
+                .into_response(),
+        )
+    }
+
+    /// The client behind a trusted proxy: the last address that no trusted proxy added.
+    fn behind_proxy(&self, request: &Request<Body>, peer: Peer) -> Peer {
+        let Peer::Network(mut address) = peer else { return peer };
+        let forwarded = request
+            .headers()
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(|text| text.trim().parse::<IpAddr>());
+        for hop in forwarded.rev() {
+            if !self.trusted_proxies.contains(&address) {
+                break;
+            }
+            let Ok(hop) = hop else { break };
+            address = hop;
+        }
+        Peer::Network(address)
+    }
+}
+
+/// The name in a `Host` header, without its port.
+fn host_name(host: &str) -> &str {
+    if host.starts_with('[') {
+        return host.split_once(']').map_or(host, |(name, _)| name.trim_start_matches('['));
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}

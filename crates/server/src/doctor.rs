@@ -1,0 +1,87 @@
+//! `clm doctor`: what an operator should know about this installation.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use clm_database::cluster;
+
+use crate::Configuration;
+use crate::layout::{self, Existing};
+
+/// How a finding should be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// Works, and something should be done.
+    Advice,
+    /// Does not work, or is not safe.
+    Bad,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How to read it.
+    pub verdict: Verdict,
+    /// What was looked at.
+    pub subject: String,
+    /// What was found, and what to do.
+    pub message: String,
+}
+
+/// Files that hold a secret in plaintext; everything else secret is sealed or hashed.
+const SECRET_FILES: &[(&str, &str)] = &[
+    ("master.key", "opens every sealed key: back it up apart from the databases"),
+    ("bootstrap.json", "holds the first administrator's password until it is changed"),
+];
+
+/// Looks at the installation from outside; changes nothing.
+pub fn examine(configuration: &Configuration) -> Vec<Finding> {
+    let directory = &configuration.data_directory;
+    if !directory.is_dir() {
+        let message = "does not exist yet: 'clm serve' makes it".to_owned();
+        return vec![finding(Verdict::Bad, &directory.display().to_string(), message)];
+    }
+    let mut findings = vec![match layout::refuse_if_others_can_write(directory) {
+        Ok(()) => finding(Verdict::Good, "data directory", directory.display().to_string()),
+        Err(error) => finding(Verdict::Bad, "data directory", format!("{error:#}")),
+    }];
+    let existing = Existing::find(directory);
+    for (name, purpose) in SECRET_FILES {
+        findings.extend(secret_file(&existing.state_directory.join(name), purpose));
+    }
+    if configuration.databases.is_none() {
+        findings.push(match cluster::find_binaries(configuration.pg_bin.as_deref()) {
+            Ok(found) => finding(
+                Verdict::Good,
+                "PostgreSQL",
+                format!("{} in {}", found.version, found.directory.display()),
+            ),
+            Err(error) => finding(Verdict::Bad, "PostgreSQL", error.to_string()),
+        });
+    }
+    findings.push(finding(
+        Verdict::Advice,
+        "CRL, OCSP and AIA",
+        "certificates carry no addresses for them: this version does not serve any".to_owned(),
+    ));
+    findings
+}
+
+fn secret_file(path: &Path, purpose: &str) -> Option<Finding> {
+    let metadata = fs::metadata(path).ok()?;
+    let subject = path.display().to_string();
+    let mode = metadata.mode() & 0o777;
+    Some(if mode & 0o077 == 0 {
+        finding(Verdict::Good, &subject, format!("plaintext secret, mode {mode:04o}; {purpose}"))
+    } else {
+        let message = format!("others can read it (mode {mode:04o}): chmod 600; {purpose}");
+        finding(Verdict::Bad, &subject, message)
+    })
+}
+
+fn finding(verdict: Verdict, subject: &str, message: String) -> Finding {
+    Finding { verdict, subject: subject.to_owned(), message }
+}

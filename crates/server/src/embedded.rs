@@ -1,0 +1,74 @@
+//! The embedded mode: a private PostgreSQL in the data directory, with both databases.
+//!
+//! Nothing about it is stored but its own files: the application users get new random passwords at
+//! every start.
+
+use anyhow::Context as _;
+use clm_database::cluster::{Account, Cluster, ClusterOptions, Durability};
+use clm_database::pool::Database;
+use clm_database::roles;
+
+use crate::Configuration;
+use crate::environment::SystemRng;
+use crate::layout::Layout;
+use crate::privileges;
+use crate::services::Connections;
+
+/// Connections that the private server keeps beyond those of the two pools: administration,
+/// backups, a person with psql.
+const SPARE_CONNECTIONS: u32 = 10;
+
+/// Starts the private server. Runs while this process is still root, when it was started as root.
+pub(crate) async fn start_cluster(
+    configuration: &Configuration,
+    layout: &Layout,
+    account: Option<&Account>,
+) -> anyhow::Result<Cluster> {
+    let connections = configuration.connections_max * 2 + SPARE_CONNECTIONS;
+    Cluster::start(ClusterOptions {
+        data_directory: layout.cluster_directory(),
+        socket_directory: layout.run_directory.join("pg"),
+        account: account.cloned(),
+        durability: Durability::Full,
+        pg_bin: configuration.pg_bin.clone(),
+        max_connections: u16::try_from(connections).unwrap_or(u16::MAX),
+        log_file: layout.file("postgresql.log"),
+    })
+    .await
+    .context("starting the private PostgreSQL")
+}
+
+/// Brings both databases to this program's schema and says how to reach them as the two application
+/// users.
+pub(crate) async fn prepare_databases(
+    cluster: &Cluster,
+    connections_max: u32,
+) -> anyhow::Result<Connections> {
+    let admin = cluster.admin_connect_options(roles::MAINTENANCE_DATABASE);
+    let mut connect = Vec::with_capacity(2);
+    for database in [Database::Core, Database::Secure] {
+        let report = roles::init(&admin, database, &SystemRng)
+            .await
+            .with_context(|| format!("preparing {}", database.name()))?;
+        for migration in &report.migrations.applied {
+            tracing::info!(database = database.name(), migration.version = migration.version,
+                "schema migrated");
+        }
+        connect.push(report.connect_options(&admin));
+    }
+    let mut connect = connect.into_iter();
+    match (connect.next(), connect.next()) {
+        (Some(core), Some(secure)) => Ok(Connections { core, secure, connections_max }),
+        _ => anyhow::bail!("both databases are needed"),
+    }
+}
+
+/// The account of a server that was started as root; made when it is missing.
+pub(crate) fn account() -> anyhow::Result<Option<Account>> {
+    if !privileges::is_root() {
+        return Ok(None);
+    }
+    let account = Account::ensure_system_account(privileges::ACCOUNT_NAME)
+        .context("finding the account that the server runs as")?;
+    Ok(Some(account))
+}

@@ -1,0 +1,278 @@
+//! Where an installation keeps its files.
+//!
+//! Usually everything lives in the data directory. A server that was started as root hands its
+//! files to an account of their own; where that account cannot pass a parent directory (a clone
+//! under /root), the files live in `/var/lib/clm/<hash>` and the data directory holds a pointer file
+//! and links. Sockets live in a short directory of their own, because their paths have a limit of
+//! 107 bytes.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clm_database::cluster::Account;
+use sha2::{Digest, Sha256};
+
+/// The pointer file in a data directory whose files live elsewhere.
+pub(crate) const POINTER_FILE: &str = "location";
+/// Files that people and the CLI look for in the data directory.
+const LINKED: &[&str] = &["bootstrap.json", "root-ca.pem", "master.key"];
+
+/// The places of one installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// As the operator named it.
+    pub(crate) data_directory: PathBuf,
+    /// Where the files really are; the data directory itself unless `POINTER_FILE` says otherwise.
+    pub(crate) state_directory: PathBuf,
+    /// Sockets; 0700.
+    pub(crate) run_directory: PathBuf,
+}
+
+impl Layout {
+    /// Makes the directories, and hands them to `account` when the server runs as root.
+    pub(crate) fn prepare(data_directory: &Path, account: Option<&Account>) -> anyhow::Result<Self> {
+        make_private_directory(data_directory, None)?;
+        let data_directory = data_directory
+            .canonicalize()
+            .with_context(|| format!("resolving {}", data_directory.display()))?;
+        let hash = short_hash(&data_directory);
+        let state_directory = match account {
+            Some(account) if !passable_for(&data_directory, account) => {
+                let state = Path::new("/var/lib/clm").join(&hash);
+                make_parent("/var/lib/clm")?;
+                make_private_directory(&state, Some(account))?;
+                point_to(&data_directory, &state)?;
+                state
+            }
+            Some(account) => {
+                make_private_directory(&data_directory, Some(account))?;
+                data_directory.clone()
+            }
+            None => data_directory.clone(),
+        };
+        let run_directory = run_directory(&hash, account)?;
+        let layout = Self { data_directory, state_directory, run_directory };
+        layout.link_socket()?;
+        Ok(layout)
+    }
+
+    /// The place of a file.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.state_directory.join(name)
+    }
+
+    /// The private PostgreSQL's files.
+    pub(crate) fn cluster_directory(&self) -> PathBuf {
+        self.file("postgresql")
+    }
+
+    /// The socket for programs on this machine.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run_directory.join("clm.sock")
+    }
+
+    /// Makes `clm.sock` in the data directory lead to the socket.
+    fn link_socket(&self) -> anyhow::Result<()> {
+        replace_link(&self.socket(), &self.data_directory.join("clm.sock"))
+    }
+}
+
+/// An installation that was started before, as programs beside the server find it.
+pub(crate) struct Existing {
+    /// Where the files really are.
+    pub(crate) state_directory: PathBuf,
+    /// Where the sockets are.
+    pub(crate) run_directory: Option<PathBuf>,
+}
+
+impl Existing {
+    /// Follows the pointer and the socket's link; makes nothing.
+    pub(crate) fn find(data_directory: &Path) -> Self {
+        let state_directory = fs::read_to_string(data_directory.join(POINTER_FILE))
+            .map_or_else(|_| data_directory.to_path_buf(), |text| PathBuf::from(text.trim_end()));
+        let run_directory = fs::read_link(data_directory.join("clm.sock"))
+            .ok()
+            .and_then(|socket| socket.parent().map(Path::to_path_buf));
+        Self { state_directory, run_directory }
+    }
+}
+
+/// The path of the local socket of an installation, short enough to connect to, when it is safe to.
+///
+/// # Errors
+/// When nothing serves there, or others could have put something in its place.
+pub fn find_socket(data_directory: &Path) -> anyhow::Result<PathBuf> {
+    refuse_if_others_can_write(data_directory)?;
+    let link = data_directory.join("clm.sock");
+    let socket = fs::read_link(&link).with_context(|| {
+        format!("no server has started in {}: run 'clm serve' there", data_directory.display())
+    })?;
+    if let Some(parent) = socket.parent() {
+        refuse_if_others_can_write(parent)?;
+    }
+    Ok(socket)
+}
+
+/// The data directory of this machine and user: `CLM_DATA_DIR`; else `.clm` here, when it is ours;
+/// else the platform's place for data.
+///
+/// # Errors
+/// When no place can be found.
+#[expect(clippy::disallowed_methods, reason = "configuration is read here and nowhere else")]
+pub fn find_data_directory() -> anyhow::Result<PathBuf> {
+    if let Ok(path) = std::env::var("CLM_DATA_DIR")
+        && !path.is_empty()
+    {
+        return std::path::absolute(&path).with_context(|| format!("resolving {path}"));
+    }
+    let here = std::path::absolute(".clm").context("resolving the current directory")?;
+    if here.is_dir() && refuse_if_others_can_write(&here).is_ok() {
+        return Ok(here);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/clm/data"));
+    }
+    if let Ok(path) = std::env::var("XDG_DATA_HOME")
+        && !path.is_empty()
+    {
+        return Ok(PathBuf::from(path).join("clm"));
+    }
+    match std::env::var("HOME") {
+        Ok(home) if !home.is_empty() => Ok(PathBuf::from(home).join(".local/share/clm")),
+        _ => bail!("neither CLM_DATA_DIR nor HOME is set: say where the installation lives"),
+    }
+}
+
+/// Refuses a file or folder that somebody else could have written.
+pub(crate) fn refuse_if_others_can_write(path: &Path) -> anyhow::Result<()> {
+    let metadata = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    let own = rustix::process::geteuid().as_raw();
+    let trusted_owner = metadata.uid() == own || metadata.uid() == 0 || own == 0;
+    if !trusted_owner || metadata.mode() & 0o022 != 0 {
+        bail!(
+            "{} is not trusted, because others can write it: make it yours alone (chown, chmod go-w)",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Makes a directory of mode 0700, or tightens an existing one that is ours.
+fn make_private_directory(path: &Path, account: Option<&Account>) -> anyhow::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => {
+            bail!("{} is no directory: name another CLM_DATA_DIR", path.display());
+        }
+        Ok(metadata) => {
+            let own = rustix::process::geteuid().as_raw();
+            let accounts = account.map(|account| account.uid);
+            if metadata.uid() != own && Some(metadata.uid()) != accounts {
+                bail!(
+                    "{} belongs to user {}, not to you: start as its owner, or name another \
+                     CLM_DATA_DIR",
+                    path.display(),
+                    metadata.uid()
+                );
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .with_context(|| format!("making {}", path.display()))?;
+        }
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("setting the mode of {}", path.display()))?;
+    if let Some(account) = account {
+        std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
+            .with_context(|| format!("giving {} to account {}", path.display(), account.name))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory that everybody may pass and only root may write.
+fn make_parent(path: &str) -> anyhow::Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("making {path}"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("setting the mode of {path}"))
+}
+
+/// Whether `account` can pass every parent of `path`.
+fn passable_for(path: &Path, account: &Account) -> bool {
+    path.ancestors().skip(1).all(|parent| {
+        fs::metadata(parent).is_ok_and(|metadata| {
+            let bit = if metadata.uid() == account.uid {
+                0o100
+            } else if metadata.gid() == account.gid {
+                0o010
+            } else {
+                0o001
+            };
+            metadata.mode() & bit != 0
+        })
+    })
+}
+
+/// Leaves a pointer and links in a data directory whose files live in `state`.
+fn point_to(data_directory: &Path, state: &Path) -> anyhow::Result<()> {
+    let pointer = data_directory.join(POINTER_FILE);
+    let text = format!("{}\n", state.display());
+    if fs::read_to_string(&pointer).ok().as_deref() != Some(&text) {
+        fs::write(&pointer, text).with_context(|| format!("writing {}", pointer.display()))?;
+    }
+    for name in LINKED {
+        replace_link(&state.join(name), &data_directory.join(name))?;
+    }
+    Ok(())
+}
+
+/// Makes `link` a symbolic link to `target`, atomically; never replaces anything but a link.
+fn replace_link(target: &Path, link: &Path) -> anyhow::Result<()> {
+    match fs::symlink_metadata(link) {
+        Ok(found) if found.is_symlink() => {
+            if fs::read_link(link).is_ok_and(|found| found == target) {
+                return Ok(());
+            }
+        }
+        Ok(_) => bail!("{} is in the way: move it elsewhere", link.display()),
+        Err(_) => {}
+    }
+    let fresh = link.with_extension("new");
+    let _ = fs::remove_file(&fresh);
+    std::os::unix::fs::symlink(target, &fresh)
+        .and_then(|()| fs::rename(&fresh, link))
+        .with_context(|| format!("linking {} to {}", link.display(), target.display()))
+}
+
+/// A short private directory for sockets.
+#[expect(clippy::disallowed_methods, reason = "configuration is read here and nowhere else")]
+fn run_directory(hash: &str, account: Option<&Account>) -> anyhow::Result<PathBuf> {
+    let uid = rustix::process::geteuid().as_raw();
+    let path = if account.is_some() {
+        make_parent("/run/clm")?;
+        Path::new("/run/clm").join(hash)
+    } else {
+        match std::env::var("XDG_RUNTIME_DIR") {
+            Ok(path) if !path.is_empty() && path.len() < 60 && Path::new(&path).is_dir() => {
+                PathBuf::from(path).join(format!("clm-{hash}"))
+            }
+            _ => PathBuf::from(format!("/tmp/clm-{uid}-{hash}")),
+        }
+    };
+    if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+        bail!("{} is a link that somebody put there: remove it", path.display());
+    }
+    make_private_directory(&path, account)?;
+    Ok(path)
+}
+
+/// A name for a data directory that is short and its own.
+fn short_hash(path: &Path) -> String {
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    hex::encode(digest).chars().take(16).collect()
+}

@@ -1,0 +1,357 @@
+//! `clm serve`: the order in which things start, and the reverse in which they stop.
+//!
+//! 1. directories and lock, 2. addresses, 3. database, 4. giving up root, 5. services, 6. bootstrap,
+//! 7. listeners and loops. Readiness is told by `/readyz` and by the line `ready`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clm_api::ApiState;
+use clm_database::cluster::Cluster;
+use clm_domain::general_name::GeneralName;
+use clm_secure::FileMasterKey;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bootstrap::{self, Addresses, Bootstrapped};
+use crate::connection::{Kind, Service};
+use crate::layout::Layout;
+use crate::listeners::{self, Connections};
+use crate::lock::Lock;
+use crate::services::{self, Services};
+use crate::tls::TransportIdentity;
+use crate::{Configuration, background, embedded, privileges};
+
+/// How long connections may take to finish their requests at the stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs the server until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Says which step failed and what to do.
+pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
+    start_log(&configuration)?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("starting the metrics")?;
+    // One TLS provider for the whole process.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let stop = stop_signal()?;
+
+    let account = embedded::account()?;
+    let layout = Layout::prepare(&configuration.data_directory, account.as_ref())?;
+    let _lock = Lock::take(&layout.file("clm.lock"))?;
+    let http = listeners::bind_tcp("CLM_HTTP_LISTEN", configuration.http_listen)?;
+    let https = configuration
+        .https_listen
+        .map(|address| listeners::bind_tcp("CLM_HTTPS_LISTEN", address))
+        .transpose()?;
+
+    let mut cluster = None;
+    if configuration.databases.is_none() {
+        let starting = embedded::start_cluster(&configuration, &layout, account.as_ref());
+        cluster = Some(tokio::select! {
+            started = starting => started?,
+            () = stop.cancelled() => bail!("stopped while starting"),
+        });
+    }
+    let outcome = async {
+        if let Some(account) = &account {
+            hand_over(&layout, account)?;
+            privileges::drop_to(account)?;
+        }
+        let listening = Listening { http, https };
+        serve(&configuration, &layout, cluster.as_ref(), listening, (metrics, stop)).await
+    }
+    .await;
+    if let Some(cluster) = cluster {
+        cluster.stop().await.context("stopping the private PostgreSQL")?;
+    }
+    outcome
+}
+
+struct Listening {
+    http: std::net::TcpListener,
+    https: Option<std::net::TcpListener>,
+}
+
+/// Serves on started databases until the stop.
+async fn serve(
+    configuration: &Configuration,
+    layout: &Layout,
+    cluster: Option<&Cluster>,
+    listening: Listening,
+    (metrics, stop): (PrometheusHandle, CancellationToken),
+) -> anyhow::Result<()> {
+    let opening = open_services(configuration, layout, cluster);
+    let services = tokio::select! {
+        opened = opening => Arc::new(opened?),
+        () = stop.cancelled() => return Ok(()),
+    };
+    let addresses = addresses(configuration, &listening)?;
+    let bootstrapped = match cluster {
+        Some(_) => {
+            let password = configuration.bootstrap_password.as_ref();
+            Some(bootstrap::run(&services, layout, &addresses, password).await?)
+        }
+        None => None,
+    };
+    let identity = match &listening.https {
+        Some(_) => transport_identity(configuration, &services).await,
+        None => None,
+    };
+
+    let tasks = TaskTracker::new();
+    let connections = Connections { tasks: tasks.clone(), stop: stop.clone() };
+    listen(configuration, layout, (&services, metrics), &connections, (listening, &identity))?;
+    background::start(&services, identity, &tasks, &stop);
+    watch_bootstrap_password(&services, layout, bootstrapped.as_ref(), &tasks, &stop);
+    announce(layout, &addresses, bootstrapped.as_ref());
+
+    stop.cancelled().await;
+    tracing::info!("stopping: no new connections, requests under way are finished");
+    tasks.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
+        tracing::warn!("some requests did not finish in time; their outcome is settled by a retry");
+    }
+    services.close().await;
+    let _ = std::fs::remove_file(layout.socket());
+    Ok(())
+}
+
+/// Opens both services on the private server, or on the databases that the operator named.
+async fn open_services(
+    configuration: &Configuration,
+    layout: &Layout,
+    cluster: Option<&Cluster>,
+) -> anyhow::Result<Services> {
+    let connections = match (&configuration.databases, cluster) {
+        (Some(databases), _) => services::Connections {
+            core: parse_url("CLM_CORE_DATABASE_URL", databases.core_url.expose())?,
+            secure: parse_url("CLM_SECURE_DATABASE_URL", databases.secure_url.expose())?,
+            connections_max: configuration.connections_max,
+        },
+        (None, Some(cluster)) => {
+            embedded::prepare_databases(cluster, configuration.connections_max).await?
+        }
+        (None, None) => bail!("there is neither a private PostgreSQL nor a configured one"),
+    };
+    let path = configuration.master_key_file.clone().unwrap_or_else(|| layout.file("master.key"));
+    Services::open(connections, master_key(&path)?).await
+}
+
+/// The master key; made at the first start. One that was lost is never replaced unseen: the Secure
+/// Service refuses a key that does not open what is stored.
+fn master_key(path: &Path) -> anyhow::Result<FileMasterKey> {
+    if path.exists() {
+        return FileMasterKey::load(path)
+            .with_context(|| format!("reading the master key {}", path.display()));
+    }
+    let key = FileMasterKey::create(path, &crate::SystemRng)
+        .with_context(|| format!("making the master key {}", path.display()))?;
+    tracing::warn!(
+        "a new master key was made in {}: back it up apart from the databases; without it no \
+         private key in them can be opened",
+        path.display()
+    );
+    Ok(key)
+}
+
+fn parse_url(name: &str, url: &str) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
+    // The parser's error may repeat parts of the URL, and with them the password.
+    url.parse().ok().with_context(|| {
+        format!("{name} must be a URL such as postgres://clm_core_user:…@host/clm_core_db")
+    })
+}
+
+/// Gives the files that root made to the account.
+fn hand_over(layout: &Layout, account: &clm_database::cluster::Account) -> anyhow::Result<()> {
+    for name in ["clm.lock", "master.key", "bootstrap.json", "root-ca.pem"] {
+        let path = layout.file(name);
+        if path.exists() {
+            std::os::unix::fs::chown(&path, Some(account.uid), Some(account.gid))
+                .with_context(|| format!("giving {} to {}", path.display(), account.name))?;
+        }
+    }
+    let mode = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(&layout.run_directory, mode).context("closing the run directory")
+}
+
+/// Where the server can be reached, with the ports that were really bound.
+fn addresses(configuration: &Configuration, listening: &Listening) -> anyhow::Result<Addresses> {
+    let http = listening.http.local_addr().context("reading the bound address")?;
+    let https = listening.https.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+    Ok(Addresses {
+        url: format!("http://{}", reachable(http)),
+        https_url: configuration
+            .public_url
+            .clone()
+            .or_else(|| https.map(|address| format!("https://{}", reachable(address)))),
+    })
+}
+
+/// An address that a client on this machine can use.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port()))
+        }
+        _ => address,
+    }
+}
+
+/// The names of this server: loopback, the address that it listens on, and the public name.
+fn own_names(configuration: &Configuration) -> Vec<String> {
+    let mut names =
+        vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    for address in [Some(configuration.http_listen), configuration.https_listen].into_iter().flatten()
+    {
+        if !address.ip().is_unspecified() {
+            names.push(address.ip().to_string());
+        }
+    }
+    let public = configuration.public_url.as_ref().and_then(|url| url::Url::parse(url).ok());
+    names.extend(public.as_ref().and_then(url::Url::host_str).map(str::to_owned));
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The HTTPS identity. Without an issuing authority the server still starts, and says so.
+async fn transport_identity(
+    configuration: &Configuration,
+    services: &Services,
+) -> Option<Arc<TransportIdentity>> {
+    let names = own_names(configuration)
+        .into_iter()
+        .map(|name| match name.parse::<IpAddr>() {
+            Ok(address) => GeneralName::Ip(address),
+            Err(_) => GeneralName::Dns(name),
+        })
+        .collect();
+    let identity = TransportIdentity::new(names);
+    if let Err(error) = identity.renew_if_due(&services.core, services.clock.now()).await {
+        tracing::warn!(error.detail = %format!("{error:#}"),
+            "HTTPS has no certificate yet; the server asks again every ten minutes");
+    }
+    Some(identity)
+}
+
+/// Takes connections on every listener.
+fn listen(
+    configuration: &Configuration,
+    layout: &Layout,
+    (services, metrics): (&Arc<Services>, PrometheusHandle),
+    connections: &Connections,
+    (listening, identity): (Listening, &Option<Arc<TransportIdentity>>),
+) -> anyhow::Result<()> {
+    let router = clm_api::router(ApiState {
+        core: Arc::clone(&services.core),
+        clock: Arc::clone(&services.clock),
+        rng: Arc::clone(&services.rng),
+        metrics: Arc::new(move || metrics.render()),
+    });
+    let service = |kind| Service {
+        router: router.clone(),
+        kind,
+        trusted_proxies: Arc::new(configuration.trusted_proxies.clone()),
+    };
+    let hosts = Arc::new(own_names(configuration));
+    let http = TcpListener::from_std(listening.http).context("listening for HTTP")?;
+    connections.accept_tcp(http, service(Kind::Plain { hosts }));
+    if let (Some(https), Some(identity)) = (listening.https, identity) {
+        let https = TcpListener::from_std(https).context("listening for HTTPS")?;
+        connections.accept_tls(https, identity.acceptor(), service(Kind::Tls));
+    }
+    let local = listeners::bind_unix(&layout.socket())?;
+    connections.accept_local(local, service(Kind::Local));
+    Ok(())
+}
+
+/// Removes the password from `bootstrap.json` once the administrator has changed it.
+fn watch_bootstrap_password(
+    services: &Arc<Services>,
+    layout: &Layout,
+    bootstrapped: Option<&Bootstrapped>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let Some(administrator) = bootstrapped.and_then(|made| made.administrator) else { return };
+    let mut changes = services.core.password_changes();
+    let (path, stop) = (layout.file("bootstrap.json"), stop.clone());
+    tasks.spawn(async move {
+        loop {
+            let changed = tokio::select! {
+                changed = changes.recv() => changed,
+                () = stop.cancelled() => return,
+            };
+            match changed {
+                Ok(user_id) if user_id == administrator => {
+                    if let Err(error) = bootstrap::forget_password(&path) {
+                        tracing::error!(error.detail = %error, "bootstrap.json keeps a password");
+                    }
+                }
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                _ => {}
+            }
+        }
+    });
+}
+
+/// Tells a person where to go.
+#[expect(clippy::print_stdout, reason = "the one thing that a person at the terminal waits for")]
+fn announce(layout: &Layout, addresses: &Addresses, bootstrapped: Option<&Bootstrapped>) {
+    if layout.state_directory != layout.data_directory {
+        println!("files      {} (its account cannot enter here)", layout.state_directory.display());
+    }
+    println!("url        {}", addresses.url);
+    if let Some(url) = &addresses.https_url {
+        println!("https      {url}");
+    }
+    if let Some(made) = bootstrapped {
+        println!("sign in    {} (organization {})", made.file.username, made.file.organization);
+        if made.file.password.is_some() {
+            let path = layout.data_directory.join("bootstrap.json");
+            println!("password   in {}", path.display());
+        }
+        println!("root CA    {}", made.file.ca_certificate.display());
+    }
+    println!("back up    {} (apart from the databases)", layout.file("master.key").display());
+    println!("ready");
+}
+
+/// Cancelled by the first SIGINT or SIGTERM; a second one ends the process at once.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::error!("stopped at once by a second signal");
+        std::process::exit(130);
+    });
+    Ok(stop)
+}
+
+fn start_log(configuration: &Configuration) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&configuration.log)
+        .with_context(|| format!("CLM_LOG='{}' is no log filter", configuration.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if configuration.log_json { log.json().try_init() } else { log.try_init() };
+    started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
+}
