@@ -51,42 +51,57 @@ const PREPARED: [Prepared; 2] = [
 /// Query data: name of the file, and its text.
 type QueryData = BTreeMap<String, String>;
 
-/// Prepares both crates, or checks what is kept.
+/// Prepares both crates, or checks what is kept. A crate that fails does not keep the other from
+/// being prepared.
 ///
 /// # Errors
 /// When a database, a migration or a query fails; with `check`, when what is kept differs.
 pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
     let mut postgres = None;
-    let mut stale = 0;
+    let mut failed = Vec::new();
     for prepared in &PREPARED {
-        let url = match environment::variable(prepared.given_variable) {
-            Some(given) => given
-                .into_string()
-                .ok()
-                .with_context(|| format!("{} is not UTF-8", prepared.given_variable))?,
-            None => make_database(root, prepared, &mut postgres)?,
-        };
-        let made = compile(root, prepared, &url)?;
-        let directory = root.join(prepared.folder).join(".sqlx");
-        let kept = read(&directory)?;
-        let changes = changes(&kept, &made);
-        if check {
-            for change in &changes {
-                println!("{}/.sqlx/{change}", prepared.folder);
-            }
-            stale += changes.len();
-        } else {
-            write(&directory, &kept, &made)?;
+        if let Err(error) = prepare(root, prepared, check, &mut postgres) {
+            eprintln!("error: {}: {error:#}", prepared.package);
+            failed.push(prepared.package);
         }
-        println!(
-            "{}: {} queries, {} changes",
-            prepared.package,
-            made.len(),
-            changes.len()
-        );
     }
-    if check && stale > 0 {
-        bail!("query data is not up to date: run `cargo xtask sqlx-prepare`");
+    if !failed.is_empty() {
+        bail!("query data of {} is not up to date", failed.join(" and "));
+    }
+    Ok(())
+}
+
+fn prepare(
+    root: &Path,
+    prepared: &Prepared,
+    check: bool,
+    postgres: &mut Option<PrivatePostgres>,
+) -> Result<()> {
+    let url = match environment::variable(prepared.given_variable) {
+        Some(given) => given
+            .to_str()
+            .context("the given URL is not UTF-8")?
+            .to_owned(),
+        None => make_database(root, prepared, postgres)?,
+    };
+    let made = compile(root, prepared, &url)?;
+    let directory = root.join(prepared.folder).join(".sqlx");
+    let kept = read(&directory)?;
+    let changes = changes(&kept, &made);
+    for change in &changes {
+        println!("{}/.sqlx/{change}", prepared.folder);
+    }
+    println!(
+        "{}: {} queries, {} changes",
+        prepared.package,
+        made.len(),
+        changes.len()
+    );
+    if !check {
+        return write(&directory, &kept, &made);
+    }
+    if !changes.is_empty() {
+        bail!("run `cargo xtask sqlx-prepare`");
     }
     Ok(())
 }
@@ -138,13 +153,7 @@ fn compile(root: &Path, prepared: &Prepared, url: &str) -> Result<QueryData> {
         _ => fs::create_dir_all(&fresh).with_context(failed)?,
     }
     touch(&root.join(prepared.folder).join("src/lib.rs"), &fresh)?;
-    let arguments = [
-        "check",
-        "--quiet",
-        "--locked",
-        "--package",
-        prepared.package,
-    ];
+    let arguments = ["check", "--quiet", "--package", prepared.package];
     let mut cargo = process::cargo(root, &arguments);
     cargo
         .env(prepared.url_variable, url)

@@ -70,4 +70,6 @@ pub struct WhoAmI {
     /// What the caller may do there.
     #[schema(value_type = Object)]
     pub permissions: Permissions,
+    /// Whether nothing but changing the own password is allowed.
+    pub must_change_password: bool,
 }

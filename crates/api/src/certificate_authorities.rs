@@ -1,7 +1,7 @@
 //! `/certificate-authorities`.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use clm_api_types::certificate_authorities::{CertificateAuthority, CertificateAuthorityCreate};
@@ -16,7 +16,7 @@ use crate::ApiState;
 use crate::convert;
 use crate::operations::{id, once};
 use crate::problem::ApiError;
-use crate::request::{Caller, Input};
+use crate::request::{Caller, Input, Parameters};
 
 /// Creates a certificate authority of the caller's organization, with its key.
 #[utoipa::path(
@@ -58,7 +58,7 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(state): State<ApiState>,
     Caller(context): Caller,
-    Query(query): Query<PageQuery>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Page<CertificateAuthority>>, ApiError> {
     let page = convert::page_request(&query)?;
     let found = certificate_authorities::list(&context, &state.core, page).await?;

@@ -1,7 +1,7 @@
 //! `/certificate-requests`.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use clm_api_types::certificate_requests::{
@@ -20,7 +20,7 @@ use crate::ApiState;
 use crate::convert;
 use crate::operations::id;
 use crate::problem::ApiError;
-use crate::request::{Caller, Input};
+use crate::request::{Caller, Input, Parameters};
 
 /// Asks for a certificate. The idempotency key makes a retry return the same certificate.
 #[utoipa::path(
@@ -107,7 +107,7 @@ fn name(index: usize, text: &str) -> Result<GeneralName, ApiError> {
 pub(crate) async fn list(
     State(state): State<ApiState>,
     Caller(context): Caller,
-    Query(query): Query<PageQuery>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Page<CertificateRequest>>, ApiError> {
     let page = convert::page_request(&query)?;
     let found = certificate_requests::list(&context, &state.core, page).await?;

@@ -1,7 +1,7 @@
 //! `/certificates`.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use clm_api_types::certificates::{
@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use crate::ApiState;
 use crate::convert;
-use crate::operations::id;
+use crate::operations::{id, once};
 use crate::problem::ApiError;
-use crate::request::{Caller, Input};
+use crate::request::{Caller, Input, Parameters};
 
 /// Certificates of the organization, newest first.
 #[utoipa::path(
@@ -29,7 +29,7 @@ use crate::request::{Caller, Input};
 pub(crate) async fn list(
     State(state): State<ApiState>,
     Caller(context): Caller,
-    Query(query): Query<PageQuery>,
+    Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Page<Certificate>>, ApiError> {
     let page = convert::page_request(&query)?;
     let found = certificates::list(&context, &state.core, page).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn export_private_key(
 ) -> Result<Response, ApiError> {
     let certificate_id = CertificateId::from_uuid(id(&certificate_id, "certificate")?);
     let passphrase = SecretString::new(body.passphrase);
-    crate::operations::once(&context, &state.core, StatusCode::OK, idempotency::Answer::WithSecret, async {
+    once(&context, &state.core, StatusCode::OK, idempotency::Answer::WithSecret, async {
         let exported =
             certificates::export_private_key(&context, &state.core, certificate_id, passphrase)
                 .await?;

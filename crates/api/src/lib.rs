@@ -29,8 +29,6 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use operations::{Operation, operations};
-
 /// What handlers share.
 #[derive(Clone)]
 pub struct ApiState {

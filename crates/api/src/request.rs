@@ -37,6 +37,27 @@ impl FromRequestParts<ApiState> for Caller {
     }
 }
 
+/// The query of a list. What does not fit is a problem document like any other.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<ApiState> for Parameters<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &ApiState,
+    ) -> Result<Self, Self::Rejection> {
+        axum::extract::Query::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|rejection| {
+                let message = format!("The query does not fit: {}.", rejection.body_text());
+                problem::of_status(StatusCode::BAD_REQUEST, "malformed_query", &message)
+                    .with_field("query", &message)
+            })
+    }
+}
+
 /// The authenticated caller of an operation, and its JSON body.
 pub(crate) struct Input<T> {
     pub(crate) context: OpContext,

@@ -108,10 +108,20 @@ fn decide(
     }
 }
 
+/// Whose sessions and API keys lists show: the actor's own, or everybody's (`None`).
+pub(crate) fn visible_owner(context: &OpContext) -> Option<UserId> {
+    if acts_for_others(context) {
+        return None;
+    }
+    // Whoever is no user owns nothing.
+    Some(context.actor.user_id().unwrap_or(UserId::from_uuid(Uuid::nil())))
+}
+
 /// Whether the sessions and API keys of others are the actor's business: that of those who
-/// administer users.
-pub(crate) fn acts_for_others(context: &OpContext) -> bool {
-    context.permissions.allows(Resource::User, Action::Administer)
+/// administer users, or the machine.
+fn acts_for_others(context: &OpContext) -> bool {
+    matches!(context.actor, Actor::System | Actor::LocalOperator { .. })
+        || context.permissions.allows(Resource::User, Action::Administer)
         || context.permissions.allows(Resource::User, Action::Update)
 }
 

@@ -12,7 +12,7 @@ mod plan;
 mod script;
 mod set;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::{Duration, Instant};
 

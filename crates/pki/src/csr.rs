@@ -100,11 +100,11 @@ impl CertificationRequest {
         let attributes = fields.optional(tag::context_constructed(0))?;
         fields.finish()?;
 
-        let signature_algorithm =
-            signature_algorithm_from_der(algorithm.raw).map_err(CsrError::SignatureAlgorithm)?;
         let subject_name = DistinguishedName::from_der(subject.raw).map_err(CsrError::Subject)?;
         subject_name.check().map_err(CsrError::Subject)?;
         let public_key = PublicKey::from_spki_der(public_key_info.raw).map_err(CsrError::Key)?;
+        let signature_algorithm =
+            signature_algorithm_from_der(algorithm.raw).map_err(CsrError::SignatureAlgorithm)?;
         let requested = match attributes {
             Some(attributes) => read_attributes(attributes.reader())?,
             None => RequestedExtensions::default(),

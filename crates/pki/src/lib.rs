@@ -24,4 +24,6 @@ mod extension_value;
 mod tbs_view;
 
 #[cfg(test)]
+mod plan_fixture;
+#[cfg(test)]
 mod test_fixture;

@@ -14,8 +14,7 @@ use const_oid::ObjectIdentifier;
 use crate::asn1::{DerError, Element, Reader, boolean, single, small_unsigned, tag};
 
 pub(crate) use extensions::{
-    AccessDescriptionView, AuthorityKeyIdentifierView, BasicConstraintsView, DistributionPointView,
-    Extensions, KeyUsageView, NameConstraintsView, PolicyInformationView,
+    AccessDescriptionView, DistributionPointView, Extensions, name_constraints,
 };
 
 /// Identifier octet of `UTCTime`.

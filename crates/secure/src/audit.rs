@@ -8,7 +8,7 @@ use clm_domain::clock::Rng;
 use clm_domain::error::Fault;
 use clm_domain::ids::OrganizationId;
 use clm_secure_api::CallContext;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Secure;
@@ -67,6 +67,16 @@ pub(crate) fn local_operator_uid(details: &Value) -> Option<u32> {
     details.get("local_operator_uid")?.as_u64()?.try_into().ok()
 }
 
+/// An act that was refused.
+pub(crate) struct RefusedAct {
+    /// The event that tells of it.
+    pub(crate) event: SecureEvent,
+    /// What it was about, where that exists.
+    pub(crate) resource_id: Option<Uuid>,
+    /// An object that says more.
+    pub(crate) details: Value,
+}
+
 impl Secure {
     /// Records that an act was refused, with the fault's code, and returns once that is committed.
     ///
@@ -74,18 +84,17 @@ impl Secure {
     /// [`Failure::Audit`]: then the caller must not be told of the refusal as if it were settled.
     pub(crate) async fn record_refusal(
         &self,
-        event: SecureEvent,
         context: &CallContext,
-        resource_id: Option<Uuid>,
+        mut act: RefusedAct,
         fault: &Fault,
-        mut details: Map<String, Value>,
     ) -> Result<(), Failure> {
-        details.insert("code".to_owned(), Value::from(fault.code.as_ref()));
-        if !fault.violations.is_empty() {
+        if let Some(details) = act.details.as_object_mut() {
+            details.insert("code".to_owned(), Value::from(fault.code.as_ref()));
             let violations = fault.violations.iter().take(VIOLATIONS_MAX);
-            let texts =
-                violations.map(|each| Value::from(format!("{}: {}", each.field, each.message)));
-            details.insert("violations".to_owned(), Value::Array(texts.collect()));
+            let texts: Vec<Value> = violations
+                .map(|one| Value::from(format!("{}: {}", one.field, one.message)))
+                .collect();
+            details.insert("violations".to_owned(), Value::Array(texts));
         }
         let stamp = Stamp {
             now: self.clock.now(),
@@ -93,13 +102,15 @@ impl Secure {
         };
         let reason: String = fault.message.chars().take(REASON_CHARACTERS_MAX).collect();
         let row = row(
-            event,
+            act.event,
             &cause(context),
-            resource_id,
-            Value::Object(details),
+            act.resource_id,
+            act.details,
             stamp,
-        )
-        .refused(reason);
-        self.store.record_audit(&row).await.map_err(Failure::Audit)
+        );
+        self.store
+            .record_audit(&row.refused(reason))
+            .await
+            .map_err(Failure::Audit)
     }
 }

@@ -22,10 +22,10 @@ use clm_pki::name::DistinguishedName;
 use clm_pki::serial::SerialNumber;
 use clm_secure_api::command::CreateCertificateAuthority;
 use clm_secure_api::{CallContext, Reply};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::Secure;
-use crate::audit::{Stamp, cause, row};
+use crate::audit::{RefusedAct, Stamp, cause, row};
 use crate::error::Failure;
 use crate::issuers::sign_with;
 use crate::plan_fault::{common_name, prepare_fault, read_subject, refuse_violations};
@@ -66,11 +66,12 @@ impl Secure {
                     .map(|issuer| Reply::CertificateAuthority(Box::new(issuer.to_reply())));
             }
         };
-        let mut details = Map::new();
-        details.insert("name".to_owned(), Value::from(command.name.as_str()));
-        let event = SecureEvent::CertificateAuthorityCreated;
-        self.record_refusal(event, context, None, &fault, details)
-            .await?;
+        let act = RefusedAct {
+            event: SecureEvent::CertificateAuthorityCreated,
+            resource_id: None,
+            details: json!({ "name": command.name }),
+        };
+        self.record_refusal(context, act, &fault).await?;
         Err(fault.into())
     }
 
@@ -116,7 +117,8 @@ impl Secure {
         match found {
             Some(issuer) if issuer.parent_issuer_id != command.parent_issuer_id => {
                 let message = format!(
-                    "There is another certificate authority called '{}', below another parent. Choose another name.",
+                    "There is another certificate authority called '{}', below another parent. \
+                     Choose another name.",
                     command.name
                 );
                 let fault = Fault::new(ErrorKind::Conflict, "name_taken", message.clone());
@@ -319,7 +321,8 @@ fn check_command(command: &CreateCertificateAuthority) -> Result<(), Fault> {
         || name.chars().any(char::is_control)
     {
         let message = format!(
-            "The name must have 1 to {NAME_CHARACTERS_MAX} characters, no control characters, and no space at its ends."
+            "The name must have 1 to {NAME_CHARACTERS_MAX} characters, no control characters, and \
+             no space at its ends."
         );
         return Err(Fault::invalid("name_invalid", "name", message));
     }
@@ -384,13 +387,14 @@ fn plan(
 fn validity(seconds: u64, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>), Fault> {
     let refused = || {
         let message = format!(
-            "The validity must be 1 to {VALIDITY_SECONDS_MAX} seconds and end before the year 10000."
+            "The validity must be 1 to {VALIDITY_SECONDS_MAX} seconds and end before the year \
+             10000."
         );
         Fault::invalid("validity_invalid", "validity_seconds", message)
     };
     let whole = (1..=VALIDITY_SECONDS_MAX)
         .contains(&seconds)
-        .then_some(seconds - 1);
+        .then(|| seconds - 1);
     let rest = whole
         .and_then(|rest| i64::try_from(rest).ok())
         .ok_or_else(refused)?;

@@ -106,7 +106,8 @@ impl DataKeys {
     /// Opens a private key of the organization.
     ///
     /// # Errors
-    /// [`Failure::Envelope`] when it does not open; `KeyUnavailable` when its data key is revoked or gone.
+    /// [`Failure::Envelope`] when it does not open; `KeyUnavailable` when its data key is
+    /// revoked or gone.
     pub(crate) async fn open_private_key(
         &self,
         (organization_id, id): (OrganizationId, PrivateKeyId),
@@ -152,7 +153,8 @@ impl DataKeys {
             Some(stored) if stored.status != EncryptionKeyStatus::Revoked => self.unwrap(&stored),
             _ => {
                 let message = format!(
-                    "The encryption key {id} is revoked or destroyed, so that what it sealed stays closed."
+                    "The encryption key {id} is revoked or destroyed, so that what it sealed stays \
+                     closed."
                 );
                 Err(Fault::new(
                     ErrorKind::KeyUnavailable,
@@ -245,7 +247,8 @@ impl DataKeys {
         {
             // The key may have been rotated meanwhile: look again next time.
             self.active.forget(&key.organization_id);
-            let message = "The data key of this organization has sealed as often as it may, or was just replaced. \
+            let message = "The data key of this organization has sealed as often as it may, or was \
+                just replaced. \
                            Try again; if that does not help, it has to be rotated.";
             return Err(Fault::new(
                 ErrorKind::KeyUnavailable,

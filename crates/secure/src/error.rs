@@ -53,7 +53,8 @@ impl Failure {
                     error = describe(&error),
                     "a refusal could not be audited"
                 );
-                let message = "The refusal of the command could not be recorded. Nothing was done; try again.";
+                let message = "The refusal of the command could not be recorded. Nothing was done; \
+                    try again.";
                 Fault::new(ErrorKind::Upstream, "audit_unavailable", message)
             }
             Self::Envelope(error) => key_fault(&error, command),
@@ -88,13 +89,16 @@ fn database_fault(error: &DatabaseError, command: &'static str) -> Fault {
                 error = describe(error),
                 "the outcome of a commit is unknown"
             );
-            let message = "The connection to the database broke while the act was being committed, so it is not \
-                           known whether it took effect. Repeat it with the same idempotency key: that settles it.";
+            let message = "The connection to the database broke while the act was being committed, \
+                so it is not \
+                           known whether it took effect. Repeat it with the same idempotency key: \
+                               that settles it.";
             Fault::new(ErrorKind::Upstream, "outcome_unknown", message)
         }
         DatabaseError::Duplicate { .. } => {
             tracing::warn!(command, error = describe(error), "a row exists already");
-            let message = "Something with the same identity exists already; load it instead of making it again.";
+            let message = "Something with the same identity exists already; load it instead of \
+                making it again.";
             Fault::new(ErrorKind::Conflict, "already_exists", message)
         }
         _ => {
@@ -106,13 +110,15 @@ fn database_fault(error: &DatabaseError, command: &'static str) -> Fault {
 
 fn key_fault(error: &dyn std::error::Error, command: &'static str) -> Fault {
     tracing::error!(command, error = describe(error), "a key cannot be used");
-    let message = "A key that is needed cannot be opened now. An operator has to look at the master key; \
+    let message = "A key that is needed cannot be opened now. An operator has to look at the \
+        master key; \
                    'clm doctor' names the row.";
     Fault::new(ErrorKind::KeyUnavailable, "key_unavailable", message)
 }
 
 fn internal_fault() -> Fault {
-    let message = "The Secure Service failed for a reason of its own. Its log says why, under this request's id.";
+    let message = "The Secure Service failed for a reason of its own. Its log says why, under this \
+        request's id.";
     Fault::new(ErrorKind::Internal, "internal", message)
 }
 

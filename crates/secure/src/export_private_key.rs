@@ -14,10 +14,10 @@ use clm_domain::secret::SecretString;
 use clm_secure_api::command::ExportPrivateKey;
 use clm_secure_api::reply::ExportedPrivateKey;
 use clm_secure_api::{CallContext, Reply};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::Secure;
-use crate::audit::{Stamp, cause, row};
+use crate::audit::{RefusedAct, Stamp, cause, row};
 use crate::error::Failure;
 use crate::store::private_keys::StoredPrivateKey;
 
@@ -33,14 +33,12 @@ impl Secure {
             Err(Failure::Refused(fault)) => fault,
             settled => return settled.map(Reply::ExportedPrivateKey),
         };
-        let mut details = Map::new();
-        details.insert(
-            "certificate_id".to_owned(),
-            Value::from(certificate_id.to_string()),
-        );
-        let event = SecureEvent::PrivateKeyExported;
-        self.record_refusal(event, context, None, &fault, details)
-            .await?;
+        let act = RefusedAct {
+            event: SecureEvent::PrivateKeyExported,
+            resource_id: None,
+            details: json!({ "certificate_id": certificate_id.to_string() }),
+        };
+        self.record_refusal(context, act, &fault).await?;
         Err(fault.into())
     }
 
@@ -104,7 +102,8 @@ fn check_passphrase(passphrase: &SecretString) -> Result<(), Fault> {
         return Ok(());
     }
     let message = format!(
-        "The passphrase must have at least {PASSWORD_CHARACTERS_MIN} characters and at most {PASSWORD_BYTES_MAX} bytes."
+        "The passphrase must have at least {PASSWORD_CHARACTERS_MIN} characters and at most \
+         {PASSWORD_BYTES_MAX} bytes."
     );
     Err(Fault::invalid(
         "passphrase_unsuitable",
@@ -117,7 +116,8 @@ fn check_passphrase(passphrase: &SecretString) -> Result<(), Fault> {
 fn check_exportable(found: Option<Option<StoredPrivateKey>>) -> Result<StoredPrivateKey, Fault> {
     let key = found.ok_or_else(|| Fault::not_found("certificate"))?;
     let key = key.ok_or_else(|| {
-        let message = "The platform does not hold the private key of this certificate; whoever requested it does.";
+        let message = "The platform does not hold the private key of this certificate; whoever \
+            requested it does.";
         Fault::new(ErrorKind::Conflict, "private_key_not_held", message)
     })?;
     if key.is_issuer_key || !key.exportable {

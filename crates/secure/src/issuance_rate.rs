@@ -49,7 +49,8 @@ impl IssuanceRates {
             ErrorKind::RateLimited,
             "issuer_rate_exceeded",
             format!(
-                "This issuer signs at most {limit} certificates in a minute. Try again in {wait} seconds."
+                "This issuer signs at most {limit} certificates in a minute. Try again in {wait} \
+                 seconds."
             ),
         );
         fault.retry_after_seconds = u32::try_from(wait).ok();

@@ -22,10 +22,10 @@ use clm_secure_api::command::{IssueCertificate, KeySource};
 use clm_secure_api::event::{CertificateRecord, Event, EventBody};
 use clm_secure_api::reply::Issued;
 use clm_secure_api::{CallContext, Reply};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::Secure;
-use crate::audit::{Stamp, cause, row};
+use crate::audit::{RefusedAct, Stamp, cause, row};
 use crate::error::Failure;
 use crate::plan_fault::{common_name, csr_fault, prepare_fault, read_subject, refuse_violations};
 use crate::store::issuance::{NewIssuance, StoredIssuance};
@@ -71,15 +71,12 @@ impl Secure {
             Err(Failure::Refused(other)) => other,
             Err(failure) => return Err(failure),
         };
-        let mut details = Map::new();
-        details.insert(
-            "issuer_id".to_owned(),
-            Value::from(command.issuer_id.to_string()),
-        );
-        let event = SecureEvent::CertificateIssuanceRefused;
-        let resource_id = Some(command.certificate_request_id.as_uuid());
-        self.record_refusal(event, context, resource_id, &fault, details)
-            .await?;
+        let act = RefusedAct {
+            event: SecureEvent::CertificateIssuanceRefused,
+            resource_id: Some(command.certificate_request_id.as_uuid()),
+            details: json!({ "issuer_id": command.issuer_id.to_string() }),
+        };
+        self.record_refusal(context, act, &fault).await?;
         Err(fault.into())
     }
 
@@ -296,7 +293,8 @@ fn check_same_command(
         if found.request_sha256.as_deref() == Some(key.request_sha256.as_slice()) {
             return Ok(());
         }
-        let message = "This idempotency key was used for another request already. Choose a new key for a new request.";
+        let message = "This idempotency key was used for another request already. Choose a new key \
+            for a new request.";
         return Err(Fault::new(
             ErrorKind::Invalid,
             "idempotency_key_reused",
@@ -331,7 +329,8 @@ fn prove_possession(der: &[u8], plan: &CertificatePlan) -> Result<Vec<u8>, Fault
     let is_planned_key = request.spki_der() == plan.subject_public_key_info
         && request.key_algorithm() == plan.key_algorithm;
     if !is_planned_key {
-        let message = "The public key of the certification request is not the one that the certificate is planned for.";
+        let message = "The public key of the certification request is not the one that the \
+            certificate is planned for.";
         return Err(Fault::invalid("public_key_mismatch", "csr", message));
     }
     Ok(request.der().to_vec())

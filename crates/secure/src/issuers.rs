@@ -94,7 +94,8 @@ impl Issuers {
         }
         if issuer.not_after < self.clock.now() {
             let message = format!(
-                "The certificate of the certificate authority '{}' ended at {}. Choose another one.",
+                "The certificate of the certificate authority '{}' ended at {}. Choose another \
+                 one.",
                 issuer.name,
                 issuer.not_after.to_rfc3339()
             );
@@ -102,7 +103,8 @@ impl Issuers {
         }
         if issuer.strict_mode {
             let message = format!(
-                "The certificate authority '{}' demands strict mode, which this version does not have.",
+                "The certificate authority '{}' demands strict mode, which this version does not \
+                 have.",
                 issuer.name
             );
             return refuse("issuer_strict_mode", message);

@@ -61,7 +61,8 @@ impl KeyFactory {
         match tokio::time::timeout(WAIT_MAX, make(algorithm, &self.turns)).await {
             Ok(made) => made,
             Err(_) => {
-                let message = "Too many keys are being made at the moment. Try again, or ask for an ECDSA key, which \
+                let message = "Too many keys are being made at the moment. Try again, or ask for \
+                    an ECDSA key, which \
                                takes no time.";
                 Err(Fault::new(ErrorKind::KeyUnavailable, "key_generation_busy", message).into())
             }
@@ -83,7 +84,10 @@ async fn keep_ready(
         match make(algorithm, &turns).await {
             Ok(key) => room.send(key),
             Err(failure) => {
-                tracing::error!(key.algorithm = %algorithm, error = %failure, "keys cannot be made ahead");
+                tracing::error!(
+                    key.algorithm = %algorithm, error = %failure,
+                    "keys cannot be made ahead"
+                );
                 tokio::time::sleep(REST_AFTER_FAILURE).await;
             }
         }

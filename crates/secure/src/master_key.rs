@@ -1,7 +1,7 @@
 //! The master key, which wraps the data keys of all organizations and never touches anything else.
 //!
-//! [`MasterKeyProvider`] is what the service asks; [`FileMasterKey`] keeps the key in a file. No provider hands
-//! the key itself out.
+//! [`MasterKeyProvider`] is what the service asks; [`FileMasterKey`] keeps the key in a file. No
+//! provider hands the key itself out.
 
 mod file;
 

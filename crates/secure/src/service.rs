@@ -10,9 +10,10 @@ use clm_domain::actor::Actor;
 use clm_domain::audit::SecureEvent;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_secure_api::{CallContext, Caller, Command, Reply, SecureError, SecureService};
-use serde_json::{Map, Value};
+use serde_json::json;
 
 use crate::Secure;
+use crate::audit::RefusedAct;
 use crate::error::Failure;
 
 #[async_trait]
@@ -49,15 +50,13 @@ impl Secure {
         let Err(fault) = judge_caller(context, command) else {
             return Ok(());
         };
-        let mut details = Map::new();
-        details.insert("command".to_owned(), Value::from(command.name()));
-        details.insert(
-            "caller".to_owned(),
-            Value::from(caller_word(context.caller)),
-        );
-        let event = SecureEvent::CommandRefused;
-        self.record_refusal(event, context, None, &fault, details)
-            .await?;
+        let caller = caller_word(context.caller);
+        let act = RefusedAct {
+            event: SecureEvent::CommandRefused,
+            resource_id: None,
+            details: json!({ "command": command.name(), "caller": caller }),
+        };
+        self.record_refusal(context, act, &fault).await?;
         Err(fault.into())
     }
 

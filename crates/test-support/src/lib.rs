@@ -1,1 +1,8 @@
-//! (first code follows)
+//! What tests share: a private PostgreSQL with both databases, a clock that stands still, and
+//! randomness from a seed. Never a normal dependency.
+
+pub mod cluster;
+pub mod environment;
+
+pub use cluster::TestCluster;
+pub use environment::{ManualClock, SeededRng};

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clm_domain::ids::UserId;
 use tokio::time::Instant;
 
 use super::Identity;
@@ -68,13 +69,12 @@ impl AuthenticationCache {
         state.entries.insert(hash, Entry { identity, ends_at: begun.at + LIFETIME });
     }
 
-    /// Forgets credentials that were just revoked.
-    pub(crate) fn evict<'a>(&self, hashes: impl IntoIterator<Item = &'a CredentialHash>) {
+    /// Forgets the credentials of a user, of which one was just revoked; the others are looked up
+    /// once more.
+    pub(crate) fn evict(&self, user_id: UserId) {
         let mut state = self.state();
         state.evictions += 1;
-        for hash in hashes {
-            state.entries.remove(hash);
-        }
+        state.entries.retain(|_, entry| entry.identity.actor.user_id() != Some(user_id));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::users::{Holder, permissions_of_roles};
-use super::{hash_of_stored, parse_stored};
+use super::parse_stored;
 use crate::api_keys::ApiKeyRecord;
 use crate::authentication::credential::CredentialHash;
 
@@ -173,24 +173,22 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(ApiKeyRecord::from).collect())
 }
 
-/// Revokes an API key of the organization in scope; its hash, unless it had been revoked before.
+/// Revokes an API key of the organization in scope. Returns whether it had not been before.
 pub(crate) async fn revoke(
     connection: &mut PgConnection,
     organization_id: OrganizationId,
     api_key_id: ApiKeyId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<CredentialHash>> {
-    sqlx::query_scalar!(
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
         "-- api_keys::revoke
         UPDATE api_keys SET revoked_at = $3
-        WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL AND revoked_at IS NULL
-        RETURNING key_sha256",
+        WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL AND revoked_at IS NULL",
         organization_id.as_uuid(),
         api_key_id.as_uuid(),
         now,
     )
-    .fetch_optional(connection)
-    .await?
-    .map(hash_of_stored)
-    .transpose()
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

@@ -201,37 +201,35 @@ pub(crate) async fn list(
     .await
 }
 
-/// Ends a session of the organization in scope; the hash of its token, unless it had ended before.
+/// Ends a session of the organization in scope. Returns whether it was live.
 pub(crate) async fn end(
     connection: &mut PgConnection,
     organization_id: OrganizationId,
     session_id: SessionId,
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<CredentialHash>> {
-    sqlx::query_scalar!(
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
         "-- sessions::end
         UPDATE sessions SET ended_at = $3
-        WHERE organization_id = $1 AND id = $2 AND ended_at IS NULL
-        RETURNING token_sha256",
+        WHERE organization_id = $1 AND id = $2 AND ended_at IS NULL",
         organization_id.as_uuid(),
         session_id.as_uuid(),
         now,
     )
-    .fetch_optional(connection)
-    .await?
-    .map(hash_of_stored)
-    .transpose()
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Ends the sessions of a user in every organization, but for the newest `spared` and for `except`
-/// (system scope). The hashes of their tokens.
+/// (system scope). Returns how many.
 pub(crate) async fn end_of_user(
     connection: &mut PgConnection,
     user_id: UserId,
     now: DateTime<Utc>,
     (spared, except): (i64, Option<SessionId>),
-) -> sqlx::Result<Vec<CredentialHash>> {
-    let ended = sqlx::query_scalar!(
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
         "-- sessions::end_of_user
         UPDATE sessions SET ended_at = $2
         WHERE id IN (
@@ -239,14 +237,13 @@ pub(crate) async fn end_of_user(
                 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
                 ORDER BY id DESC
                 OFFSET $3)
-            AND id IS DISTINCT FROM $4
-        RETURNING token_sha256",
+            AND id IS DISTINCT FROM $4",
         user_id.as_uuid(),
         now,
         spared,
         except.map(Uuid::from),
     )
-    .fetch_all(connection)
+    .execute(connection)
     .await?;
-    ended.into_iter().map(hash_of_stored).collect()
+    Ok(done.rows_affected())
 }

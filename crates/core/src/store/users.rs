@@ -136,23 +136,38 @@ pub(crate) async fn update_failed_sign_in(
     Ok(())
 }
 
-/// Notes a successful sign-in of a user whose state is locked; stores the hash where it was made
-/// anew.
+/// Notes a successful sign-in of a user whose state is locked.
 pub(crate) async fn update_sign_in(
     connection: &mut PgConnection,
     user_id: UserId,
     now: DateTime<Utc>,
-    new_hash: Option<&str>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "-- users::update_sign_in
-        UPDATE users
-        SET failed_sign_in_count = 0, locked_until = NULL, last_sign_in_at = $2,
-            password_hash = coalesce($3, password_hash)
+        UPDATE users SET failed_sign_in_count = 0, locked_until = NULL, last_sign_in_at = $2
         WHERE id = $1",
         user_id.as_uuid(),
         now,
-        new_hash,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the hash of a password by another of the same password, unless the password was
+/// changed meanwhile.
+pub(crate) async fn replace_password_hash(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    old: &str,
+    new: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::replace_password_hash
+        UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+        user_id.as_uuid(),
+        old,
+        new,
     )
     .execute(connection)
     .await?;

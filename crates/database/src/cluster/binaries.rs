@@ -120,19 +120,16 @@ pub(super) fn find_binaries_for(
     data_directory: &Path,
     pg_bin: Option<&Path>,
 ) -> Result<Binaries, ClusterError> {
-    let preferred = find_binaries(pg_bin);
-    if let Ok(binaries) = &preferred
-        && binaries.version.major == major
-    {
-        return preferred;
+    let preferred = find_binaries(pg_bin)?;
+    if preferred.version.major == major {
+        return Ok(preferred);
     }
-    if let Ok(binaries) = find_matching(None, |version| version.major == major) {
-        return Ok(binaries);
-    }
-    Err(ClusterError::OtherMajorVersion {
-        data_directory: data_directory.to_owned(),
-        cluster_major: major,
-        found: preferred?.version,
+    find_matching(None, |version| version.major == major).map_err(|_| {
+        ClusterError::OtherMajorVersion {
+            data_directory: data_directory.to_owned(),
+            cluster_major: major,
+            found: preferred.version,
+        }
     })
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
+use super::account::{Account, child_command};
 use super::error::{ClusterError, failed_to};
 
 /// How the names of PostgreSQL's socket files begin; the socket number follows.
@@ -35,6 +36,8 @@ const SOCKET_NUMBERS: u16 = 100;
 enum Identity {
     /// It has ended.
     Gone,
+    /// It runs, and this machine does not tell what it is.
+    Unknown,
     /// It runs, and is something else: it must not be touched.
     Foreign,
     /// The server (the postmaster) of that directory.
@@ -249,17 +252,22 @@ fn running_on(data_directory: &Path) -> Vec<(Pid, Identity)> {
         .collect()
 }
 
-/// Finds out what a process is, or fails where the machine does not tell (no `/proc`).
+/// Finds out what a process is, or fails where the machine does not tell.
 fn identify(pid: Pid, data: &Path, lock_file: &Path) -> Result<Identity, ClusterError> {
-    if Path::new("/proc/self/stat").exists() {
-        return Ok(identify_in_proc(pid, data));
-    }
-    match rustix::process::test_kill_process(pid) {
-        Err(rustix::io::Errno::SRCH) => Ok(Identity::Gone),
-        _ => Err(ClusterError::PredecessorUnverified {
+    let identity = if Path::new("/proc/self/stat").exists() {
+        identify_in_proc(pid, data)
+    } else {
+        match rustix::process::test_kill_process(pid) {
+            Err(rustix::io::Errno::SRCH) => Identity::Gone,
+            _ => Identity::Unknown,
+        }
+    };
+    match identity {
+        Identity::Unknown => Err(ClusterError::PredecessorUnverified {
             pid: number(pid),
             lock_file: lock_file.to_owned(),
         }),
+        known => Ok(known),
     }
 }
 
@@ -285,25 +293,48 @@ fn identify_in_proc(pid: Pid, data_directory: &Path) -> Identity {
     if effective_uid != Some(directory.uid()) {
         return Identity::Foreign;
     }
-    let Ok(command_line) = fs::read(process.join("cmdline")) else {
+    let links = links(&process, &directory);
+    // Read after the links: without one it is ending, and has none of them any more.
+    let command_line = fs::read(process.join("cmdline")).unwrap_or_default();
+    if command_line.is_empty() {
         return Identity::Gone;
-    };
-    let works_there = match (
-        process.join("exe").read_link(),
-        fs::metadata(process.join("cwd")),
-    ) {
-        (Ok(program), Ok(cwd)) => {
-            is_postgres(&program) && (cwd.dev(), cwd.ino()) == (directory.dev(), directory.ino())
-        }
-        // Root in a container may not look at these; everybody may read the command line.
-        _ => runs_with_directory(&command_line, data_directory),
-    };
-    match works_there {
-        false => Identity::Foreign,
-        // Backends show what they do: "postgres: clm: checkpointer".
-        true if command_line.starts_with(b"postgres: ") => Identity::Backend,
-        true => Identity::Server,
     }
+    let Some([program, cwd]) = links else {
+        return Identity::Unknown;
+    };
+    let works_there = fs::metadata(cwd)
+        .is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (directory.dev(), directory.ino()));
+    if !works_there || !is_postgres(&program) {
+        return Identity::Foreign;
+    }
+    // Backends show what they do: "postgres: checkpointer".
+    if command_line.starts_with(b"postgres: ") {
+        Identity::Backend
+    } else {
+        Identity::Server
+    }
+}
+
+/// The program and the working directory of a process that `owner`'s owner runs.
+fn links(process: &Path, owner: &fs::Metadata) -> Option<[PathBuf; 2]> {
+    let [program, cwd] = ["exe", "cwd"].map(|link| process.join(link));
+    if let (Ok(program), Ok(cwd)) = (program.read_link(), cwd.read_link()) {
+        return Some([program, cwd]);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    // Root in a container may not look at these (no CAP_SYS_PTRACE), but their owner may.
+    let account = Account {
+        name: String::new(),
+        uid: owner.uid(),
+        gid: owner.gid(),
+    };
+    let mut readlink = child_command(Path::new("readlink"), Some(&account));
+    let output = readlink.args([program, cwd]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let mut lines = text.lines().map(PathBuf::from);
+    Some([lines.next()?, lines.next()?])
 }
 
 /// The program's file may have been replaced by an upgrade while it ran.
@@ -316,37 +347,4 @@ fn is_postgres(program: &Path) -> bool {
         name.strip_suffix(" (deleted)").unwrap_or(name),
         "postgres" | "initdb"
     )
-}
-
-fn runs_with_directory(command_line: &[u8], data_directory: &Path) -> bool {
-    let text = String::from_utf8_lossy(command_line);
-    let mut arguments = text.split('\0');
-    let program = arguments.next().unwrap_or_default();
-    is_postgres(Path::new(program))
-        && arguments
-            .skip_while(|argument| *argument != "-D")
-            .nth(1)
-            .map(Path::new)
-            == Some(data_directory)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_known_by_its_command_line_where_links_cannot_be_read() {
-        let data = Path::new("/var/lib/clm/data dir");
-        let server = b"/usr/lib/postgresql/15/bin/postgres\0-D\0/var/lib/clm/data dir\0-c\0x=y\0";
-        assert!(runs_with_directory(server, data));
-        assert!(!runs_with_directory(
-            server,
-            Path::new("/var/lib/clm/other")
-        ));
-        assert!(!runs_with_directory(
-            b"/usr/bin/vim\0-D\0/var/lib/clm/data dir\0",
-            data
-        ));
-        assert!(!runs_with_directory(b"postgres\0-D\0", data));
-    }
 }

@@ -1,14 +1,19 @@
 //! Runs the real PostgreSQL of this machine; as root under an account without privileges.
 
+mod access;
+mod recovery;
+
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, raw_sql};
+use tokio::sync::Mutex;
 
 use super::account::child_command;
 use super::initialize::unfinished;
@@ -17,6 +22,8 @@ use super::*;
 /// A directory of a test, and what runs a cluster in it.
 struct Place {
     root: PathBuf,
+    /// Removed when the last copy of it is.
+    template: Option<Arc<Place>>,
 }
 
 impl Place {
@@ -25,7 +32,38 @@ impl Place {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = PathBuf::from(format!("/tmp/clm-c{}-{number}{name}", std::process::id()));
         fs::create_dir(&root).unwrap();
-        Self { root }
+        Self {
+            root,
+            template: None,
+        }
+    }
+
+    /// With a cluster that has been started and stopped once: a copy, as making one takes a second.
+    async fn with_cluster() -> Self {
+        static TEMPLATE: Mutex<Weak<Place>> = Mutex::const_new(Weak::new());
+        let mut known = TEMPLATE.lock().await;
+        let template = if let Some(template) = known.upgrade() {
+            template
+        } else {
+            let place = Self::new("");
+            Cluster::start(place.options())
+                .await
+                .unwrap()
+                .stop()
+                .await
+                .unwrap();
+            let template = Arc::new(place);
+            *known = Arc::downgrade(&template);
+            template
+        };
+        let mut place = Self::new("");
+        let mut copy = Command::new("cp");
+        copy.arg("-a")
+            .arg(template.root.join("data"))
+            .arg(place.root.join("data"));
+        assert!(copy.status().unwrap().success());
+        place.template = Some(template);
+        place
     }
 
     fn options(&self) -> ClusterOptions {
@@ -91,13 +129,6 @@ async fn setting(cluster: &Cluster, name: &str) -> String {
 /// Whether a process of this number exists, be it one that only waits to be reaped.
 fn exists(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|s| !s.contains("State:\tZ"))
-}
-
-fn sleeper(account: Option<&Account>) -> Child {
-    child_command(Path::new("sleep"), account)
-        .arg("100")
-        .spawn()
-        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,112 +199,15 @@ async fn a_first_start_creates_and_a_second_one_finds_the_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_recovers() {
+async fn a_half_made_cluster_is_discarded() {
     let place = Place::new("");
-    let options = ClusterOptions {
-        durability: Durability::Full,
-        ..place.options()
-    };
-    let mut cluster = Cluster::start(options.clone()).await.unwrap();
-    let admin = cluster.admin_connect_options("postgres");
-    execute(&admin, "create table kept as select 'a row' as content")
-        .await
-        .unwrap();
-    // Busy without ever looking whether its server still lives.
-    let busy = admin.clone();
-    let query = tokio::spawn(async move {
-        execute(
-            &busy,
-            "select sum(i) from generate_series(1, 1e12::bigint) i",
-        )
-        .await
-    });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    cluster.kill().await.unwrap();
-    assert!(!cluster.is_running());
-    cluster.restart().await.unwrap();
-    assert!(query.await.unwrap().is_err());
-    assert_eq!(
-        text(&admin, "select content from kept").await.unwrap(),
-        "a row"
-    );
-
-    cluster.kill().await.unwrap();
-    drop(cluster);
-    let begun = Instant::now();
-    let cluster = Cluster::start(options).await.unwrap();
-    println!("start with crash recovery {:?}", begun.elapsed());
-    assert_eq!(
-        text(&admin, "select content from kept").await.unwrap(),
-        "a row"
-    );
-    cluster.stop().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_predecessor_is_replaced() {
-    let place = Place::new("");
-    let leaked = Cluster::start(place.options()).await.unwrap();
-    let old = leaked.postmaster_pid();
-    std::mem::forget(leaked);
-    let begun = Instant::now();
-    let cluster = Cluster::start(place.options()).await.unwrap();
-    println!("start over a running predecessor {:?}", begun.elapsed());
-    assert!(!exists(old));
-    assert_ne!(cluster.postmaster_pid(), old);
-    assert_eq!(cluster.port(), 5432);
-
-    // One that is suspended, and whose lock file is lost.
-    let old = cluster.postmaster_pid();
-    std::mem::forget(cluster);
-    fs::remove_file(place.root.join("data/postmaster.pid")).unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(old).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-    let cluster = Cluster::start(place.options()).await.unwrap();
-    assert!(!exists(old));
-    cluster.stop().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_number_that_is_in_use_again_is_not_signalled() {
-    let place = Place::new("");
-    let neighbour_place = Place::new("");
-    let mut neighbour = Cluster::start(neighbour_place.options()).await.unwrap();
-    let cluster = Cluster::start(place.options()).await.unwrap();
-    let data = cluster.data_directory().to_owned();
-    cluster.stop().await.unwrap();
-    let mut stranger = sleeper(account().as_ref());
-    let mut ours = sleeper(None);
-    for pid in [
-        stranger.id(),
-        ours.id(),
-        neighbour.postmaster_pid(),
-        1,
-        4_000_000,
-    ] {
-        let socket = place.root.join("run");
-        let lock = format!(
-            "{pid}\n{}\n1700000000\n5432\n{}\n",
-            data.display(),
-            socket.display()
-        );
-        fs::write(
-            data.join("postmaster.pid"),
-            format!("{lock}\n  1 1\nready   \n"),
-        )
-        .unwrap();
-        fs::write(socket.join(".s.PGSQL.5432.lock"), lock).unwrap();
-        let cluster = Cluster::start(place.options()).await.unwrap();
-        assert_eq!(cluster.port(), 5432);
-        cluster.stop().await.unwrap();
-    }
-    for sleeper in [&mut stranger, &mut ours] {
-        assert!(sleeper.try_wait().unwrap().is_none(), "still runs");
-        sleeper.kill().unwrap();
-        sleeper.wait().unwrap();
-    }
-    assert!(neighbour.is_running());
-    neighbour.stop().await.unwrap();
+    let options = place.options();
+    fs::create_dir(&options.data_directory).unwrap();
+    let half_made = unfinished(&options.data_directory);
+    fs::create_dir_all(half_made.join("base")).unwrap();
+    fs::write(half_made.join("PG_VERSION"), "15\n").unwrap();
+    Cluster::start(options).await.unwrap().stop().await.unwrap();
+    assert!(!half_made.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,12 +247,17 @@ async fn paths_may_be_odd_and_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_clusters_run_side_by_side() {
-    let place = Place::new("");
+    let place = Place::with_cluster().await;
     let other = ClusterOptions {
         data_directory: place.root.join("data2"),
         log_file: place.root.join("postgres2.log"),
         ..place.options()
     };
+    let mut copy = Command::new("cp");
+    copy.arg("-a")
+        .arg(place.root.join("data"))
+        .arg(&other.data_directory);
+    assert!(copy.status().unwrap().success());
     // At the same moment, with the same socket directory.
     let (one, two) = tokio::join!(Cluster::start(place.options()), Cluster::start(other));
     let (mut one, two) = (one.unwrap(), two.unwrap());
@@ -337,86 +276,8 @@ async fn two_clusters_run_side_by_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_superuser_comes_in_without_a_password() {
-    let place = Place::new("");
-    let cluster = Cluster::start(place.options()).await.unwrap();
-    let admin = cluster.admin_connect_options("postgres");
-    execute(&admin, "create role application login")
-        .await
-        .unwrap();
-    execute(&admin, "create role no_password superuser login")
-        .await
-        .unwrap();
-    let application = admin.clone().username("application");
-    let refused = |options: PgConnectOptions| async move {
-        let error = text(&options, "select 'in'").await.unwrap_err();
-        let code = error
-            .as_database_error()
-            .and_then(|error| error.code().map(String::from));
-        // 28P01 says a wrong password; without any to send the client gives up itself.
-        assert!(code.is_none_or(|code| code == "28P01"), "{error}");
-    };
-    refused(application.clone()).await;
-    refused(admin.clone().username("no_password").password("guess")).await;
-    let statement = "alter role application password 'a-secret'";
-    execute(&admin, statement).await.unwrap();
-    execute(&admin, "alter role nobody_there password 'a-secret'")
-        .await
-        .unwrap_err();
-    execute(&admin, "select 'a-secret'::int").await.unwrap_err();
-    let stored = "select rolpassword from pg_authid where rolname = 'application'";
-    assert!(
-        text(&admin, stored)
-            .await
-            .unwrap()
-            .starts_with("SCRAM-SHA-256$")
-    );
-    assert_eq!(
-        text(&application.clone().password("a-secret"), "select 'in'")
-            .await
-            .unwrap(),
-        "in"
-    );
-    refused(application.password("other")).await;
-    let rules = "select string_agg(concat_ws(' ', type, database, user_name, auth_method, options, \
-                 error), E'\\n' order by line_number) from pg_hba_file_rules";
-    let rules = text(&admin, rules).await.unwrap();
-    assert_eq!(
-        rules,
-        "local {all} {clm_admin} peer {map=clm}\nlocal {all} {all} scram-sha-256"
-    );
-    if cluster.server_version().major >= 15 {
-        let wrong = "select count(*)::text from pg_ident_file_mappings where error is not null";
-        assert_eq!(text(&admin, wrong).await.unwrap(), "0");
-    }
-    cluster.stop().await.unwrap();
-    assert!(
-        place.log().contains("nobody_there"),
-        "errors are logged: {}",
-        place.log()
-    );
-    assert!(
-        !place.log().contains("alter role"),
-        "statements are not: {}",
-        place.log()
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_half_made_cluster_is_discarded() {
-    let place = Place::new("");
-    let options = place.options();
-    fs::create_dir(&options.data_directory).unwrap();
-    let half_made = unfinished(&options.data_directory);
-    fs::create_dir_all(half_made.join("base")).unwrap();
-    fs::write(half_made.join("PG_VERSION"), "15\n").unwrap();
-    Cluster::start(options).await.unwrap().stop().await.unwrap();
-    assert!(!half_made.exists());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_a_group_of_its_own_and_inherits_nothing() {
-    let place = Place::new("");
+    let place = Place::with_cluster().await;
     let lock = File::create(place.root.join("a-lock")).unwrap();
     rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::empty()).unwrap();
     let cluster = Cluster::start(place.options()).await.unwrap();
@@ -442,253 +303,5 @@ async fn the_server_is_a_group_of_its_own_and_inherits_nothing() {
         predecessor::until(Duration::from_secs(10), gone)
             .await
             .unwrap()
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn unusable_places_are_refused_and_left_alone() {
-    let place = Place::new("");
-    let refused = async |change: &dyn Fn(&mut ClusterOptions)| {
-        let mut options = place.options();
-        change(&mut options);
-        Cluster::start(options).await.unwrap_err()
-    };
-    let file = place.root.join("file");
-    fs::write(&file, "content").unwrap();
-    let error = refused(&|options| options.data_directory.clone_from(&file)).await;
-    assert!(
-        matches!(error, ClusterError::NotADirectory { .. }),
-        "{error}"
-    );
-
-    let full = place.root.join("full");
-    fs::create_dir(&full).unwrap();
-    fs::write(full.join("document"), "content").unwrap();
-    let error = refused(&|options| options.data_directory.clone_from(&full)).await;
-    let expected = matches!(error, ClusterError::NotACluster { .. });
-    assert!(
-        expected || matches!(error, ClusterError::ForeignOwner { .. }),
-        "{error}"
-    );
-
-    fs::set_permissions(&full, fs::Permissions::from_mode(0o755)).unwrap();
-    let error = refused(&|options| options.socket_directory.clone_from(&full)).await;
-    assert!(
-        matches!(error, ClusterError::SocketDirectoryShared { .. }),
-        "{error}"
-    );
-    assert_eq!(fs::metadata(&full).unwrap().mode() & 0o777, 0o755);
-
-    let old = place.root.join("old");
-    fs::create_dir(&old).unwrap();
-    fs::write(old.join("PG_VERSION"), "9.6\n").unwrap();
-    let error = refused(&|options| options.data_directory.clone_from(&old)).await;
-    assert!(
-        matches!(
-            error,
-            ClusterError::OtherMajorVersion {
-                cluster_major: 9,
-                ..
-            }
-        ),
-        "{error}"
-    );
-
-    let nowhere = place.root.join("bin");
-    let error = refused(&|options| options.pg_bin = Some(nowhere.clone())).await;
-    assert!(
-        matches!(error, ClusterError::BinariesMissing { .. }),
-        "{error}"
-    );
-
-    let error = refused(&|options| options.max_connections = 1).await;
-    assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
-    assert!(
-        error.to_string().contains("superuser_reserved_connections"),
-        "{error}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_belongs_to_others_is_refused() {
-    let Some(account) = account() else { return };
-    let place = Place::new("");
-    let options = place.options();
-    fs::create_dir(&options.data_directory).unwrap();
-    std::os::unix::fs::chown(&options.data_directory, Some(65_534), Some(65_534)).unwrap();
-    let error = Cluster::start(options.clone()).await.unwrap_err();
-    assert!(
-        matches!(error, ClusterError::ForeignOwner { .. }),
-        "{error}"
-    );
-    assert!(error.to_string().contains(&account.name), "{error}");
-
-    let nobody = ClusterOptions {
-        account: None,
-        ..place.options()
-    };
-    let error = Cluster::start(nobody).await.unwrap_err();
-    assert!(matches!(error, ClusterError::RootNeedsAccount), "{error}");
-    let root = Account {
-        name: "root".to_owned(),
-        uid: 0,
-        gid: 0,
-    };
-    let error = Cluster::start(ClusterOptions {
-        account: Some(root),
-        ..place.options()
-    })
-    .await;
-    assert!(matches!(
-        error.unwrap_err(),
-        ClusterError::AccountIsRoot { .. }
-    ));
-
-    let closed = place.root.join("closed");
-    fs::create_dir(&closed).unwrap();
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    let hidden = ClusterOptions {
-        data_directory: closed.join("data"),
-        ..options
-    };
-    let error = Cluster::start(hidden).await.unwrap_err();
-    assert!(matches!(&error, ClusterError::NotPassable { blocking, .. } if *blocking == closed));
-    assert_eq!(
-        account.blocking_directory(&closed.join("data")),
-        Some(closed)
-    );
-    assert_eq!(
-        account.blocking_directory(&place.root.join("not there/yet")),
-        None
-    );
-}
-
-/// A restored backup: everything belongs to root, who gives it to the account.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_of_root_is_given_to_the_account() {
-    if !is_root() {
-        return;
-    }
-    let place = Place::new("");
-    Cluster::start(place.options())
-        .await
-        .unwrap()
-        .stop()
-        .await
-        .unwrap();
-    let mut chown = std::process::Command::new("chown");
-    assert!(
-        chown
-            .args(["-R", "root:root"])
-            .arg(&place.root)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let data = place.root.join("data");
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
-    std::os::unix::fs::symlink("/etc/passwd", data.join("a-link")).unwrap();
-    Cluster::start(place.options())
-        .await
-        .unwrap()
-        .stop()
-        .await
-        .unwrap();
-    assert_eq!(fs::metadata("/etc/passwd").unwrap().uid(), 0);
-    assert_eq!(fs::metadata(&data).unwrap().mode() & 0o777, 0o700);
-}
-
-/// `clm` gives up root for the server's account: that account can do all that root could.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_account_takes_over_from_root_and_root_from_the_account() {
-    let Some(account) = account() else { return };
-    let program = std::env::current_exe().unwrap();
-    if account
-        .blocking_directory(program.parent().unwrap())
-        .is_some()
-    {
-        println!("skipped: {} may not run this test program", account.name);
-        return;
-    }
-    let place = Place::new("");
-    let options = place.options();
-    let cluster = Cluster::start(options.clone()).await.unwrap();
-    let old = cluster.postmaster_pid();
-    std::mem::forget(cluster);
-    let output = child_command(&program, Some(&account))
-        .args([
-            "--exact",
-            "cluster::tests::as_the_account",
-            "--ignored",
-            "--nocapture",
-        ])
-        .current_dir(&place.root)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    assert!(!exists(old));
-    let lock = fs::read_to_string(place.root.join("data/postmaster.pid")).unwrap();
-    let of_account: u32 = lock.lines().next().unwrap().parse().unwrap();
-    assert!(exists(of_account), "left running by the account");
-    let cluster = Cluster::start(options).await.unwrap();
-    assert!(!exists(of_account));
-    cluster.stop().await.unwrap();
-}
-
-/// The part of the test above that runs as the account.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "started by another test, in the directory of its clusters"]
-async fn as_the_account() {
-    if is_root() {
-        return;
-    }
-    let options = ClusterOptions {
-        account: None,
-        ..Place {
-            root: std::env::current_dir().unwrap(),
-        }
-        .keep()
-        .options()
-    };
-    let mut cluster = Cluster::start(options).await.unwrap();
-    cluster.restart().await.unwrap();
-    std::mem::forget(cluster);
-}
-
-impl Place {
-    /// The same directory, never removed.
-    fn keep(self) -> std::mem::ManuallyDrop<Self> {
-        std::mem::ManuallyDrop::new(self)
-    }
-}
-
-#[test]
-fn accounts_are_found_and_system_names_checked() {
-    assert_eq!(Account::find("root").unwrap().map(|root| root.uid), Some(0));
-    assert_eq!(Account::find("no-such-account").unwrap(), None);
-    assert_eq!(Account::find("0").unwrap(), None, "a number is no name");
-    for name in [
-        "",
-        "-option",
-        "1st",
-        "Upper",
-        "with space",
-        "a:b",
-        &"x".repeat(32),
-    ] {
-        let error = Account::ensure_system_account(name).unwrap_err();
-        assert!(
-            matches!(error, ClusterError::AccountName { .. }),
-            "{name:?}: {error}"
-        );
-    }
-    let error = Account::ensure_system_account("root").unwrap_err();
-    assert!(
-        matches!(error, ClusterError::AccountIsRoot { .. }),
-        "{error}"
     );
 }

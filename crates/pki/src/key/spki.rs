@@ -156,9 +156,23 @@ pub(super) fn private_key_family(pkcs8_der: &[u8]) -> Result<Family, KeyError> {
         ));
     }
     let family = Family::from_algorithm_identifier(&reader.expect(tag::SEQUENCE)?)?;
-    reader.expect(tag::OCTET_STRING)?;
+    let private_key = reader.expect(tag::OCTET_STRING)?;
     reader.optional(tag::context_constructed(0))?;
     reader.optional(tag::context(1))?;
     reader.finish()?;
+    if family == Family::Rsa {
+        check_rsa_private_key(private_key.value)?;
+    }
     Ok(family)
+}
+
+/// Looks at the public values that begin an `RSAPrivateKey` (RFC 8017 §A.1.2), so that a weak key
+/// is called weak before the library calls it malformed.
+fn check_rsa_private_key(private_key: &[u8]) -> Result<(), KeyError> {
+    let mut reader = asn1::single(private_key, tag::SEQUENCE)?.reader();
+    reader.expect(tag::INTEGER)?;
+    let modulus = reader.expect(tag::INTEGER)?;
+    let exponent = reader.expect(tag::INTEGER)?;
+    weak_key::check_rsa(asn1::unsigned(&modulus)?, asn1::unsigned(&exponent)?)?;
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Lints of subject and issuer alternative names, and of the subject that they may stand for.
 
 use clm_domain::general_name::GeneralName;
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc3280::EMAIL_ADDRESS;
 use const_oid::db::rfc4519::COMMON_NAME;
 use const_oid::db::rfc5280::{ID_CE_SUBJECT_ALT_NAME, ID_KP_SERVER_AUTH};
 
@@ -59,6 +61,11 @@ pub(super) const LINTS: &[Lint] = &[
         name: "w_rfc5280_subject_alternative_name_once",
         citation: "RFC 5280 §4.2.1.6",
         check: once,
+    },
+    Lint {
+        name: "e_rfc5280_subject_mailbox_among_names",
+        citation: "RFC 5280 §4.1.2.6",
+        check: subject_mailbox_among_names,
     },
     Lint {
         name: "w_cabf_common_name_among_names",
@@ -171,25 +178,36 @@ fn once(candidate: &Candidate<'_>) -> Vec<String> {
     require(!twice, || "Subject alternative names list a name twice.".to_owned())
 }
 
+/// RFC 5280 §4.1.2.6: a mailbox in the subject is out of date, and must at least be an rfc822Name.
+fn subject_mailbox_among_names(candidate: &Candidate<'_>) -> Vec<String> {
+    require(all_among_names(candidate, EMAIL_ADDRESS), || {
+        "An emailAddress in the subject must also be an rfc822Name among the alternative names."
+            .to_owned()
+    })
+}
+
 /// Clients that still read the common name must not see a name that was not checked as one.
 fn common_name_among_names(candidate: &Candidate<'_>) -> Vec<String> {
-    let known = &candidate.tbs.known;
-    let mut purposes = known.extended_key_usage.iter().flatten();
-    if !purposes.any(|purpose| *purpose == ID_KP_SERVER_AUTH.as_bytes()) {
-        return Vec::new();
-    }
-    let names = known.subject_alternative_names.as_deref().unwrap_or_default();
-    let mut common_names = candidate
+    let mut purposes = candidate.tbs.known.extended_key_usage.iter().flatten();
+    let is_server = purposes.any(|purpose| *purpose == ID_KP_SERVER_AUTH.as_bytes())
+        && !candidate.tbs.is_certificate_authority();
+    require(!is_server || all_among_names(candidate, COMMON_NAME), || {
+        "The common name of a TLS server should be among its subject alternative names.".to_owned()
+    })
+}
+
+/// Whether every subject attribute of this type is also a subject alternative name.
+fn all_among_names(candidate: &Candidate<'_>, oid: ObjectIdentifier) -> bool {
+    let names = candidate.tbs.known.subject_alternative_names.as_deref();
+    let mut values = candidate
         .tbs
         .subject
         .attributes()
-        .filter(|attribute| attribute.oid == COMMON_NAME.as_bytes());
-    let all_found = common_names.all(|attribute| {
-        let common_name = String::from_utf8_lossy(attribute.value.value);
-        names.iter().any(|name| name_says(name, &common_name))
-    });
-    require(all_found, || {
-        "The common name of a TLS server should be among its subject alternative names.".to_owned()
+        .filter(|attribute| attribute.oid == oid.as_bytes())
+        .map(|attribute| String::from_utf8_lossy(attribute.value.value));
+    values.all(|text| {
+        let mut names = names.unwrap_or_default().iter();
+        names.any(|name| name_says(name, &text))
     })
 }
 

@@ -86,6 +86,5 @@ fn policy_limits_only_in_ca(candidate: &Candidate<'_>) -> Vec<String> {
 
 /// The bits of key usage, none when the extension is absent.
 fn usage(candidate: &Candidate<'_>) -> KeyUsage {
-    let view = candidate.tbs.known.key_usage;
-    view.map(|view| view.usage).unwrap_or_default()
+    candidate.tbs.known.key_usage.unwrap_or_default()
 }

@@ -14,11 +14,6 @@ pub(super) const LINTS: &[Lint] = &[
         check: not_zero,
     },
     Lint {
-        name: "e_x690_key_usage_shortest_form",
-        citation: "X.690 §11.2.2",
-        check: shortest_form,
-    },
-    Lint {
         name: "w_rfc5280_key_agreement_direction",
         citation: "RFC 5280 §4.2.1.3",
         check: key_agreement_direction,
@@ -62,15 +57,8 @@ pub(super) const LINTS: &[Lint] = &[
 
 fn not_zero(candidate: &Candidate<'_>) -> Vec<String> {
     let usage = candidate.tbs.known.key_usage;
-    require(usage.is_none_or(|view| view.usage != KeyUsage::default()), || {
+    require(usage.is_none_or(|usage| usage != KeyUsage::default()), || {
         "Key usage must set at least one bit.".to_owned()
-    })
-}
-
-fn shortest_form(candidate: &Candidate<'_>) -> Vec<String> {
-    let usage = candidate.tbs.known.key_usage;
-    require(usage.is_none_or(|view| view.is_canonical), || {
-        "Key usage has trailing zero bits or bits without a name.".to_owned()
     })
 }
 
@@ -178,7 +166,7 @@ fn no_check(candidate: &Candidate<'_>) -> Vec<String> {
 }
 
 fn usage(candidate: &Candidate<'_>) -> Option<KeyUsage> {
-    candidate.tbs.known.key_usage.map(|view| view.usage)
+    candidate.tbs.known.key_usage
 }
 
 /// The purposes in dotted form.

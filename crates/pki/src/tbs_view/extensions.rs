@@ -7,6 +7,7 @@ use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
 use super::ExtensionView;
 use crate::asn1::{DerError, Element, Reader, boolean, single, small_unsigned, tag};
 use crate::extension::ID_PE_TLS_FEATURE;
+use crate::extension_value::key_usage;
 
 /// The known extensions; `None` for one that is absent or malformed.
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ pub(crate) struct Extensions<'a> {
     /// RFC 5280 §4.2.1.2.
     pub(crate) subject_key_identifier: Option<&'a [u8]>,
     /// RFC 5280 §4.2.1.3.
-    pub(crate) key_usage: Option<KeyUsageView>,
+    pub(crate) key_usage: Option<KeyUsage>,
     /// RFC 5280 §4.2.1.4.
     pub(crate) certificate_policies: Option<Vec<PolicyInformationView<'a>>>,
     /// RFC 5280 §4.2.1.5: content octets of both object identifiers of each mapping.
@@ -58,15 +59,6 @@ pub(crate) struct BasicConstraintsView {
     pub(crate) encodes_default: bool,
     /// `pathLenConstraint`.
     pub(crate) path_length_max: Option<u32>,
-}
-
-/// `KeyUsage`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyUsageView {
-    /// The bits.
-    pub(crate) usage: KeyUsage,
-    /// Whether the bit string is the shortest and sets no bit without a name.
-    pub(crate) is_canonical: bool,
 }
 
 /// `AuthorityKeyIdentifier`.
@@ -263,36 +255,6 @@ fn basic_constraints(value: &[u8]) -> Result<BasicConstraintsView, DerError> {
     })
 }
 
-fn key_usage(value: &[u8]) -> Result<KeyUsageView, DerError> {
-    const MALFORMED: DerError = DerError("has a malformed BIT STRING");
-    let (unused, octets) = match single(value, tag::BIT_STRING)?.value {
-        [unused @ 0..=7, octets @ ..] if *unused == 0 || !octets.is_empty() => (*unused, octets),
-        _ => return Err(MALFORMED),
-    };
-    let bit = |number: usize| {
-        let octet = octets.get(number / 8).copied().unwrap_or(0);
-        octet & (0x80 >> (number % 8)) != 0
-    };
-    let last_is_set = match octets.last() {
-        Some(octet) => octet & (1 << unused) != 0 && octet.trailing_zeros() == u32::from(unused),
-        None => true,
-    };
-    Ok(KeyUsageView {
-        usage: KeyUsage {
-            digital_signature: bit(0),
-            content_commitment: bit(1),
-            key_encipherment: bit(2),
-            data_encipherment: bit(3),
-            key_agreement: bit(4),
-            key_cert_sign: bit(5),
-            crl_sign: bit(6),
-            encipher_only: bit(7),
-            decipher_only: bit(8),
-        },
-        is_canonical: last_is_set && (9..octets.len() * 8).all(|number| !bit(number)),
-    })
-}
-
 fn policy_information<'a>(reader: &mut Reader<'a>) -> Result<PolicyInformationView<'a>, DerError> {
     let oid = reader.expect(tag::OBJECT_IDENTIFIER)?.value;
     let Some(sequence) = reader.optional(tag::SEQUENCE)? else {
@@ -328,7 +290,8 @@ fn policy_constraints(value: &[u8]) -> Result<(Option<u32>, Option<u32>), DerErr
     Ok(constraints)
 }
 
-fn name_constraints(value: &[u8]) -> Result<NameConstraintsView<'_>, DerError> {
+/// Reads `NameConstraints`.
+pub(crate) fn name_constraints(value: &[u8]) -> Result<NameConstraintsView<'_>, DerError> {
     let mut reader = single(value, tag::SEQUENCE)?.reader();
     let mut has_distances = false;
     let mut subtrees = |number| {

@@ -1,4 +1,4 @@
-use clm_domain::ids::{EncryptionKeyId, OrganizationId, PrivateKeyId};
+use clm_domain::ids::{EncryptionKeyId, PrivateKeyId};
 use uuid::Uuid;
 
 use super::*;
@@ -7,7 +7,6 @@ use crate::envelope::Sealed;
 fn key(is_issuer_key: bool, exportable: bool) -> StoredPrivateKey {
     StoredPrivateKey {
         id: PrivateKeyId::from_uuid(Uuid::from_u128(1)),
-        organization_id: OrganizationId::from_uuid(Uuid::from_u128(2)),
         spki_sha256: [0; 32],
         is_issuer_key,
         exportable,

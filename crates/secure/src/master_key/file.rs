@@ -91,7 +91,8 @@ impl FileMasterKey {
     /// this returns.
     ///
     /// # Errors
-    /// [`MasterKeyFileError::Exists`] and [`MasterKeyFileError::Io`]; then no file is left behind that was not there.
+    /// [`MasterKeyFileError::Exists`] and [`MasterKeyFileError::Io`]; then no file is left behind
+    /// that was not there.
     pub fn create(path: &Path, rng: &dyn Rng) -> Result<Self, MasterKeyFileError> {
         let mut key = Zeroizing::new(vec![0_u8; KEY_BYTES]);
         rng.fill(&mut key);
@@ -116,8 +117,8 @@ impl FileMasterKey {
     /// Reads the key from its file.
     ///
     /// # Errors
-    /// [`MasterKeyFileError`]: a file that anybody else may touch, or that is not exactly what was written, is
-    /// refused.
+    /// [`MasterKeyFileError`]: a file that anybody else may touch, or that is not exactly what was
+    /// written, is refused.
     pub fn load(path: &Path) -> Result<Self, MasterKeyFileError> {
         // The descriptor is checked, not the path, so that nothing can be exchanged in between.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -16,10 +16,8 @@ pub(super) async fn insert(
     sqlx::query!(
         r#"-- secure_audit_log::insert
         INSERT INTO secure_audit_log (id, event_timestamp, organization_id, event_code,
-            event_category, severity,
-            result, actor_type, actor_id, user_id, resource_type, resource_id, request_id,
-            session_id, ip_address,
-            reason, details, canonical_sha256)
+            event_category, severity, result, actor_type, actor_id, user_id, resource_type,
+            resource_id, request_id, session_id, ip_address, reason, details, canonical_sha256)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"#,
         row.id.as_uuid(),
         row.event_timestamp,
@@ -51,17 +49,15 @@ impl SecureStore {
         let canonical_sha256 = row.canonical_sha256();
         sqlx::query!(
             r#"-- secure_audit_log::record
-            WITH scope AS MATERIALIZED (SELECT set_config('app.current_org_id', ($3::uuid)::text,
-                true))
+            WITH scope AS MATERIALIZED (
+                SELECT set_config('app.current_org_id', ($3::uuid)::text, true)
+            )
             INSERT INTO secure_audit_log (id, event_timestamp, organization_id, event_code,
-                event_category, severity,
-                result, actor_type, actor_id, user_id, resource_type, resource_id, request_id,
-                session_id, ip_address,
-                reason, details, canonical_sha256)
+                event_category, severity, result, actor_type, actor_id, user_id, resource_type,
+                resource_id, request_id, session_id, ip_address, reason, details, canonical_sha256)
             SELECT $1::uuid, $2::timestamptz, $3::uuid, $4::text, $5::text, $6::text, $7::text,
-                $8::text, $9::uuid,
-                $10::uuid, $11::text, $12::uuid, $13::uuid, $14::uuid, $15::text, $16::text,
-                $17::jsonb, $18::bytea
+                $8::text, $9::uuid, $10::uuid, $11::text, $12::uuid, $13::uuid, $14::uuid,
+                $15::text, $16::text, $17::jsonb, $18::bytea
             FROM scope"#,
             row.id.as_uuid(),
             row.event_timestamp,

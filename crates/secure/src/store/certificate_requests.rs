@@ -65,12 +65,11 @@ impl SecureStore {
                         r#"-- certificate_requests::find
                         SELECT r.id, r.organization_id, r.status, r.request_source, r.issuer_id,
                             c.id AS "certificate_id?", r.subject, r.subject_alternative_names,
-                            r.key_algorithm,
-                            r.requester_user_id, r.created_at, r.fulfilled_at
+                            r.key_algorithm, r.requester_user_id, r.created_at, r.fulfilled_at
                         FROM certificate_requests r
                         LEFT JOIN certificates c
-                          ON c.organization_id = r.organization_id AND c.certificate_request_id =
-                              r.id
+                          ON c.organization_id = r.organization_id
+                          AND c.certificate_request_id = r.id
                         WHERE r.organization_id = $1 AND r.id = $2 AND r.deleted_at IS NULL"#,
                         organization_id.as_uuid(),
                         id.as_uuid(),
@@ -101,17 +100,15 @@ impl SecureStore {
                         r#"-- certificate_requests::list
                         SELECT r.id, r.organization_id, r.status, r.request_source, r.issuer_id,
                             c.id AS "certificate_id?", r.subject, r.subject_alternative_names,
-                            r.key_algorithm,
-                            r.requester_user_id, r.created_at, r.fulfilled_at
+                            r.key_algorithm, r.requester_user_id, r.created_at, r.fulfilled_at
                         FROM certificate_requests r
                         LEFT JOIN certificates c
-                          ON c.organization_id = r.organization_id AND c.certificate_request_id =
-                              r.id
-                        WHERE r.organization_id = $1 AND r.deleted_at IS NULL AND ($2::uuid IS NULL
-                            OR r.id < $2)
+                          ON c.organization_id = r.organization_id
+                          AND c.certificate_request_id = r.id
+                        WHERE r.organization_id = $1 AND r.deleted_at IS NULL AND r.id < $2
                         ORDER BY r.id DESC LIMIT $3"#,
                         organization_id.as_uuid(),
-                        after.map(CertificateRequestId::as_uuid),
+                        after.map_or(Uuid::max(), CertificateRequestId::as_uuid),
                         limit,
                     )
                     .fetch_all(connection)

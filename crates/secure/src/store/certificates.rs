@@ -101,11 +101,10 @@ impl SecureStore {
                         CertificateRow,
                         r#"-- certificates::find
                         SELECT id, organization_id, certificate_request_id, issuer_id, revision,
-                            certificate_type,
-                            status, serial_number, subject, common_name, subject_alternative_names,
-                            fingerprint_sha256, spki_sha256, key_algorithm, not_before, not_after,
-                            private_key_id,
-                            issuance_context, certificate_der, created_at
+                            certificate_type, status, serial_number, subject, common_name,
+                            subject_alternative_names, fingerprint_sha256, spki_sha256,
+                            key_algorithm, not_before, not_after, private_key_id, issuance_context,
+                            certificate_der, created_at
                         FROM certificates
                         WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL"#,
                         organization_id.as_uuid(),
@@ -133,15 +132,14 @@ impl SecureStore {
                         CertificateRow,
                         r#"-- certificates::list_states
                         SELECT id, organization_id, certificate_request_id, issuer_id, revision,
-                            certificate_type,
-                            status, serial_number, subject, common_name, subject_alternative_names,
-                            fingerprint_sha256, spki_sha256, key_algorithm, not_before, not_after,
-                            private_key_id,
-                            issuance_context, ''::bytea AS "certificate_der!", created_at
+                            certificate_type, status, serial_number, subject, common_name,
+                            subject_alternative_names, fingerprint_sha256, spki_sha256,
+                            key_algorithm, not_before, not_after, private_key_id, issuance_context,
+                            ''::bytea AS "certificate_der!", created_at
                         FROM certificates
-                        WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id > $1)
+                        WHERE deleted_at IS NULL AND id > $1
                         ORDER BY id LIMIT $2"#,
-                        after.map(CertificateId::as_uuid),
+                        after.map_or(Uuid::nil(), CertificateId::as_uuid),
                         limit,
                     )
                     .fetch_all(&mut *connection)
@@ -218,8 +216,8 @@ impl Page {
             r#"-- certificates::list_of_issuers
             SELECT page.certificate_id AS "certificate_id!"
             FROM unnest($1::uuid[], $2::uuid[]) AS page (organization_id, certificate_id)
-            JOIN issuers i ON i.organization_id = page.organization_id AND i.certificate_id =
-                page.certificate_id"#,
+            JOIN issuers i ON i.organization_id = page.organization_id
+                AND i.certificate_id = page.certificate_id"#,
             &self.organization_ids,
             &self.certificate_ids,
         )

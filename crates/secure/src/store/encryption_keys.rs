@@ -103,8 +103,8 @@ impl SecureStore {
                         r#"-- encryption_keys::find_master
                         SELECT id, key_version, provider, key_check_value
                         FROM encryption_keys
-                        WHERE organization_id = $1 AND key_type = 'master' AND status = 'active' AND
-                            deleted_at IS NULL"#,
+                        WHERE organization_id = $1 AND key_type = 'master' AND status = 'active'
+                          AND deleted_at IS NULL"#,
                         SYSTEM_ORGANIZATION.as_uuid(),
                     )
                     .fetch_optional(connection)
@@ -136,8 +136,8 @@ impl SecureStore {
                     let inserted = sqlx::query!(
                         r#"-- encryption_keys::insert_master
                         INSERT INTO encryption_keys (id, organization_id, key_type, key_version,
-                            key_algorithm, status,
-                            provider, key_check_value, activated_at, created_at, updated_at)
+                            key_algorithm, status, provider, key_check_value, activated_at,
+                            created_at, updated_at)
                         VALUES ($1, $2, 'master', 1, $3, 'active', $4, $5, $6, $6, $6)
                         ON CONFLICT DO NOTHING"#,
                         new.id.as_uuid(),
@@ -173,11 +173,10 @@ impl SecureStore {
                         DataKeyRow,
                         r#"-- encryption_keys::find_active_data
                         SELECT id, organization_id, wrapping_key_id, status, encrypted_key_material,
-                            encryption_iv,
-                            encryption_auth_tag, encryption_algorithm
+                            encryption_iv, encryption_auth_tag, encryption_algorithm
                         FROM encryption_keys
-                        WHERE organization_id = $1 AND key_type = 'data' AND status = 'active' AND
-                            deleted_at IS NULL"#,
+                        WHERE organization_id = $1 AND key_type = 'data' AND status = 'active'
+                          AND deleted_at IS NULL"#,
                         organization_id.as_uuid(),
                     )
                     .fetch_optional(connection)
@@ -204,11 +203,10 @@ impl SecureStore {
                         DataKeyRow,
                         r#"-- encryption_keys::find_data
                         SELECT id, organization_id, wrapping_key_id, status, encrypted_key_material,
-                            encryption_iv,
-                            encryption_auth_tag, encryption_algorithm
+                            encryption_iv, encryption_auth_tag, encryption_algorithm
                         FROM encryption_keys
-                        WHERE organization_id = $1 AND id = $2 AND key_type = 'data' AND status <>
-                            'destroyed'"#,
+                        WHERE organization_id = $1 AND id = $2 AND key_type = 'data'
+                          AND status <> 'destroyed'"#,
                         organization_id.as_uuid(),
                         id.as_uuid(),
                     )
@@ -235,8 +233,7 @@ impl SecureStore {
                         DataKeyRow,
                         r#"-- encryption_keys::find_wrapped_by
                         SELECT id, organization_id, wrapping_key_id, status, encrypted_key_material,
-                            encryption_iv,
-                            encryption_auth_tag, encryption_algorithm
+                            encryption_iv, encryption_auth_tag, encryption_algorithm
                         FROM encryption_keys
                         WHERE wrapping_key_id = $1 AND encrypted_key_material IS NOT NULL
                         ORDER BY id DESC LIMIT 1"#,
@@ -263,17 +260,13 @@ impl SecureStore {
                     let inserted = sqlx::query!(
                         r#"-- encryption_keys::insert_data
                         INSERT INTO encryption_keys (id, organization_id, key_type, key_version,
-                            key_algorithm, status,
-                            wrapping_key_id, provider, encrypted_key_material, encryption_iv,
-                            encryption_auth_tag,
+                            key_algorithm, status, wrapping_key_id, provider,
+                            encrypted_key_material, encryption_iv, encryption_auth_tag,
                             encryption_algorithm, seal_count_max, created_by_user_id, activated_at,
-                            created_at,
-                            updated_at)
+                            created_at, updated_at)
                         SELECT $1, $2, 'data', coalesce(max(k.key_version), 0) + 1, $3::text,
-                            'active', $4::uuid,
-                            $5::text, $6::bytea, $7::bytea, $8::bytea, $3, $9::bigint, $10::uuid,
-                            $11::timestamptz,
-                            $11, $11
+                            'active', $4::uuid, $5::text, $6::bytea, $7::bytea, $8::bytea, $3,
+                            $9::bigint, $10::uuid, $11::timestamptz, $11, $11
                         FROM encryption_keys k WHERE k.organization_id = $2 AND k.key_type = 'data'
                         ON CONFLICT DO NOTHING"#,
                         new.id.as_uuid(),

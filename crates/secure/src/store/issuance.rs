@@ -109,28 +109,18 @@ impl SecureStore {
             .transact("find issuance", scope, |connection| {
                 let key_sha256 = key_sha256.clone();
                 Box::pin(async move {
-                    let request = sqlx::query!(
-                        r#"-- issuance::find_request
-                        SELECT r.id, r.request_sha256 FROM certificate_requests r
-                        WHERE r.organization_id = $1
-                          AND CASE WHEN $2::bytea IS NULL THEN r.id = $3 ELSE
-                              r.idempotency_key_sha256 = $2 END"#,
-                        organization_id.as_uuid(),
-                        key_sha256,
-                        request_id.as_uuid(),
-                    )
-                    .fetch_optional(&mut *connection)
-                    .await?;
-                    let Some(request) = request else {
+                    let request =
+                        find_request(connection, organization_id, request_id, key_sha256).await?;
+                    let Some((stored_id, request_sha256)) = request else {
                         return Ok(None);
                     };
                     let Some((row, event_id)) =
-                        find_certificate(connection, organization_id, request.id).await?
+                        find_certificate(connection, organization_id, stored_id).await?
                     else {
                         return Ok(None);
                     };
                     let cause = find_cause(connection, &row).await?;
-                    let stored = rebuild(row, event_id, &cause, request.request_sha256);
+                    let stored = rebuild(row, event_id, &cause, request_sha256);
                     stored.map(Some).map_err(Abort::<DatabaseError>::Caller)
                 })
             })
@@ -139,6 +129,10 @@ impl SecureStore {
 }
 
 /// How many requests were inserted: one, or none.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one statement with its parameters, which must be read side by side"
+)]
 async fn statement(
     connection: &mut sqlx::PgConnection,
     new: &NewIssuance,
@@ -159,61 +153,46 @@ async fn statement(
         WITH scope AS MATERIALIZED (
             SELECT set_config('app.current_org_id', ($1::uuid)::text, true)
         ), request AS (
-            -- Without a target: the id and the idempotency key both mean that the command came
-                before.
+            -- Without a target: a known id means a repetition as much as a known key does.
             INSERT INTO certificate_requests (id, organization_id, status, request_source, csr_der,
-                issuer_id, subject,
-                subject_alternative_names, key_algorithm, spki_sha256, requested_certificate_type,
-                requester_user_id,
-                requester_actor_type, requester_actor_id, idempotency_key_sha256, request_sha256,
-                submitted_at,
+                issuer_id, subject, subject_alternative_names, key_algorithm, spki_sha256,
+                requested_certificate_type, requester_user_id, requester_actor_type,
+                requester_actor_id, idempotency_key_sha256, request_sha256, submitted_at,
                 approved_at, fulfilled_at, created_at, updated_at)
             SELECT $2::uuid, $1::uuid, 'fulfilled', $3::text, $4::bytea, $5::uuid, $6::text,
-                $7::text[], $8::text,
-                $9::bytea, $10::text, $11::uuid, $12::text, $13::uuid, $14::bytea, $15::bytea,
-                $16::timestamptz,
-                $16, $16, $16, $16
+                $7::text[], $8::text, $9::bytea, $10::text, $11::uuid, $12::text, $13::uuid,
+                $14::bytea, $15::bytea, $16::timestamptz, $16, $16, $16, $16
             FROM scope
             ON CONFLICT DO NOTHING
             RETURNING id
         ), private_key AS (
             INSERT INTO private_keys (id, organization_id, spki_sha256, public_key_der,
-                key_algorithm,
-                key_usage_purpose, encrypted_key_material, encryption_key_id, encryption_algorithm,
-                encryption_iv,
-                encryption_auth_tag, exportable, created_by_user_id, created_at, updated_at)
+                key_algorithm, key_usage_purpose, encrypted_key_material, encryption_key_id,
+                encryption_algorithm, encryption_iv, encryption_auth_tag, exportable,
+                created_by_user_id, created_at, updated_at)
             SELECT $17::uuid, $1, $9, $18::bytea, $8, $19::text, $20::bytea, $21::uuid, $22::text,
-                $23::bytea,
-                $24::bytea, $25::boolean, $11, $16, $16
+                $23::bytea, $24::bytea, $25::boolean, $11, $16, $16
             FROM request WHERE $17 IS NOT NULL
         ), certificate AS (
             INSERT INTO certificates (id, organization_id, certificate_type, status, issuer_id,
                 certificate_request_id, private_key_id, serial_number, subject, common_name,
                 subject_alternative_names, certificate_der, fingerprint_sha256, spki_sha256,
-                tbs_sha256,
-                key_algorithm, signature_algorithm, not_before, not_after, owner_user_id, revision,
-                issuance_context,
-                issued_event_id, created_at, updated_at)
+                tbs_sha256, key_algorithm, signature_algorithm, not_before, not_after,
+                owner_user_id, revision, issuance_context, issued_event_id, created_at, updated_at)
             SELECT $26::uuid, $1, $10, $27::text, $5, request.id, $17, $28::bytea, $6, $29::text,
-                $7, $30::bytea,
-                $31::bytea, $9, $32::bytea, $8, $33::text, $34::timestamptz, $35::timestamptz,
-                $36::uuid, $37::bigint,
-                $38::jsonb, $39::uuid, $16, $16
+                $7, $30::bytea, $31::bytea, $9, $32::bytea, $8, $33::text, $34::timestamptz,
+                $35::timestamptz, $36::uuid, $37::bigint, $38::jsonb, $39::uuid, $16, $16
             FROM request
         ), audit AS (
             INSERT INTO secure_audit_log (id, event_timestamp, organization_id, event_code,
-                event_category, severity,
-                result, actor_type, actor_id, user_id, resource_type, resource_id, request_id,
-                session_id, details,
-                canonical_sha256)
+                event_category, severity, result, actor_type, actor_id, user_id, resource_type,
+                resource_id, request_id, session_id, details, canonical_sha256)
             SELECT $40::uuid, $16, $1, $41::text, $42::text, $43::text, $44::text, $12, $13, $11,
-                $45::text, $26,
-                $46::uuid, $47::uuid, $48::jsonb, $49::bytea
+                $45::text, $26, $46::uuid, $47::uuid, $48::jsonb, $49::bytea
             FROM request
         ), event AS (
             INSERT INTO outbox (id, organization_id, aggregate_type, aggregate_id, revision,
-                event_type, payload,
-                created_at, available_at)
+                event_type, payload, created_at, available_at)
             SELECT $39, $1, 'certificate', $26, $37, $50::text, $51::jsonb, $16, $52::timestamptz
             FROM request
         )
@@ -277,6 +256,38 @@ async fn statement(
     .await
 }
 
+/// The request by its idempotency key, without one by its id: two statements, so that each has its
+/// index.
+async fn find_request(
+    connection: &mut sqlx::PgConnection,
+    organization_id: OrganizationId,
+    id: CertificateRequestId,
+    key_sha256: Option<Vec<u8>>,
+) -> Result<Option<(Uuid, Option<Vec<u8>>)>, sqlx::Error> {
+    let Some(key_sha256) = key_sha256 else {
+        let found = sqlx::query!(
+            r#"-- issuance::find_request
+            SELECT id, request_sha256 FROM certificate_requests
+            WHERE organization_id = $1 AND id = $2"#,
+            organization_id.as_uuid(),
+            id.as_uuid(),
+        )
+        .fetch_optional(connection)
+        .await?;
+        return Ok(found.map(|request| (request.id, request.request_sha256)));
+    };
+    let found = sqlx::query!(
+        r#"-- issuance::find_request_by_key
+        SELECT id, request_sha256 FROM certificate_requests
+        WHERE organization_id = $1 AND idempotency_key_sha256 = $2"#,
+        organization_id.as_uuid(),
+        key_sha256,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.map(|request| (request.id, request.request_sha256)))
+}
+
 async fn find_certificate(
     connection: &mut sqlx::PgConnection,
     organization_id: OrganizationId,
@@ -286,11 +297,9 @@ async fn find_certificate(
         CertificateRow,
         r#"-- issuance::find_certificate
         SELECT id, organization_id, certificate_request_id, issuer_id, revision, certificate_type,
-            status,
-            serial_number, subject, common_name, subject_alternative_names, fingerprint_sha256,
-            spki_sha256,
-            key_algorithm, not_before, not_after, private_key_id, issuance_context, certificate_der,
-            created_at
+            status, serial_number, subject, common_name, subject_alternative_names,
+            fingerprint_sha256, spki_sha256, key_algorithm, not_before, not_after, private_key_id,
+            issuance_context, certificate_der, created_at
         FROM certificates
         WHERE organization_id = $1 AND certificate_request_id = $2"#,
         organization_id.as_uuid(),

@@ -154,20 +154,18 @@ impl SecureStore {
                         IssuerRow,
                         r#"-- issuers::find_usable
                         SELECT i.id, i.organization_id, i.name, i.kind, i.parent_issuer_id,
-                            i.status, c.subject,
-                            i.subject_der, i.subject_key_identifier, i.key_algorithm,
-                            i.signature_algorithm, i.limits,
-                            i.strict_mode, i.revision, i.private_key_id, c.id AS certificate_id,
-                            c.certificate_der,
+                            i.status, c.subject, i.subject_der, i.subject_key_identifier,
+                            i.key_algorithm, i.signature_algorithm, i.limits, i.strict_mode,
+                            i.revision, i.private_key_id, c.id AS certificate_id, c.certificate_der,
                             c.not_before, c.not_after, i.created_at
                         FROM issuers i
-                        JOIN certificates c ON c.organization_id = i.organization_id AND c.id =
-                            i.certificate_id
+                        JOIN certificates c
+                          ON c.organization_id = i.organization_id AND c.id = i.certificate_id
                         WHERE i.id = $2 AND i.deleted_at IS NULL
                           AND (i.organization_id = $1 OR EXISTS (
                               SELECT FROM issuer_organizations g
-                              WHERE g.issuer_id = i.id AND g.organization_id = $1 AND g.revoked_at
-                                  IS NULL))"#,
+                              WHERE g.issuer_id = i.id AND g.organization_id = $1
+                                AND g.revoked_at IS NULL))"#,
                         organization_id.as_uuid(),
                         id.as_uuid(),
                     )
@@ -196,15 +194,13 @@ impl SecureStore {
                         IssuerRow,
                         r#"-- issuers::find_by_name
                         SELECT i.id, i.organization_id, i.name, i.kind, i.parent_issuer_id,
-                            i.status, c.subject,
-                            i.subject_der, i.subject_key_identifier, i.key_algorithm,
-                            i.signature_algorithm, i.limits,
-                            i.strict_mode, i.revision, i.private_key_id, c.id AS certificate_id,
-                            c.certificate_der,
+                            i.status, c.subject, i.subject_der, i.subject_key_identifier,
+                            i.key_algorithm, i.signature_algorithm, i.limits, i.strict_mode,
+                            i.revision, i.private_key_id, c.id AS certificate_id, c.certificate_der,
                             c.not_before, c.not_after, i.created_at
                         FROM issuers i
-                        JOIN certificates c ON c.organization_id = i.organization_id AND c.id =
-                            i.certificate_id
+                        JOIN certificates c
+                          ON c.organization_id = i.organization_id AND c.id = i.certificate_id
                         WHERE i.organization_id = $1 AND i.name = $2 AND i.deleted_at IS NULL"#,
                         organization_id.as_uuid(),
                         &*name,
@@ -232,23 +228,21 @@ impl SecureStore {
                         IssuerRow,
                         r#"-- issuers::list_usable
                         SELECT i.id, i.organization_id, i.name, i.kind, i.parent_issuer_id,
-                            i.status, c.subject,
-                            i.subject_der, i.subject_key_identifier, i.key_algorithm,
-                            i.signature_algorithm, i.limits,
-                            i.strict_mode, i.revision, i.private_key_id, c.id AS certificate_id,
-                            c.certificate_der,
+                            i.status, c.subject, i.subject_der, i.subject_key_identifier,
+                            i.key_algorithm, i.signature_algorithm, i.limits, i.strict_mode,
+                            i.revision, i.private_key_id, c.id AS certificate_id, c.certificate_der,
                             c.not_before, c.not_after, i.created_at
                         FROM issuers i
-                        JOIN certificates c ON c.organization_id = i.organization_id AND c.id =
-                            i.certificate_id
-                        WHERE i.deleted_at IS NULL AND ($2::uuid IS NULL OR i.id > $2)
+                        JOIN certificates c
+                          ON c.organization_id = i.organization_id AND c.id = i.certificate_id
+                        WHERE i.deleted_at IS NULL AND i.id > $2
                           AND (i.organization_id = $1 OR EXISTS (
                               SELECT FROM issuer_organizations g
-                              WHERE g.issuer_id = i.id AND g.organization_id = $1 AND g.revoked_at
-                                  IS NULL))
+                              WHERE g.issuer_id = i.id AND g.organization_id = $1
+                                AND g.revoked_at IS NULL))
                         ORDER BY i.id LIMIT $3"#,
                         organization_id.as_uuid(),
-                        after.map(IssuerId::as_uuid),
+                        after.map_or(Uuid::nil(), IssuerId::as_uuid),
                         limit,
                     )
                     .fetch_all(&mut *connection)
@@ -286,8 +280,8 @@ impl SecureStore {
                     let new = Arc::clone(&new);
                     Box::pin(async move {
                         insert_private_key(connection, &new).await?;
-                        // Before its certificate, which may refer to it; that reference back is checked
-                        // at the end.
+                        // Before its certificate, which may refer to it; the reference back is
+                        // checked at the end.
                         insert_issuer_row(connection, &new).await?;
                         insert_certificate(connection, &new).await?;
                         insert_organizations(connection, &new).await?;
@@ -334,8 +328,8 @@ async fn list_chains(
     let links = sqlx::query!(
         r#"-- issuers::list_chains
         WITH RECURSIVE chain AS (
-            SELECT i.id AS below_id, i.id AS issuer_id, 0 AS depth FROM issuers i WHERE i.id =
-                ANY($1)
+            SELECT i.id AS below_id, i.id AS issuer_id, 0 AS depth
+            FROM issuers i WHERE i.id = ANY($1)
             UNION ALL
             SELECT chain.below_id, i.parent_issuer_id, chain.depth + 1
             FROM chain JOIN issuers i ON i.id = chain.issuer_id
@@ -372,10 +366,9 @@ async fn insert_private_key(
     sqlx::query!(
         r#"-- issuers::insert_private_key
         INSERT INTO private_keys (id, organization_id, spki_sha256, public_key_der, key_algorithm,
-            key_usage_purpose,
-            encrypted_key_material, encryption_key_id, encryption_algorithm, encryption_iv,
-            encryption_auth_tag,
-            exportable, created_by_user_id, created_at, updated_at)
+            key_usage_purpose, encrypted_key_material, encryption_key_id, encryption_algorithm,
+            encryption_iv, encryption_auth_tag, exportable, created_by_user_id, created_at,
+            updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)"#,
         key.id.as_uuid(),
         new.organization_id.as_uuid(),
@@ -404,10 +397,8 @@ async fn insert_issuer_row(
     sqlx::query!(
         r#"-- issuers::insert
         INSERT INTO issuers (id, organization_id, name, kind, parent_issuer_id, certificate_id,
-            private_key_id,
-            subject_der, subject_key_identifier, key_algorithm, signature_algorithm, status, limits,
-            created_at,
-            updated_at)
+            private_key_id, subject_der, subject_key_identifier, key_algorithm, signature_algorithm,
+            status, limits, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active', $12, $13, $13)"#,
         new.id.as_uuid(),
         new.organization_id.as_uuid(),
@@ -436,11 +427,9 @@ async fn insert_certificate(
     sqlx::query!(
         r#"-- issuers::insert_certificate
         INSERT INTO certificates (id, organization_id, certificate_type, status, issuer_id,
-            private_key_id,
-            serial_number, subject, common_name, certificate_der, fingerprint_sha256, spki_sha256,
-            tbs_sha256,
-            key_algorithm, signature_algorithm, not_before, not_after, owner_user_id, created_at,
-            updated_at)
+            private_key_id, serial_number, subject, common_name, certificate_der,
+            fingerprint_sha256, spki_sha256, tbs_sha256, key_algorithm, signature_algorithm,
+            not_before, not_after, owner_user_id, created_at, updated_at)
         VALUES ($1, $2, $3, 'active', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
             $17, $18, $18)"#,
         certificate.id.as_uuid(),
@@ -481,8 +470,8 @@ async fn insert_organizations(
         r#"-- issuers::insert_organizations
         INSERT INTO issuer_organizations (issuer_id, organization_id, granted_at,
             granted_by_user_id)
-        SELECT $1, granted.organization_id, $3, $4 FROM unnest($2::uuid[]) AS granted
-            (organization_id)"#,
+        SELECT $1, granted.organization_id, $3, $4
+        FROM unnest($2::uuid[]) AS granted (organization_id)"#,
         new.id.as_uuid(),
         &organizations,
         new.created_at,

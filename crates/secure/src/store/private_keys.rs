@@ -38,7 +38,6 @@ impl KeyPurpose {
 #[derive(Clone, Debug)]
 pub(crate) struct StoredPrivateKey {
     pub(crate) id: PrivateKeyId,
-    pub(crate) organization_id: OrganizationId,
     pub(crate) spki_sha256: [u8; 32],
     pub(crate) is_issuer_key: bool,
     pub(crate) exportable: bool,
@@ -61,7 +60,6 @@ pub(crate) struct NewPrivateKey {
 
 struct PrivateKeyRow {
     id: Uuid,
-    organization_id: Uuid,
     spki_sha256: Vec<u8>,
     key_usage_purpose: String,
     exportable: bool,
@@ -95,7 +93,6 @@ impl PrivateKeyRow {
             .ok_or_else(|| unknown("private_keys.key_usage_purpose", purpose))?;
         Ok(StoredPrivateKey {
             id: self.id.into(),
-            organization_id: self.organization_id.into(),
             spki_sha256: fixed("private_keys.spki_sha256", &self.spki_sha256)?,
             is_issuer_key: purpose == KeyPurpose::Issuer,
             exportable: self.exportable,
@@ -120,10 +117,9 @@ impl SecureStore {
                     let row = sqlx::query_as!(
                         PrivateKeyRow,
                         r#"-- private_keys::find
-                        SELECT id, organization_id, spki_sha256, key_usage_purpose, exportable,
-                            encryption_key_id,
-                            encrypted_key_material, encryption_iv, encryption_auth_tag,
-                            encryption_algorithm
+                        SELECT id, spki_sha256, key_usage_purpose, exportable,
+                            encryption_key_id, encrypted_key_material, encryption_iv,
+                            encryption_auth_tag, encryption_algorithm
                         FROM private_keys
                         WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL"#,
                         organization_id.as_uuid(),

@@ -1,12 +1,18 @@
 use clm_domain::actor::Actor;
-use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_domain::ids::{ApiKeyId, SYSTEM_ORGANIZATION};
 use clm_domain::permission::Permissions;
+use uuid::Uuid;
 
 use super::*;
 
-fn identity() -> Arc<Identity> {
+fn user(number: u128) -> UserId {
+    UserId::from_uuid(Uuid::from_u128(number))
+}
+
+fn identity_of(user_id: UserId) -> Arc<Identity> {
+    let api_key_id = ApiKeyId::from_uuid(Uuid::from_u128(99));
     Arc::new(Identity {
-        actor: Actor::Anonymous,
+        actor: Actor::ApiKey { api_key_id, user_id },
         username: String::new(),
         organization_id: SYSTEM_ORGANIZATION,
         permissions: Permissions::none(),
@@ -27,7 +33,7 @@ async fn an_entry_lives_for_a_second_from_before_its_look_up() {
     let cache = AuthenticationCache::default();
     let begun = cache.begin();
     tokio::time::advance(Duration::from_millis(400)).await;
-    cache.insert(&begun, hash(1), identity());
+    cache.insert(&begun, hash(1), identity_of(user(1)));
 
     tokio::time::advance(Duration::from_millis(599)).await;
     assert!(cache.find(&hash(1)).is_some());
@@ -36,16 +42,18 @@ async fn an_entry_lives_for_a_second_from_before_its_look_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_evicted_entry_is_gone_and_others_stay() {
+async fn the_entries_of_an_evicted_user_are_gone_and_others_stay() {
     let cache = AuthenticationCache::default();
     let begun = cache.begin();
-    cache.insert(&begun, hash(1), identity());
-    cache.insert(&begun, hash(2), identity());
+    cache.insert(&begun, hash(1), identity_of(user(1)));
+    cache.insert(&begun, hash(2), identity_of(user(1)));
+    cache.insert(&begun, hash(3), identity_of(user(2)));
 
-    cache.evict(&[hash(1)]);
+    cache.evict(user(1));
 
     assert!(cache.find(&hash(1)).is_none());
-    assert!(cache.find(&hash(2)).is_some());
+    assert!(cache.find(&hash(2)).is_none());
+    assert!(cache.find(&hash(3)).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,8 +61,8 @@ async fn a_look_up_that_began_before_an_eviction_is_not_remembered() {
     let cache = AuthenticationCache::default();
     let begun = cache.begin();
 
-    cache.evict(&[hash(1)]);
-    cache.insert(&begun, hash(1), identity());
+    cache.evict(user(2));
+    cache.insert(&begun, hash(1), identity_of(user(1)));
 
     assert!(cache.find(&hash(1)).is_none());
 }
@@ -64,7 +72,7 @@ fn the_cache_is_bounded() {
     let cache = AuthenticationCache::default();
     let begun = cache.begin();
     for number in 0..=ENTRIES_MAX {
-        cache.insert(&begun, hash(number), identity());
+        cache.insert(&begun, hash(number), identity_of(user(1)));
     }
 
     assert!(cache.state().entries.len() <= ENTRIES_MAX);

@@ -1,0 +1,88 @@
+//! `/api-keys`: credentials of programs.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use clm_api_types::api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+use clm_api_types::page::{Page, PageQuery};
+use clm_api_types::problem::Problem;
+use clm_core::api_keys::{self, ApiKeyRecord, NewApiKey};
+use clm_core::idempotency::Answer;
+use clm_domain::ids::ApiKeyId;
+use uuid::Uuid;
+
+use crate::ApiState;
+use crate::convert;
+use crate::operations::{id, once};
+use crate::problem::ApiError;
+use crate::request::{Caller, Input, Parameters};
+
+/// Makes an API key of the caller. Its secret is shown once.
+#[utoipa::path(
+    post, path = "/api/v1/api-keys", tag = "API keys",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = ApiKeyCreate,
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 201, body = ApiKeyCreated), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    Input { context, body }: Input<ApiKeyCreate>,
+) -> Result<Response, ApiError> {
+    let new = NewApiKey { name: body.name, scopes: body.scopes, expires_at: body.expires_at };
+    once(&context, &state.core, StatusCode::CREATED, Answer::WithSecret, async {
+        let created = api_keys::create(&context, &state.core, new).await?;
+        let secret = created.secret.expose().to_owned();
+        let api_key = api_key(created.record);
+        Ok((api_key.id, ApiKeyCreated { api_key, secret }))
+    })
+    .await
+}
+
+/// Own API keys, newest first; those of the organization for whoever administers its users.
+#[utoipa::path(
+    get, path = "/api/v1/api-keys", tag = "API keys", params(PageQuery),
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 200, body = Page<ApiKey>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<Page<ApiKey>>, ApiError> {
+    let page = convert::page_request(&query)?;
+    let found = api_keys::list(&context, &state.core, page).await?;
+    Ok(Json(convert::page(found, api_key)))
+}
+
+/// Revokes an API key.
+#[utoipa::path(
+    delete, path = "/api/v1/api-keys/{api_key_id}", tag = "API keys",
+    params(("api_key_id" = Uuid, Path)),
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 204), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn revoke(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+    Path(api_key_id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let api_key_id = ApiKeyId::from_uuid(id(&api_key_id, "API key")?);
+    api_keys::revoke(&context, &state.core, api_key_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn api_key(found: ApiKeyRecord) -> ApiKey {
+    ApiKey {
+        id: found.api_key_id.as_uuid(),
+        user_id: found.user_id.as_uuid(),
+        organization_id: found.organization_id.as_uuid(),
+        name: found.name,
+        last_four: found.last_four,
+        scopes: found.scopes,
+        expires_at: found.expires_at,
+        revoked_at: found.revoked_at,
+        created_at: found.created_at,
+    }
+}

@@ -1,0 +1,128 @@
+//! `/sessions`: signing in and out. The token travels in a cookie only.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use clm_api_types::SESSION_COOKIE;
+use clm_api_types::page::{Page, PageQuery};
+use clm_api_types::problem::Problem;
+use clm_api_types::sessions::{Session, SessionCreate, SessionCreated};
+use clm_core::idempotency::Answer;
+use clm_core::sessions::{self, SessionRecord, SignIn};
+use clm_domain::ids::SessionId;
+use clm_domain::secret::SecretString;
+use uuid::Uuid;
+
+use crate::ApiState;
+use crate::convert;
+use crate::operations::{id, once};
+use crate::problem::ApiError;
+use crate::request::{AnonymousInput, Caller, Parameters};
+
+/// Signs in.
+#[utoipa::path(
+    post, path = "/api/v1/sessions", tag = "sessions",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = SessionCreate,
+    responses(
+        (status = 201, body = SessionCreated, headers(("Set-Cookie" = String))),
+        (status = "4XX", body = Problem),
+    ),
+)]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    AnonymousInput { context, body }: AnonymousInput<SessionCreate>,
+) -> Result<Response, ApiError> {
+    let sign_in = SignIn {
+        username: body.username,
+        password: SecretString::new(body.password),
+        organization: body.organization,
+    };
+    let mut cookie = None;
+    let act = async {
+        let created = sessions::create(&context, &state.core, sign_in).await?;
+        cookie = Some(session_cookie(created.token.expose()));
+        let session_id = created.session.session_id.as_uuid();
+        let body = SessionCreated {
+            session: session(created.session),
+            csrf_token: created.csrf_token.expose().to_owned(),
+        };
+        Ok((session_id, body))
+    };
+    let mut response =
+        once(&context, &state.core, StatusCode::CREATED, Answer::WithSecret, act).await?;
+    if let Some(Ok(cookie)) = cookie {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// The cookie of a session: this host only, out of reach of scripts and of other sites.
+fn session_cookie(token: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let text = format!("{SESSION_COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict");
+    let mut value = HeaderValue::from_str(&text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Own sessions, newest first; those of the organization for whoever administers its users.
+#[utoipa::path(
+    get, path = "/api/v1/sessions", tag = "sessions", params(PageQuery),
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 200, body = Page<Session>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<Page<Session>>, ApiError> {
+    let page = convert::page_request(&query)?;
+    let found = sessions::list(&context, &state.core, page).await?;
+    Ok(Json(convert::page(found, session)))
+}
+
+/// Ends a session.
+#[utoipa::path(
+    delete, path = "/api/v1/sessions/{session_id}", tag = "sessions",
+    params(("session_id" = Uuid, Path)),
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 204), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn end(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+    Path(session_id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let session_id = SessionId::from_uuid(id(&session_id, "session")?);
+    sessions::end(&context, &state.core, session_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the session that asks.
+#[utoipa::path(
+    delete, path = "/api/v1/sessions/current", tag = "sessions",
+    security(("session" = [])),
+    responses((status = 204), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn end_current(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+) -> Result<StatusCode, ApiError> {
+    sessions::end_current(&context, &state.core).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn session(found: SessionRecord) -> Session {
+    Session {
+        id: found.session_id.as_uuid(),
+        user_id: found.user_id.as_uuid(),
+        organization_id: found.organization_id.as_uuid(),
+        created_at: found.created_at,
+        last_seen_at: found.last_seen_at,
+        idle_expires_at: found.idle_expires_at,
+        expires_at: found.expires_at,
+        ip_address: found.ip_address,
+        is_current: found.is_current,
+    }
+}

@@ -1,0 +1,270 @@
+//! API keys: credentials of programs. A key acts for its owner in one organization, with the
+//! owner's rights of the moment, narrowed to its scopes.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use clm_database::Scope;
+use clm_domain::actor::Actor;
+use clm_domain::audit::{AuditRow, CoreEvent};
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{ApiKeyId, OrganizationId, UserId};
+use clm_domain::permission::{Action, Permissions, Resource};
+use clm_domain::secret::SecretString;
+use serde_json::{Value, json};
+
+use crate::access::{self, Target};
+use crate::authentication::credential;
+use crate::context::OpContext;
+use crate::error::{CoreError, Result};
+use crate::page::{Page, PageRequest};
+use crate::store::api_keys::{self, KeyFingerprint};
+use crate::store::audit_log;
+use crate::{Core, audit};
+
+/// Longest name, in characters.
+const NAME_CHARACTERS_MAX: usize = 100;
+/// Characters of the key that are stored to recognize it by: `clm_` and four more.
+const PREFIX_CHARACTERS: usize = 8;
+/// Characters at the end of the key that are stored and shown.
+const LAST_CHARACTERS: usize = 4;
+
+/// Asks for an API key.
+#[derive(Clone, Debug)]
+pub struct NewApiKey {
+    /// A name for people, 1 to 100 characters.
+    pub name: String,
+    /// Narrows what the key may do; absent: whatever its owner may do.
+    pub scopes: Option<Permissions>,
+    /// When it ends; absent: never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// An API key that was just made.
+#[derive(Clone, Debug)]
+pub struct CreatedApiKey {
+    /// Its description.
+    pub record: ApiKeyRecord,
+    /// The key itself. Shown once.
+    pub secret: SecretString,
+}
+
+/// An API key without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyRecord {
+    /// The API key.
+    pub api_key_id: ApiKeyId,
+    /// The organization that it acts for.
+    pub organization_id: OrganizationId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// Its name.
+    pub name: String,
+    /// Its last four characters.
+    pub last_four: String,
+    /// What it is narrowed to.
+    pub scopes: Option<Permissions>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Makes an API key for the user who asks.
+///
+/// # Errors
+/// `Invalid`, naming the field, or for actors that are no user; `PolicyViolation`, naming `scopes`,
+/// when they go beyond the actor's own rights; those of [`access::authorize`] and of the database.
+pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<CreatedApiKey> {
+    let target = Target::kind(context, Resource::ApiKey);
+    access::authorize(context, core, Action::Create, target).await?;
+    let user_id = context.actor.user_id().ok_or_else(no_user)?;
+    let now = core.clock.now();
+    let name = check_name(&new.name)?;
+    check_end(new.expires_at, now)?;
+    let scopes = scopes_within(context, new.scopes)?;
+    let secret = credential::new_api_key(core.rng.as_ref());
+    let record = ApiKeyRecord {
+        api_key_id: ApiKeyId::generate(now, core.rng.as_ref()),
+        organization_id: context.organization_id,
+        user_id,
+        name,
+        last_four: last_characters(secret.expose()),
+        scopes,
+        expires_at: new.expires_at,
+        revoked_at: None,
+        created_at: now,
+    };
+    let creation = Arc::new(Creation {
+        fingerprint: KeyFingerprint {
+            key_prefix: secret.expose().chars().take(PREFIX_CHARACTERS).collect(),
+            key_sha256: credential::hash(secret.expose()),
+        },
+        scopes: record.scopes.as_ref().map(|scopes| json!(scopes)),
+        audit: event(context, core, CoreEvent::ApiKeyCreated, &record),
+        record,
+    });
+    let scope = Scope::Organization(context.organization_id);
+    core.pool
+        .transact::<_, CoreError, _>("api_keys::create", scope, |connection| {
+            let creation = Arc::clone(&creation);
+            Box::pin(async move {
+                let Creation { record, fingerprint, scopes, audit } = creation.as_ref();
+                api_keys::insert(connection, record, fingerprint, scopes.as_ref()).await?;
+                Ok(audit_log::insert(connection, audit).await?)
+            })
+        })
+        .await?;
+    Ok(CreatedApiKey { record: creation.record.clone(), secret })
+}
+
+/// All rows of a new API key.
+struct Creation {
+    record: ApiKeyRecord,
+    fingerprint: KeyFingerprint,
+    scopes: Option<Value>,
+    audit: AuditRow,
+}
+
+fn no_user() -> CoreError {
+    let message = "An API key acts for a user, and you act as none. Sign in as the user whom the \
+                   key shall act for, then make it: 'clm login', 'clm api-key create'.";
+    Fault::new(ErrorKind::Invalid, "no_user", message).into()
+}
+
+fn check_name(name: &str) -> Result<String> {
+    let name = name.trim();
+    let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
+    if fits && !name.chars().any(char::is_control) {
+        return Ok(name.to_owned());
+    }
+    let message =
+        format!("Use 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character.");
+    Err(Fault::invalid("name_invalid", "name", message).into())
+}
+
+fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {
+    if expires_at.is_none_or(|end| end > now) {
+        return Ok(());
+    }
+    let message = "The end must lie in the future.";
+    Err(Fault::invalid("expires_at_past", "expires_at", message).into())
+}
+
+/// What the key is narrowed to. A key made with another key never has more than that one: without
+/// scopes of its own it gets the rights that the other one has now.
+fn scopes_within(context: &OpContext, asked: Option<Permissions>) -> Result<Option<Permissions>> {
+    let Some(asked) = asked else {
+        let by_key = matches!(context.actor, Actor::ApiKey { .. });
+        return Ok(by_key.then(|| context.permissions.clone()));
+    };
+    let beyond: Permissions = asked
+        .iter()
+        .filter(|(resource, action)| !context.permissions.allows(*resource, *action))
+        .collect();
+    if beyond == Permissions::none() {
+        return Ok(Some(asked));
+    }
+    let message = format!("You may not do this yourself, so leave it out: {}", json!(beyond));
+    Err(Fault::new(ErrorKind::PolicyViolation, "scopes_beyond_rights", message.clone())
+        .with_violation("scopes", message)
+        .into())
+}
+
+fn last_characters(key: &str) -> String {
+    let skipped = key.chars().count().saturating_sub(LAST_CHARACTERS);
+    key.chars().skip(skipped).collect()
+}
+
+fn event(context: &OpContext, core: &Core, event: CoreEvent, key: &ApiKeyRecord) -> AuditRow {
+    let resource_id = Some(key.api_key_id.as_uuid());
+    let now = core.clock.now();
+    let row = AuditRow::success(event, &context.cause(), resource_id, now, core.rng.as_ref())
+        .with_details(json!({
+            "name": key.name,
+            "user_id": key.user_id,
+            "scopes": key.scopes,
+            "expires_at": key.expires_at,
+        }));
+    audit::with_origin(context, row)
+}
+
+/// API keys, revoked ones too, newest first: the actor's own, or those of the organization for
+/// whoever administers its users.
+///
+/// # Errors
+/// Those of [`access::authorize`] and of the database.
+pub async fn list(
+    context: &OpContext,
+    core: &Core,
+    page: PageRequest,
+) -> Result<Page<ApiKeyRecord>> {
+    let target = Target::kind(context, Resource::ApiKey);
+    access::authorize(context, core, Action::List, target).await?;
+    let organization_id = context.organization_id;
+    let owner = access::visible_owner(context);
+    let mut transaction = core.pool.begin(Scope::Organization(organization_id)).await?;
+    let part = (page.after, page.rows_to_read());
+    let rows = api_keys::list(&mut transaction, organization_id, owner, part)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?;
+    Ok(page.page(rows, |key| key.api_key_id.as_uuid()))
+}
+
+/// Revokes an API key: an own one, or any of the organization for whoever administers its users.
+/// Takes effect at once here and within a second on other replicas. Revoking it again changes
+/// nothing.
+///
+/// # Errors
+/// `NotFound` for unknown and foreign ids alike; those of [`access::authorize`] and of the database.
+pub async fn revoke(
+    context: &OpContext,
+    core: &Core,
+    api_key_id: ApiKeyId,
+) -> Result<ApiKeyRecord> {
+    let target = Target::kind(context, Resource::ApiKey);
+    access::authorize(context, core, Action::Delete, target).await?;
+    let organization_id = context.organization_id;
+    let mut record = load(core, organization_id, api_key_id).await?;
+    let target = Target::object(Resource::ApiKey, organization_id, api_key_id.as_uuid())
+        .owned_by(record.user_id);
+    access::authorize(context, core, Action::Delete, target).await?;
+    let now = core.clock.now();
+    let row = Arc::new(event(context, core, CoreEvent::ApiKeyRevoked, &record));
+    let scope = Scope::Organization(organization_id);
+    let revoked = core
+        .pool
+        .transact::<_, CoreError, _>("api_keys::revoke", scope, |connection| {
+            let row = Arc::clone(&row);
+            Box::pin(async move {
+                let revoked = api_keys::revoke(connection, organization_id, api_key_id, now).await?;
+                if revoked {
+                    audit_log::insert(connection, &row).await?;
+                }
+                Ok(revoked)
+            })
+        })
+        .await?;
+    core.authentication_cache.evict(record.user_id);
+    if revoked {
+        record.revoked_at = Some(now);
+    }
+    Ok(record)
+}
+
+async fn load(
+    core: &Core,
+    organization_id: OrganizationId,
+    api_key_id: ApiKeyId,
+) -> Result<ApiKeyRecord> {
+    let mut transaction = core.pool.begin(Scope::Organization(organization_id)).await?;
+    api_keys::find(&mut transaction, organization_id, api_key_id)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?
+        .ok_or_else(|| Fault::not_found(access::noun(Resource::ApiKey)).into())
+}
+
+#[cfg(test)]
+mod tests;

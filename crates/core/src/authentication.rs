@@ -1,0 +1,257 @@
+//! From a credential to an [`OpContext`]: API keys, sessions, the local operator.
+//!
+//! Whatever is wrong with a credential, the caller hears the same: [`access::unauthenticated`]. A
+//! lock after wrong passwords stops signing in, not what is signed in already: otherwise anybody
+//! who knows a name could stop the sessions and API keys of that user from outside. Who shall stop
+//! at once gets another user status, or loses the credential. The formats are in [`credential`].
+
+mod cache;
+pub(crate) mod credential;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clm_database::Scope;
+use clm_domain::actor::Actor;
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION};
+use clm_domain::permission::{Action, Permissions, Resource};
+use clm_domain::states::{OrganizationStatus, UserStatus};
+
+use crate::context::{OpContext, RequestInfo};
+use crate::error::{CoreError, Result};
+use crate::store::users::Holder;
+use crate::store::{api_keys, sessions};
+use crate::{Core, access, organizations};
+use credential::CredentialHash;
+
+pub use cache::AuthenticationCache;
+
+/// How often the last use of a session is written, at most.
+const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How a request proves that the page of the session made it, not another site.
+#[derive(Clone, Copy, Debug)]
+pub enum CsrfProof<'a> {
+    /// The method is safe (RFC 9110 §9.2.1): it changes nothing.
+    NotNeeded,
+    /// The token of the request, if it has one.
+    Token(Option<&'a str>),
+}
+
+/// Whom a credential stands for, as long as nothing changes.
+#[derive(Clone, Debug)]
+struct Identity {
+    actor: Actor,
+    username: String,
+    organization_id: OrganizationId,
+    permissions: Permissions,
+    must_change_password: bool,
+    /// When the credential stops being good; absent: never.
+    ends_at: Option<DateTime<Utc>>,
+    /// Of sessions.
+    csrf_sha256: Option<CredentialHash>,
+}
+
+/// The context of a request with an API key.
+///
+/// # Errors
+/// `Unauthenticated`, whatever is wrong with the key; those of the database.
+pub async fn with_api_key(core: &Core, request: RequestInfo, secret: &str) -> Result<OpContext> {
+    let hash = credential::api_key_hash(secret).ok_or_else(access::unauthenticated)?;
+    let identity = match core.authentication_cache.find(&hash) {
+        Some(identity) => identity,
+        None => load_api_key(core, hash).await?,
+    };
+    context_of(core, request, &identity)
+}
+
+/// The context of a request with a session.
+///
+/// # Errors
+/// `Unauthenticated`, whatever is wrong with the token; `Forbidden` with code
+/// `csrf_token_invalid`; those of the database.
+pub async fn with_session(
+    core: &Core,
+    request: RequestInfo,
+    token: &str,
+    csrf: CsrfProof<'_>,
+) -> Result<OpContext> {
+    let hash = credential::token_hash(token).ok_or_else(access::unauthenticated)?;
+    let identity = match core.authentication_cache.find(&hash) {
+        Some(identity) => identity,
+        None => load_session(core, hash).await?,
+    };
+    let context = context_of(core, request, &identity)?;
+    check_csrf(&identity, csrf)?;
+    Ok(context)
+}
+
+/// The context of somebody on the same machine, who may do everything: for the organization with
+/// this id or slug, or the system organization.
+///
+/// # Errors
+/// `NotFound` for an unknown organization, `Conflict` for an inactive one; those of the database.
+pub async fn as_local_operator(
+    core: &Core,
+    request: RequestInfo,
+    uid: u32,
+    organization: Option<&str>,
+) -> Result<OpContext> {
+    let mut context = anonymous(core, request);
+    context.actor = Actor::LocalOperator { uid };
+    context.permissions = Permissions::all();
+    if let Some(wanted) = organization {
+        let found = organizations::find_by_slug_or_id(core, wanted).await?;
+        let found = found.ok_or_else(|| Fault::not_found(access::noun(Resource::Organization)))?;
+        context.organization_id = found.organization_id;
+        context.permissions = within(found.status, context.permissions).ok_or_else(|| {
+            let message = "The organization is inactive: nothing can be done in it.";
+            Fault::new(ErrorKind::Conflict, "organization_inactive", message)
+        })?;
+    }
+    Ok(context)
+}
+
+/// The context of a request without a credential: nobody, in the system organization.
+pub fn anonymous(core: &Core, request: RequestInfo) -> OpContext {
+    OpContext {
+        actor: Actor::Anonymous,
+        username: None,
+        organization_id: SYSTEM_ORGANIZATION,
+        permissions: Permissions::none(),
+        must_change_password: false,
+        request,
+        deadline: core.clock.now() + core.settings.request_timeout,
+    }
+}
+
+fn context_of(core: &Core, request: RequestInfo, identity: &Identity) -> Result<OpContext> {
+    let context = anonymous(core, request);
+    if identity.ends_at.is_some_and(|ends_at| ends_at <= core.clock.now()) {
+        return Err(access::unauthenticated());
+    }
+    Ok(OpContext {
+        actor: identity.actor.clone(),
+        username: Some(identity.username.clone()),
+        organization_id: identity.organization_id,
+        permissions: identity.permissions.clone(),
+        must_change_password: identity.must_change_password,
+        ..context
+    })
+}
+
+async fn load_api_key(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>> {
+    let begun = core.authentication_cache.begin();
+    let found = api_keys::find_by_hash(core.pool.unscoped(), &hash, core.clock.now())
+        .await
+        .map_err(|error| core.pool.statement_error(error))?
+        .ok_or_else(access::unauthenticated)?;
+    let rights = admit(&found.holder).ok_or_else(access::unauthenticated)?;
+    let identity = Arc::new(Identity {
+        actor: Actor::ApiKey { api_key_id: found.api_key_id, user_id: found.holder.user_id },
+        username: found.holder.username,
+        organization_id: found.holder.organization_id,
+        permissions: found.scopes.map_or_else(|| rights.clone(), |scopes| rights.intersect(&scopes)),
+        // It is the next sign-in that allows nothing but a new password; a key is none.
+        must_change_password: false,
+        ends_at: found.expires_at,
+        csrf_sha256: None,
+    });
+    core.authentication_cache.insert(&begun, hash, Arc::clone(&identity));
+    Ok(identity)
+}
+
+async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>> {
+    let begun = core.authentication_cache.begin();
+    let now = core.clock.now();
+    let mut found = sessions::find_by_token(core.pool.unscoped(), &hash, now)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?
+        .ok_or_else(access::unauthenticated)?;
+    let permissions = admit(&found.holder).ok_or_else(access::unauthenticated)?;
+    if found.idle_expires_at <= now || found.expires_at <= now {
+        return Err(access::unauthenticated());
+    }
+    refresh(core, &mut found, now).await?;
+    let identity = Arc::new(Identity {
+        actor: Actor::User { user_id: found.holder.user_id, session_id: found.session_id },
+        username: found.holder.username,
+        organization_id: found.holder.organization_id,
+        permissions,
+        must_change_password: found.holder.must_change_password,
+        ends_at: Some(found.idle_expires_at.min(found.expires_at)),
+        csrf_sha256: Some(found.csrf_sha256),
+    });
+    core.authentication_cache.insert(&begun, hash, Arc::clone(&identity));
+    Ok(identity)
+}
+
+/// Writes the last use of a session, once a minute.
+async fn refresh(
+    core: &Core,
+    session: &mut sessions::FoundSession,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let seen_before = now - LAST_SEEN_INTERVAL;
+    if session.last_seen_at >= seen_before {
+        return Ok(());
+    }
+    let session_id = session.session_id;
+    let idle_expires_at = now + core.settings.session_idle_timeout;
+    let scope = Scope::Organization(session.holder.organization_id);
+    core.pool
+        .transact::<_, CoreError, _>("authentication::refresh", scope, move |connection| {
+            Box::pin(async move {
+                let times = (now, idle_expires_at);
+                Ok(sessions::update_last_seen(connection, session_id, seen_before, times).await?)
+            })
+        })
+        .await?;
+    session.idle_expires_at = idle_expires_at;
+    Ok(())
+}
+
+/// What the holder of a credential may do now, or `None` for nothing at all.
+fn admit(holder: &Holder) -> Option<Permissions> {
+    let active = holder.user_status == UserStatus::Active && holder.membership_active;
+    if !active {
+        return None;
+    }
+    within(holder.organization_status, holder.permissions.clone())
+}
+
+/// What is left of permissions in an organization of this status: all, what only reads, or `None`.
+fn within(status: OrganizationStatus, permissions: Permissions) -> Option<Permissions> {
+    match status {
+        OrganizationStatus::Active => Some(permissions),
+        OrganizationStatus::Suspended => Some(permissions.iter().filter(is_harmless).collect()),
+        OrganizationStatus::Inactive => None,
+    }
+}
+
+/// Whether a permission only reads, or ends a session.
+fn is_harmless((resource, action): &(Resource, Action)) -> bool {
+    matches!(action, Action::Read | Action::List | Action::Verify)
+        || (*resource == Resource::Session && *action == Action::Delete)
+}
+
+fn check_csrf(identity: &Identity, proof: CsrfProof<'_>) -> Result<()> {
+    let CsrfProof::Token(token) = proof else {
+        return Ok(());
+    };
+    let valid = match (token.and_then(credential::token_hash), &identity.csrf_sha256) {
+        (Some(found), Some(expected)) => credential::equal_in_constant_time(&found, expected),
+        _ => false,
+    };
+    if valid {
+        return Ok(());
+    }
+    let message = "The request carries no valid CSRF token of the session. Send the token that came \
+                   with the session in the header 'X-CSRF-Token'.";
+    Err(Fault::new(ErrorKind::Forbidden, "csrf_token_invalid", message).into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! Users: the first administrator, the own password, and who one is.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Duration, Utc};
+use clm_database::{DatabaseError, Scope};
+use clm_domain::actor::Actor;
+use clm_domain::audit::{AuditRow, Cause, CoreEvent};
+use clm_domain::clock::uuid_v7;
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{ApiKeyId, OrganizationId, SessionId, UserId, system_roles};
+use clm_domain::permission::Permissions;
+use clm_domain::secret::SecretString;
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::context::OpContext;
+use crate::error::{CoreError, Result};
+use crate::store::users::{self, NewAssignment, NewPerson, PasswordState};
+use crate::store::{audit_log, sessions};
+use crate::{Core, access, audit, organizations, password};
+
+/// Longest name of a user, in characters.
+const USERNAME_CHARACTERS_MAX: usize = 256;
+/// Longest e-mail address, in characters (RFC 5321 §4.5.3.1: 64, `@`, 255).
+const EMAIL_CHARACTERS_MAX: usize = 320;
+/// So many wrong passwords are free.
+const FAILURES_FREE: i32 = 4;
+/// The first lock, in seconds; each further failure doubles it.
+const LOCK_SECONDS_FIRST: i64 = 30;
+/// The longest lock, in seconds.
+const LOCK_SECONDS_MAX: i64 = 15 * 60;
+/// The unique index on names within a home organization.
+const USERNAME_INDEX: &str = "ux_users_home_organization_id_username_normalized";
+
+/// Asks for the first administrator.
+#[derive(Clone, Debug)]
+pub struct NewAdministrator {
+    /// The name to sign in with.
+    pub username: String,
+    /// The password.
+    pub password: SecretString,
+    /// The home organization, in which the role is held.
+    pub organization_id: OrganizationId,
+    /// Address for messages.
+    pub email: Option<String>,
+}
+
+/// Makes the first administrator: a person with `SYSTEM_ADMIN`. For bootstrap and
+/// `clm user create-admin` only; never reachable over a network.
+///
+/// # Errors
+/// `Conflict` once anybody holds `SYSTEM_ADMIN` (`administrator_exists`) or the name is taken
+/// (`username_taken`); `Invalid`, naming the field; those of the database.
+pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<UserId> {
+    check_username(&new.username)?;
+    let email = new.email.as_deref().map(check_email).transpose()?;
+    password::check_policy(&new.password, &new.username, "password")?;
+    let password_hash = core.passwords.hash(&new.password, core.rng.as_ref()).await?;
+    let now = core.clock.now();
+    let user_id = UserId::generate(now, core.rng.as_ref());
+    let context = OpContext::system(core, new.organization_id);
+    let username = new.username.trim().to_owned();
+    let creation = Arc::new(Creation {
+        membership_id: uuid_v7(now, core.rng.as_ref()),
+        assignment: NewAssignment {
+            id: uuid_v7(now, core.rng.as_ref()),
+            organization_id: new.organization_id,
+            user_id,
+            role_id: system_roles::SYSTEM_ADMIN,
+            valid_from: now,
+        },
+        audit: AuditRow::success(
+            CoreEvent::UserCreated,
+            &context.cause(),
+            Some(user_id.as_uuid()),
+            now,
+            core.rng.as_ref(),
+        )
+        .with_details(json!({ "username": &username, "role": "SYSTEM_ADMIN" })),
+        person: NewPerson {
+            user_id,
+            home_organization_id: new.organization_id,
+            username_normalized: normalized(&username),
+            username,
+            email_normalized: email.as_deref().map(normalized),
+            email,
+            password_hash,
+            created_at: now,
+        },
+    });
+    let scope = Scope::System("the first administrator is the first of all organizations");
+    let created = core
+        .pool
+        .transact::<_, DatabaseError, _>("users::create_administrator", scope, |connection| {
+            let creation = Arc::clone(&creation);
+            Box::pin(async move { Ok(insert_first(connection, &creation).await?) })
+        })
+        .await;
+    match created {
+        Ok(true) => Ok(user_id),
+        Ok(false) => Err(administrator_exists()),
+        Err(error) if error.is_duplicate_of(USERNAME_INDEX) => Err(username_taken()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All rows of a new administrator.
+struct Creation {
+    person: NewPerson,
+    membership_id: Uuid,
+    assignment: NewAssignment,
+    audit: AuditRow,
+}
+
+/// Inserts the administrator unless there is one. Returns whether it did.
+async fn insert_first(connection: &mut PgConnection, creation: &Creation) -> sqlx::Result<bool> {
+    users::lock_first_administrator(connection).await?;
+    let NewAssignment { role_id, valid_from, .. } = creation.assignment;
+    if users::role_is_held(connection, role_id, valid_from).await? {
+        return Ok(false);
+    }
+    users::insert_person(connection, &creation.person, creation.membership_id).await?;
+    users::insert_assignment(connection, creation.assignment).await?;
+    audit_log::insert(connection, &creation.audit).await?;
+    Ok(true)
+}
+
+fn administrator_exists() -> CoreError {
+    let message = "There is a system administrator already. Further users are made by that one.";
+    Fault::new(ErrorKind::Conflict, "administrator_exists", message).into()
+}
+
+fn username_taken() -> CoreError {
+    let message = "The organization has a user of this name.";
+    Fault::new(ErrorKind::Conflict, "username_taken", message)
+        .with_violation("username", message)
+        .into()
+}
+
+/// Changes the actor's own password and ends every other session of the user. Allowed even while
+/// nothing else is.
+///
+/// # Errors
+/// `Invalid`, naming `current_password` or `new_password`; `RateLimited` while the user is locked
+/// after wrong passwords; those of the database.
+pub async fn change_own_password(
+    context: &OpContext,
+    core: &Core,
+    current: SecretString,
+    new: SecretString,
+) -> Result<()> {
+    let user_id = acting_user(context)?;
+    let state = load_password_state(core, user_id).await?;
+    password::check_policy(&new, &state.username, "new_password")?;
+    if new.expose() == current.expose() {
+        let message = "The new password is the present one. Choose another.";
+        return Err(Fault::invalid("password_unchanged", "new_password", message).into());
+    }
+    // Both hashes in any case: the time must not tell whether the first one matched.
+    let verified = match &state.password_hash {
+        Some(hash) => core.passwords.verify(&current, hash).await?,
+        None => false,
+    };
+    let new_hash = core.passwords.hash(&new, core.rng.as_ref()).await?;
+    let now = core.clock.now();
+    let cause = Cause { organization_id: state.home_organization_id, ..context.cause() };
+    let resource_id = Some(user_id.as_uuid());
+    let event = CoreEvent::PasswordChanged;
+    let row = AuditRow::success(event, &cause, resource_id, now, core.rng.as_ref());
+    let change = Arc::new(PasswordChange {
+        user_id,
+        verified_hash: state.password_hash.filter(|_| verified),
+        new_hash,
+        spared_session: context.actor.session_id(),
+        now,
+        audit: audit::with_origin(context, row),
+    });
+    let scope = Scope::System("a password belongs to the home organization, sessions to any");
+    core.pool
+        .transact::<_, CoreError, _>("users::change_own_password", scope, |connection| {
+            let change = Arc::clone(&change);
+            Box::pin(async move { Ok(decide(connection, &change).await?) })
+        })
+        .await??;
+    core.authentication_cache.evict(user_id);
+    Ok(())
+}
+
+/// One change of a password, verified or not.
+struct PasswordChange {
+    user_id: UserId,
+    /// The hash that the current password matched.
+    verified_hash: Option<String>,
+    new_hash: String,
+    spared_session: Option<SessionId>,
+    now: DateTime<Utc>,
+    audit: AuditRow,
+}
+
+/// Decides under the lock of the user's row, as a sign-in does. The inner error is the refusal,
+/// which has been recorded.
+async fn decide(connection: &mut PgConnection, change: &PasswordChange) -> sqlx::Result<Result<()>> {
+    let PasswordChange { user_id, now, .. } = *change;
+    let Some(state) = users::lock_password_state(connection, user_id).await? else {
+        return Ok(Err(access::unauthenticated()));
+    };
+    if is_locked(&state, now) {
+        audit_log::insert(connection, &change.audit.clone().refused("locked")).await?;
+        return Ok(Err(locked(&state, now)));
+    }
+    if change.verified_hash.is_none() || change.verified_hash != state.password_hash {
+        count_failure(connection, user_id, &state, now).await?;
+        audit_log::insert(connection, &change.audit.clone().refused("wrong_password")).await?;
+        return Ok(Err(wrong_password()));
+    }
+    users::update_password(connection, user_id, now, &change.new_hash).await?;
+    let spared = (0, change.spared_session);
+    let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
+    let row = change.audit.clone().with_details(json!({ "sessions_ended": ended }));
+    audit_log::insert(connection, &row).await?;
+    Ok(Ok(()))
+}
+
+/// Counts a wrong password under the lock of the user's row, and locks the user after several.
+pub(crate) async fn count_failure(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    state: &PasswordState,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let count = state.failed_sign_in_count.saturating_add(1);
+    users::update_failed_sign_in(connection, user_id, count, locked_until(count, now)).await
+}
+
+/// Whether no password of the user counts at the moment.
+pub(crate) fn is_locked(state: &PasswordState, now: DateTime<Utc>) -> bool {
+    state.locked_until.is_some_and(|until| until > now)
+}
+
+/// Until when a user is locked after so many wrong passwords in a row.
+fn locked_until(failures: i32, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let doublings = u32::try_from(failures - FAILURES_FREE - 1).ok()?;
+    let seconds = 2_i64
+        .checked_pow(doublings)
+        .and_then(|factor| factor.checked_mul(LOCK_SECONDS_FIRST))
+        .map_or(LOCK_SECONDS_MAX, |seconds| seconds.min(LOCK_SECONDS_MAX));
+    Some(now + Duration::seconds(seconds))
+}
+
+fn locked(state: &PasswordState, now: DateTime<Utc>) -> CoreError {
+    let message = "Too many wrong passwords. Wait some minutes, then try again.";
+    let mut fault = Fault::new(ErrorKind::RateLimited, "too_many_wrong_passwords", message);
+    fault.retry_after_seconds = state
+        .locked_until
+        .and_then(|until| u32::try_from((until - now).num_seconds().saturating_add(1)).ok());
+    fault.into()
+}
+
+fn wrong_password() -> CoreError {
+    let message = "The current password is wrong.";
+    Fault::invalid("current_password_wrong", "current_password", message).into()
+}
+
+/// The user who acts, for what only users have.
+fn acting_user(context: &OpContext) -> Result<UserId> {
+    if context.actor == Actor::Anonymous {
+        return Err(access::unauthenticated());
+    }
+    context.actor.user_id().ok_or_else(|| {
+        let message = "Only users have a password, and you act as none. Sign in first: 'clm login'.";
+        Fault::new(ErrorKind::Invalid, "no_user", message).into()
+    })
+}
+
+async fn load_password_state(core: &Core, user_id: UserId) -> Result<PasswordState> {
+    let scope = Scope::System("a user's password belongs to the home organization");
+    core.pool
+        .transact::<_, CoreError, _>("users::load_password_state", scope, move |connection| {
+            Box::pin(async move { Ok(users::lock_password_state(connection, user_id).await?) })
+        })
+        .await?
+        .ok_or_else(access::unauthenticated)
+}
+
+/// Who the caller is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhoAmI {
+    /// The kind of actor, as in audit events.
+    pub actor_type: &'static str,
+    /// The user behind the credential.
+    pub user_id: Option<UserId>,
+    /// The user's name.
+    pub username: Option<String>,
+    /// The API key, where one is used.
+    pub api_key_id: Option<ApiKeyId>,
+    /// The organization that the caller acts for.
+    pub organization_id: OrganizationId,
+    /// Its name.
+    pub organization_name: String,
+    /// What the caller may do there.
+    pub permissions: Permissions,
+    /// Whether nothing but changing the own password is allowed.
+    pub must_change_password: bool,
+}
+
+/// Who the caller is. Everybody who is anybody may ask.
+///
+/// # Errors
+/// `Unauthenticated` for nobody; those of the database.
+pub async fn who_am_i(context: &OpContext, core: &Core) -> Result<WhoAmI> {
+    if context.actor == Actor::Anonymous {
+        return Err(access::unauthenticated());
+    }
+    let organization = organizations::load(core, context.organization_id).await?;
+    let api_key_id = match &context.actor {
+        Actor::ApiKey { api_key_id, .. } => Some(*api_key_id),
+        _ => None,
+    };
+    Ok(WhoAmI {
+        actor_type: context.actor.kind(),
+        user_id: context.actor.user_id(),
+        username: context.username.clone(),
+        api_key_id,
+        organization_id: context.organization_id,
+        organization_name: organization.name,
+        permissions: context.permissions.clone(),
+        must_change_password: context.must_change_password,
+    })
+}
+
+/// Whether a text can be the name of a user.
+pub(crate) fn check_username(username: &str) -> Result<()> {
+    let name = username.trim();
+    let fits = (1..=USERNAME_CHARACTERS_MAX).contains(&name.chars().count())
+        && normalized(name).chars().count() <= USERNAME_CHARACTERS_MAX;
+    if fits && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let message =
+        format!("Use 1 to {USERNAME_CHARACTERS_MAX} characters, none of them a control character.");
+    Err(Fault::invalid("username_invalid", "username", message).into())
+}
+
+/// The form of a name or address that is compared: lower case, without white space around it.
+pub(crate) fn normalized(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+fn check_email(email: &str) -> Result<String> {
+    let address = email.trim();
+    let parts = address.rsplit_once('@').filter(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains(char::is_whitespace)
+    });
+    let fits = normalized(address).chars().count() <= EMAIL_CHARACTERS_MAX
+        && address.chars().count() <= EMAIL_CHARACTERS_MAX;
+    if parts.is_some() && fits && !address.chars().any(char::is_control) {
+        return Ok(address.to_owned());
+    }
+    let message = "This is no e-mail address.";
+    Err(Fault::invalid("email_invalid", "email", message).into())
+}
+
+#[cfg(test)]
+mod tests;

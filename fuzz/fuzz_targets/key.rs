@@ -1,0 +1,11 @@
+//! Fuzzes the reading of public and private keys.
+
+#![no_main]
+
+#[path = "../entry.rs"]
+#[expect(dead_code, reason = "each target uses one of the functions")]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    entry::key(input);
+});
