@@ -42,8 +42,14 @@ pub(crate) fn certificate(input: &[u8]) -> bool {
         }
     }
     let _ = (certificate.key_usage(), certificate.basic_constraints());
-    let _ = (certificate.extended_key_usage(), certificate.subject_alternative_names());
-    let _ = (certificate.subject_key_identifier(), certificate.authority_key_identifier());
+    let _ = (
+        certificate.extended_key_usage(),
+        certificate.subject_alternative_names(),
+    );
+    let _ = (
+        certificate.subject_key_identifier(),
+        certificate.authority_key_identifier(),
+    );
     if let Ok(key) = certificate.public_key() {
         let _ = certificate.verify_signed_by(&key);
     }
@@ -56,7 +62,11 @@ pub(crate) fn key(input: &[u8]) -> bool {
         assert_eq!(public.spki_der(), input);
         assert!(subject_key_identifier(input).is_ok());
         let algorithm = public.algorithm().default_signature();
-        assert!(public.verify(algorithm, b"message", b"no signature").is_err());
+        assert!(
+            public
+                .verify(algorithm, b"message", b"no signature")
+                .is_err()
+        );
         return true;
     }
     let Ok(private) = PrivateKey::from_pkcs8_der(input) else {
@@ -65,7 +75,9 @@ pub(crate) fn key(input: &[u8]) -> bool {
     let public = PublicKey::from_spki_der(private.subject_public_key_info())
         .expect("the public part of an accepted key is accepted");
     let algorithm = private.algorithm().default_signature();
-    let signature = private.sign(algorithm, b"message").expect("an accepted key signs");
+    let signature = private
+        .sign(algorithm, b"message")
+        .expect("an accepted key signs");
     assert_eq!(public.verify(algorithm, b"message", &signature), Ok(()));
     let der = private.to_pkcs8_der().expect("an accepted key is written");
     assert!(PrivateKey::from_pkcs8_der(der.expose()).is_ok());

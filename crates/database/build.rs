@@ -9,14 +9,18 @@ use std::path::{Path, PathBuf};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Name of the constant, folder of the migrations, roles file.
-const DATABASES: [(&str, &str, &str); 2] =
-    [("CORE", "clm_core_db", "roles_core.sql"), ("SECURE", "clm_secure_db", "roles_secure.sql")];
+const DATABASES: [(&str, &str, &str); 2] = [
+    ("CORE", "clm_core_db", "roles_core.sql"),
+    ("SECURE", "clm_secure_db", "roles_secure.sql"),
+];
 
 /// A catalogue that expects nothing: for the moment before the first snapshot of a new database.
 const EMPTY_CATALOGUE: &str = "\"{}\"";
 
 fn main() -> Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
     let mut code = String::new();
     for (constant, folder, roles) in DATABASES {
         let migrations = workspace.join("migrations").join(folder);
@@ -25,24 +29,30 @@ fn main() -> Result<()> {
         watch(&roles);
         write_database(&mut code, constant, &migrations, &roles)?;
     }
-    #[expect(clippy::disallowed_methods, reason = "cargo tells a build script its place this way")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo tells a build script its place this way"
+    )]
     let out = std::env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?;
     fs::write(Path::new(&out).join("migrations.rs"), code)?;
     Ok(())
 }
 
 fn watch(path: &Path) {
-    #[expect(clippy::print_stdout, reason = "a build script talks to cargo this way")]
-    {
-        println!("cargo:rerun-if-changed={}", path.display());
-    }
+    println!("cargo:rerun-if-changed={}", path.display());
 }
 
 fn write_database(code: &mut String, constant: &str, folder: &Path, roles: &Path) -> Result<()> {
-    writeln!(code, "pub(super) const {constant}: Embedded = Embedded {{\n    migrations: &[")?;
+    writeln!(
+        code,
+        "pub(super) const {constant}: Embedded = Embedded {{\n    migrations: &["
+    )?;
     for (index, path) in numbered_files(folder)?.iter().enumerate() {
         let version = index + 1;
-        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let name = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
         if !name.starts_with(&format!("{version:03}_")) {
             return Err(format!(
                 "{} is not migration {version:03}: numbers have no gap and no duplicate",
@@ -62,12 +72,22 @@ fn write_database(code: &mut String, constant: &str, folder: &Path, roles: &Path
         )?;
     }
     let catalogue = folder.join("catalogue.json");
-    let catalogue =
-        if catalogue.is_file() { include(&catalogue) } else { EMPTY_CATALOGUE.to_owned() };
+    let catalogue = if catalogue.is_file() {
+        include(&catalogue)
+    } else {
+        EMPTY_CATALOGUE.to_owned()
+    };
     let seed = folder.join("seed_rows.sql");
-    let seed = if seed.is_file() { format!("Some({})", include(&seed)) } else { "None".to_owned() };
+    let seed = if seed.is_file() {
+        format!("Some({})", include(&seed))
+    } else {
+        "None".to_owned()
+    };
     writeln!(code, "    ],\n    roles_sql: {},", include(roles))?;
-    writeln!(code, "    seed_rows_sql: {seed},\n    catalogue: {catalogue},\n}};")?;
+    writeln!(
+        code,
+        "    seed_rows_sql: {seed},\n    catalogue: {catalogue},\n}};"
+    )?;
     Ok(())
 }
 
@@ -77,7 +97,10 @@ fn numbered_files(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let is_sql = path.extension().is_some_and(|extension| extension == "sql");
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if is_sql && name.starts_with(|first: char| first.is_ascii_digit()) {
             files.push(path);
         }

@@ -51,6 +51,8 @@ fn check_phases(root: &Path, phases: &mut Phases) -> Result<()> {
     phases.run("derived", || derived::run(root, true))?;
     if process::works(&mut process::cargo(root, &["deny", "--version"])) {
         phases.run("deny", || {
+            // It looks at packages of other platforms too, which no build has downloaded.
+            cargo(&["fetch", "--quiet", "--locked"])?;
             cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])
         })?;
     } else {

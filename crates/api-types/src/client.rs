@@ -12,17 +12,13 @@ use crate::certificate_authorities::{CertificateAuthority, CertificateAuthorityC
 use crate::certificate_requests::{
     CertificateRequest, CertificateRequestCreate, CertificateRequestCreated,
 };
-use crate::certificates::{
-    Certificate, CertificateDetail, PrivateKeyExport, PrivateKeyExported,
-};
+use crate::certificates::{Certificate, CertificateDetail, PrivateKeyExport, PrivateKeyExported};
 use crate::health::Readiness;
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
 use crate::sessions::{Session, SessionCreate, SessionCreated, WhoAmI};
 use crate::users::PasswordChange;
-use crate::{
-    BASE_PATH, CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE,
-};
+use crate::{BASE_PATH, CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -120,8 +116,7 @@ impl Client {
         let path: PathBuf = socket.to_path_buf();
         let address = path.display().to_string();
         let builder = builder().unix_socket(path);
-        let mut client =
-            Self::build(builder, "http://localhost", &address, Credential::None)?;
+        let mut client = Self::build(builder, "http://localhost", &address, Credential::None)?;
         client.organization = organization;
         Ok(client)
     }
@@ -132,7 +127,9 @@ impl Client {
         address: &str,
         credential: Credential,
     ) -> Result<Self, ClientError> {
-        let http = builder.build().map_err(|error| ClientError::Unexpected(error.to_string()))?;
+        let http = builder
+            .build()
+            .map_err(|error| ClientError::Unexpected(error.to_string()))?;
         Ok(Self {
             http,
             base: base.to_owned(),
@@ -150,7 +147,9 @@ impl Client {
         &self,
         request: &SessionCreate,
     ) -> Result<(SessionCreated, Credential), ClientError> {
-        let response = self.send(Method::POST, "/sessions", Some(request), None).await?;
+        let response = self
+            .send(Method::POST, "/sessions", Some(request), None)
+            .await?;
         let token = response
             .headers()
             .get_all("set-cookie")
@@ -170,7 +169,9 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn sign_out(&self) -> Result<(), ClientError> {
-        self.send(Method::DELETE, "/sessions/current", NO_BODY, None).await.map(drop)
+        self.send(Method::DELETE, "/sessions/current", NO_BODY, None)
+            .await
+            .map(drop)
     }
 
     /// Own sessions.
@@ -194,7 +195,9 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn change_password(&self, change: &PasswordChange) -> Result<(), ClientError> {
-        self.send(Method::POST, "/users/me/password", Some(change), None).await.map(drop)
+        self.send(Method::POST, "/users/me/password", Some(change), None)
+            .await
+            .map(drop)
     }
 
     /// Makes an API key.
@@ -205,7 +208,11 @@ impl Client {
         &self,
         request: &ApiKeyCreate,
     ) -> Result<ApiKeyCreated, ClientError> {
-        read(self.send(Method::POST, "/api-keys", Some(request), None).await?).await
+        read(
+            self.send(Method::POST, "/api-keys", Some(request), None)
+                .await?,
+        )
+        .await
     }
 
     /// API keys.
@@ -221,9 +228,14 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn revoke_api_key(&self, id: &str) -> Result<(), ClientError> {
-        self.send(Method::DELETE, &format!("/api-keys/{}", segment(id)), NO_BODY, None)
-            .await
-            .map(drop)
+        self.send(
+            Method::DELETE,
+            &format!("/api-keys/{}", segment(id)),
+            NO_BODY,
+            None,
+        )
+        .await
+        .map(drop)
     }
 
     /// Creates a certificate authority.
@@ -235,7 +247,8 @@ impl Client {
         request: &CertificateAuthorityCreate,
         idempotency_key: &str,
     ) -> Result<CertificateAuthority, ClientError> {
-        self.create("/certificate-authorities", request, idempotency_key).await
+        self.create("/certificate-authorities", request, idempotency_key)
+            .await
     }
 
     /// Certificate authorities.
@@ -257,7 +270,8 @@ impl Client {
         &self,
         id: &str,
     ) -> Result<CertificateAuthority, ClientError> {
-        self.read(&format!("/certificate-authorities/{}", segment(id))).await
+        self.read(&format!("/certificate-authorities/{}", segment(id)))
+            .await
     }
 
     /// Asks for a certificate. Repeats on retriable answers: the key makes that safe.
@@ -269,7 +283,8 @@ impl Client {
         request: &CertificateRequestCreate,
         idempotency_key: &str,
     ) -> Result<CertificateRequestCreated, ClientError> {
-        self.create("/certificate-requests", request, idempotency_key).await
+        self.create("/certificate-requests", request, idempotency_key)
+            .await
     }
 
     /// Certificate requests.
@@ -356,7 +371,9 @@ impl Client {
     ) -> Result<T, ClientError> {
         let mut attempt = 1;
         loop {
-            let sent = self.send(Method::POST, path, Some(body), Some(idempotency_key)).await;
+            let sent = self
+                .send(Method::POST, path, Some(body), Some(idempotency_key))
+                .await;
             match sent {
                 Ok(response) => return read(response).await,
                 Err(error) if attempt < ATTEMPTS_MAX && is_retriable(&error) => {
@@ -375,8 +392,9 @@ impl Client {
         body: Option<&B>,
         idempotency_key: Option<&str>,
     ) -> Result<Response, ClientError> {
-        let mut request =
-            self.http.request(method.clone(), format!("{}{BASE_PATH}{path}", self.base));
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{BASE_PATH}{path}", self.base));
         match &self.credential {
             Credential::None => {}
             Credential::ApiKey(secret) => request = request.bearer_auth(secret),
@@ -396,7 +414,10 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -410,7 +431,10 @@ impl Client {
             message = inner.to_string();
             source = inner.source();
         }
-        ClientError::Unreachable { address: self.address.clone(), message }
+        ClientError::Unreachable {
+            address: self.address.clone(),
+            message,
+        }
     }
 }
 
@@ -453,7 +477,10 @@ fn pause(attempt: u32) -> Duration {
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
-    response.json().await.map_err(|error| ClientError::Unexpected(error.to_string()))
+    response
+        .json()
+        .await
+        .map_err(|error| ClientError::Unexpected(error.to_string()))
 }
 
 async fn problem(response: Response) -> ClientError {

@@ -8,9 +8,7 @@ use clm_api_types::api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
 use clm_core::api_keys::{self, ApiKeyRecord, NewApiKey};
-use clm_core::idempotency::Answer;
 use clm_domain::ids::ApiKeyId;
-use uuid::Uuid;
 
 use crate::ApiState;
 use crate::convert;
@@ -30,8 +28,12 @@ pub(crate) async fn create(
     State(state): State<ApiState>,
     Input { context, body }: Input<ApiKeyCreate>,
 ) -> Result<Response, ApiError> {
-    let new = NewApiKey { name: body.name, scopes: body.scopes, expires_at: body.expires_at };
-    once(&context, &state.core, StatusCode::CREATED, Answer::WithSecret, async {
+    let new = NewApiKey {
+        name: body.name,
+        scopes: body.scopes,
+        expires_at: body.expires_at,
+    };
+    once(&context, &state.core, StatusCode::CREATED, async {
         let created = api_keys::create(&context, &state.core, new).await?;
         let secret = created.secret.expose().to_owned();
         let api_key = api_key(created.record);
@@ -59,7 +61,7 @@ pub(crate) async fn list(
 /// Revokes an API key.
 #[utoipa::path(
     delete, path = "/api/v1/api-keys/{api_key_id}", tag = "API keys",
-    params(("api_key_id" = Uuid, Path)),
+    params(("api_key_id" = uuid::Uuid, Path)),
     security(("api_key" = []), ("session" = [])),
     responses((status = 204), (status = "4XX", body = Problem)),
 )]

@@ -8,13 +8,11 @@ use clm_api_types::certificate_authorities::{CertificateAuthority, CertificateAu
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
 use clm_core::certificate_authorities::{self, NewCertificateAuthority};
-use clm_core::idempotency;
 use clm_domain::ids::IssuerId;
-use uuid::Uuid;
 
 use crate::ApiState;
 use crate::convert;
-use crate::operations::{id, once};
+use crate::operations::{id, repeatable};
 use crate::problem::ApiError;
 use crate::request::{Caller, Input, Parameters};
 
@@ -41,9 +39,12 @@ pub(crate) async fn create(
         limits: body.limits,
         organization_ids: Vec::new(),
     };
-    once(&context, &state.core, StatusCode::CREATED, idempotency::Answer::Plain, async {
+    repeatable(&context, &state.core, StatusCode::CREATED, async {
         let created = certificate_authorities::create(&context, &state.core, new).await?;
-        Ok((created.issuer_id.as_uuid(), convert::certificate_authority(created)))
+        Ok((
+            Some(created.issuer_id.as_uuid()),
+            convert::certificate_authority(created),
+        ))
     })
     .await
 }
@@ -68,7 +69,7 @@ pub(crate) async fn list(
 /// One certificate authority.
 #[utoipa::path(
     get, path = "/api/v1/certificate-authorities/{certificate_authority_id}",
-    tag = "certificate authorities", params(("certificate_authority_id" = Uuid, Path)),
+    tag = "certificate authorities", params(("certificate_authority_id" = uuid::Uuid, Path)),
     security(("api_key" = []), ("session" = [])),
     responses((status = 200, body = CertificateAuthority), (status = "4XX", body = Problem)),
 )]

@@ -14,7 +14,6 @@ use clm_domain::error::Fault;
 use clm_domain::general_name::GeneralName;
 use clm_domain::ids::{CertificateRequestId, IssuerId};
 use clm_domain::states::{CertificateRequestStatus, CertificateType};
-use uuid::Uuid;
 
 use crate::ApiState;
 use crate::convert;
@@ -51,7 +50,12 @@ pub(crate) async fn create(
         status: CertificateRequestStatus::Fulfilled,
         certificate: convert::certificate_detail(fulfilled.certificate),
     };
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(created)).into_response())
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(created),
+    )
+        .into_response())
 }
 
 /// Where the key and the names come from: exactly one of `csr` and `key_algorithm`.
@@ -72,7 +76,11 @@ fn source(body: &CertificateRequestCreate) -> Result<RequestSource, ApiError> {
                 .map(|(index, text)| name(index, text))
                 .collect::<Result<Vec<_>, _>>()?;
             let subject = body.subject.clone().unwrap_or_default();
-            Ok(RequestSource::Generate { key_algorithm, subject, names })
+            Ok(RequestSource::Generate {
+                key_algorithm,
+                subject,
+                names,
+            })
         }
         _ => {
             let message = "Give either 'csr', or 'key_algorithm' for a key made by the platform.";
@@ -86,7 +94,11 @@ fn name(index: usize, text: &str) -> Result<GeneralName, ApiError> {
     let unknown = || {
         let field = format!("subject_alternative_names[{index}]");
         let message = "Write a name as DNS:…, IP:…, URI:… or email:….";
-        ApiError::from(Fault::invalid("subject_alternative_names_invalid", field, message))
+        ApiError::from(Fault::invalid(
+            "subject_alternative_names_invalid",
+            field,
+            message,
+        ))
     };
     let (form, value) = text.split_once(':').ok_or_else(unknown)?;
     match form.to_ascii_lowercase().as_str() {
@@ -117,7 +129,7 @@ pub(crate) async fn list(
 /// One certificate request.
 #[utoipa::path(
     get, path = "/api/v1/certificate-requests/{certificate_request_id}",
-    tag = "certificate requests", params(("certificate_request_id" = Uuid, Path)),
+    tag = "certificate requests", params(("certificate_request_id" = uuid::Uuid, Path)),
     security(("api_key" = []), ("session" = [])),
     responses((status = 200, body = CertificateRequest), (status = "4XX", body = Problem)),
 )]

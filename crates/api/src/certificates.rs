@@ -9,10 +9,9 @@ use clm_api_types::certificates::{
 };
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
-use clm_core::{certificates, idempotency};
+use clm_core::certificates;
 use clm_domain::ids::CertificateId;
 use clm_domain::secret::SecretString;
-use uuid::Uuid;
 
 use crate::ApiState;
 use crate::convert;
@@ -39,7 +38,7 @@ pub(crate) async fn list(
 /// One certificate with its chain.
 #[utoipa::path(
     get, path = "/api/v1/certificates/{certificate_id}", tag = "certificates",
-    params(("certificate_id" = Uuid, Path)),
+    params(("certificate_id" = uuid::Uuid, Path)),
     security(("api_key" = []), ("session" = [])),
     responses((status = 200, body = CertificateDetail), (status = "4XX", body = Problem)),
 )]
@@ -56,7 +55,7 @@ pub(crate) async fn load(
 /// Lets the private key of a certificate leave, encrypted under a passphrase.
 #[utoipa::path(
     post, path = "/api/v1/certificates/{certificate_id}/private-key-export", tag = "certificates",
-    params(("certificate_id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("certificate_id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = PrivateKeyExport,
     security(("api_key" = []), ("session" = [])),
     responses((status = 200, body = PrivateKeyExported), (status = "4XX", body = Problem)),
@@ -68,7 +67,7 @@ pub(crate) async fn export_private_key(
 ) -> Result<Response, ApiError> {
     let certificate_id = CertificateId::from_uuid(id(&certificate_id, "certificate")?);
     let passphrase = SecretString::new(body.passphrase);
-    once(&context, &state.core, StatusCode::OK, idempotency::Answer::WithSecret, async {
+    once(&context, &state.core, StatusCode::OK, async {
         let exported =
             certificates::export_private_key(&context, &state.core, certificate_id, passphrase)
                 .await?;

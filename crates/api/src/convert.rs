@@ -14,12 +14,18 @@ use crate::problem::ApiError;
 
 /// Checks `limit` and `cursor`.
 pub(crate) fn page_request(query: &PageQuery) -> Result<page::PageRequest, ApiError> {
-    Ok(page::PageRequest::parse(query.limit, query.cursor.as_deref())?)
+    Ok(page::PageRequest::parse(
+        query.limit,
+        query.cursor.as_deref(),
+    )?)
 }
 
 /// A page in the types of REST.
 pub(crate) fn page<A, B>(page: page::Page<A>, convert: impl Fn(A) -> B) -> Page<B> {
-    Page { items: page.items.into_iter().map(convert).collect(), next_cursor: page.next_cursor }
+    Page {
+        items: page.items.into_iter().map(convert).collect(),
+        next_cursor: page.next_cursor,
+    }
 }
 
 /// A certificate as lists show it.
@@ -59,7 +65,9 @@ pub(crate) fn certificate_detail(found: certificates::CertificateDetail) -> Cert
 }
 
 /// A certificate request.
-pub(crate) fn certificate_request(found: certificate_requests::CertificateRequest) -> CertificateRequest {
+pub(crate) fn certificate_request(
+    found: certificate_requests::CertificateRequest,
+) -> CertificateRequest {
     CertificateRequest {
         id: found.certificate_request_id.as_uuid(),
         organization_id: found.organization_id.as_uuid(),
@@ -77,7 +85,9 @@ pub(crate) fn certificate_request(found: certificate_requests::CertificateReques
 }
 
 /// A certificate authority.
-pub(crate) fn certificate_authority(found: certificate_authorities::CertificateAuthority) -> CertificateAuthority {
+pub(crate) fn certificate_authority(
+    found: certificate_authorities::CertificateAuthority,
+) -> CertificateAuthority {
     CertificateAuthority {
         id: found.issuer_id.as_uuid(),
         organization_id: found.organization_id.as_uuid(),

@@ -33,7 +33,11 @@ async fn ready(State(state): State<ApiState>) -> Response {
         })
         .collect();
     let ready = checks.iter().all(|check| check.passed);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(Readiness { ready, checks })).into_response()
 }
 

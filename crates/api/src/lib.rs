@@ -29,6 +29,8 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::headers::Credentials;
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct ApiState {
@@ -51,7 +53,7 @@ pub struct ApiState {
             are paged by `limit` and `cursor`. Every POST takes an `Idempotency-Key`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    modifiers(&headers::Credentials)
+    modifiers(&Credentials)
 )]
 struct Document;
 
@@ -65,9 +67,15 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(users::change_own_password))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
-        .routes(routes!(certificate_authorities::create, certificate_authorities::list))
+        .routes(routes!(
+            certificate_authorities::create,
+            certificate_authorities::list
+        ))
         .routes(routes!(certificate_authorities::load))
-        .routes(routes!(certificate_requests::create, certificate_requests::list))
+        .routes(routes!(
+            certificate_requests::create,
+            certificate_requests::list
+        ))
         .routes(routes!(certificate_requests::load))
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::load))
@@ -85,7 +93,10 @@ pub fn router(state: ApiState) -> Router {
     let (documented, document) = documented().split_for_parts();
     let document = document.to_json().unwrap_or_default();
     let document_route = axum::routing::get(move || async move {
-        ([(axum::http::header::CONTENT_TYPE, "application/json")], document)
+        (
+            [(axum::http::header::CONTENT_TYPE, "application/json")],
+            document,
+        )
     });
     let routes = documented
         .merge(health::routes())

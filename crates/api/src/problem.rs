@@ -29,7 +29,10 @@ impl From<Fault> for ApiError {
         error.0.problem.errors = fault
             .violations
             .into_iter()
-            .map(|violation| FieldError { field: violation.field, message: violation.message })
+            .map(|violation| FieldError {
+                field: violation.field,
+                message: violation.message,
+            })
             .collect();
         error.0.retry_after_seconds = fault.retry_after_seconds;
         error
@@ -73,10 +76,10 @@ impl ApiError {
     /// Names the field that is at fault.
     #[must_use]
     pub fn with_field(mut self, field: &str, message: &str) -> Self {
-        self.0
-            .problem
-            .errors
-            .push(FieldError { field: field.to_owned(), message: message.to_owned() });
+        self.0.problem.errors.push(FieldError {
+            field: field.to_owned(),
+            message: message.to_owned(),
+        });
         self
     }
 
@@ -90,20 +93,28 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Answer { problem, retry_after_seconds } = *self.0;
+        let Answer {
+            problem,
+            retry_after_seconds,
+        } = *self.0;
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        let mut response =
-            (status, [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], body)
-                .into_response();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))],
+            body,
+        )
+            .into_response();
         if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = retry_after_seconds {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         // Kept for the layer that adds the request id to problems.
         response.extensions_mut().insert(ProblemBody(problem));

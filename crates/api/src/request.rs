@@ -1,7 +1,7 @@
 //! Extractors: who calls ([`Caller`]), and what they send ([`Input`]).
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts as _, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use clm_api_types::{CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE};
@@ -32,7 +32,7 @@ impl FromRequestParts<ApiState> for Caller {
         parts: &mut Parts,
         state: &ApiState,
     ) -> Result<Self, Self::Rejection> {
-        let request = request_info(parts, state, &[]).await?;
+        let request = request_info(parts, state, &[])?;
         authenticate(parts, state, request).await.map(Self)
     }
 }
@@ -68,14 +68,17 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Input<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Self::Rejection> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         // The caller is known before the body is read: nobody unknown makes us read one.
-        let bare = request_info(&mut parts, state, &[]).await?;
+        let bare = request_info(&parts, state, &[])?;
         let mut context = authenticate(&parts, state, bare).await?;
         let request = Request::from_parts(parts.clone(), body);
         let bytes = read_body(request, state).await?;
-        context.request = request_info(&mut parts, state, &bytes).await?;
-        Ok(Self { context, body: parse(&bytes)? })
+        context.request = request_info(&parts, state, &bytes)?;
+        Ok(Self {
+            context,
+            body: parse(&bytes)?,
+        })
     }
 }
 
@@ -89,12 +92,15 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for AnonymousInput<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Self::Rejection> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let request = Request::from_parts(parts.clone(), body);
         let bytes = read_body(request, state).await?;
-        let info = request_info(&mut parts, state, &bytes).await?;
+        let info = request_info(&parts, state, &bytes)?;
         let context = authentication::anonymous(&state.core, info);
-        Ok(Self { context, body: parse(&bytes)? })
+        Ok(Self {
+            context,
+            body: parse(&bytes)?,
+        })
     }
 }
 
@@ -121,28 +127,35 @@ async fn authenticate(
         let csrf = if parts.method == Method::GET || parts.method == Method::HEAD {
             CsrfProof::NotNeeded
         } else {
-            let token = parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+            let token = parts
+                .headers
+                .get(CSRF_HEADER)
+                .and_then(|value| value.to_str().ok());
             CsrfProof::Token(token)
         };
         return Ok(authentication::with_session(core, request, token, csrf).await?);
     }
     if let Some(Peer::LocalOperator { uid }) = parts.extensions.get::<Peer>() {
-        let organization =
-            parts.headers.get(ORGANIZATION_HEADER).and_then(|value| value.to_str().ok());
+        let organization = parts
+            .headers
+            .get(ORGANIZATION_HEADER)
+            .and_then(|value| value.to_str().ok());
         return Ok(authentication::as_local_operator(core, request, *uid, organization).await?);
     }
     Err(clm_core::access::unauthenticated().into())
 }
 
 /// Where the request came from, and the idempotency key bound to its body.
-async fn request_info(
-    parts: &mut Parts,
+fn request_info(
+    parts: &Parts,
     state: &ApiState,
     body: &[u8],
 ) -> Result<RequestInfo, ApiError> {
-    let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| {
-        RequestId::generate(state.clock.now(), state.rng.as_ref())
-    });
+    let request_id = parts
+        .extensions
+        .get::<RequestId>()
+        .copied()
+        .unwrap_or_else(|| RequestId::generate(state.clock.now(), state.rng.as_ref()));
     let ip_address = match parts.extensions.get::<Peer>() {
         Some(Peer::Network(address)) => Some(address.to_string()),
         _ => None,
@@ -152,23 +165,24 @@ async fn request_info(
         .get(header::USER_AGENT)
         .and_then(|value| value.to_str().ok())
         .map(|agent| agent.chars().take(USER_AGENT_CHARACTERS_MAX).collect());
-    let route = axum::extract::MatchedPath::from_request_parts(parts, state)
-        .await
-        .ok()
-        .flatten()
-        .map(|_| parts.uri.path().to_owned())
-        .unwrap_or_default();
     let idempotency = idempotency_key(&parts.headers)?.map(|key| Idempotency {
         key,
         // The path with its ids: the same key on another object is another act.
-        route: format!("{} {route}", parts.method),
+        route: format!("{} {}", parts.method, parts.uri.path()),
         request_sha256: Sha256::digest(body).into(),
     });
-    Ok(RequestInfo { request_id, ip_address, user_agent, idempotency })
+    Ok(RequestInfo {
+        request_id,
+        ip_address,
+        user_agent,
+        idempotency,
+    })
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_HEADER) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_HEADER) else {
+        return Ok(None);
+    };
     let key = value.to_str().unwrap_or_default().trim().trim_matches('"');
     let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
     if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX || !visible {
@@ -193,15 +207,20 @@ async fn read_body(request: Request, state: &ApiState) -> Result<Bytes, ApiError
         return Err(problem::of_status(status, "unsupported_media_type", detail)
             .with_field("content-type", detail));
     }
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        let status = rejection.status();
-        let (code, detail) = if status == StatusCode::PAYLOAD_TOO_LARGE {
-            ("body_too_large", "The body is larger than this operation accepts.")
-        } else {
-            ("body_unreadable", "The body could not be read to its end.")
-        };
-        problem::of_status(status, code, detail).with_field("body", detail)
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| {
+            let status = rejection.status();
+            let (code, detail) = if status == StatusCode::PAYLOAD_TOO_LARGE {
+                (
+                    "body_too_large",
+                    "The body is larger than this operation accepts.",
+                )
+            } else {
+                ("body_unreadable", "The body could not be read to its end.")
+            };
+            problem::of_status(status, code, detail).with_field("body", detail)
+        })
 }
 
 /// Reads the body and names the field where it does not fit.
@@ -237,6 +256,8 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .filter_map(|pair| pair.trim().split_once('='))
         .filter(|(found, _)| *found == name)
         .map(|(_, value)| value);
-    let value = values.next().filter(|value| value.len() <= CREDENTIAL_BYTES_MAX)?;
+    let value = values
+        .next()
+        .filter(|value| value.len() <= CREDENTIAL_BYTES_MAX)?;
     values.next().is_none().then_some(value)
 }

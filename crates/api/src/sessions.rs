@@ -8,11 +8,9 @@ use clm_api_types::SESSION_COOKIE;
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
 use clm_api_types::sessions::{Session, SessionCreate, SessionCreated};
-use clm_core::idempotency::Answer;
 use clm_core::sessions::{self, SessionRecord, SignIn};
 use clm_domain::ids::SessionId;
 use clm_domain::secret::SecretString;
-use uuid::Uuid;
 
 use crate::ApiState;
 use crate::convert;
@@ -50,8 +48,7 @@ pub(crate) async fn create(
         };
         Ok((session_id, body))
     };
-    let mut response =
-        once(&context, &state.core, StatusCode::CREATED, Answer::WithSecret, act).await?;
+    let mut response = once(&context, &state.core, StatusCode::CREATED, act).await?;
     if let Some(Ok(cookie)) = cookie {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
@@ -85,7 +82,7 @@ pub(crate) async fn list(
 /// Ends a session.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{session_id}", tag = "sessions",
-    params(("session_id" = Uuid, Path)),
+    params(("session_id" = uuid::Uuid, Path)),
     security(("api_key" = []), ("session" = [])),
     responses((status = 204), (status = "4XX", body = Problem)),
 )]

@@ -7,13 +7,12 @@ use axum::response::Response;
 use clm_api_types::problem::Problem;
 use clm_api_types::sessions::WhoAmI;
 use clm_api_types::users::PasswordChange;
-use clm_core::idempotency::Answer;
 use clm_core::users;
 use clm_domain::secret::SecretString;
 use uuid::Uuid;
 
 use crate::ApiState;
-use crate::operations::once;
+use crate::operations::repeatable;
 use crate::problem::ApiError;
 use crate::request::{Caller, Input};
 
@@ -54,8 +53,8 @@ pub(crate) async fn change_own_password(
 ) -> Result<Response, ApiError> {
     let current = SecretString::new(body.current_password);
     let new = SecretString::new(body.new_password);
-    let user_id = context.actor.user_id().map(Uuid::from).unwrap_or_default();
-    once(&context, &state.core, StatusCode::NO_CONTENT, Answer::Plain, async {
+    let user_id = context.actor.user_id().map(Uuid::from);
+    repeatable(&context, &state.core, StatusCode::NO_CONTENT, async {
         users::change_own_password(&context, &state.core, current, new).await?;
         Ok((user_id, ()))
     })

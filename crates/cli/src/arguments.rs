@@ -113,7 +113,11 @@ pub(crate) enum CertCommand {
 #[derive(Debug, Args)]
 pub(crate) struct CertRequest {
     /// The PKCS#10 request, PEM or DER.
-    #[arg(long, required_unless_present = "key_algorithm", conflicts_with = "key_algorithm")]
+    #[arg(
+        long,
+        required_unless_present = "key_algorithm",
+        conflicts_with = "key_algorithm"
+    )]
     pub(crate) csr: Option<PathBuf>,
     /// Let the platform make and keep the key, of this algorithm.
     #[arg(long)]
@@ -216,7 +220,12 @@ pub(crate) struct Servers {
     #[arg(long, env = "CLM_ADMIN_URL", hide_env_values = true)]
     pub(crate) admin_url: Option<String>,
     /// An administrator's URL of the server of clm_secure_db.
-    #[arg(long, env = "CLM_SECURE_ADMIN_URL", hide_env_values = true, requires = "admin_url")]
+    #[arg(
+        long,
+        env = "CLM_SECURE_ADMIN_URL",
+        hide_env_values = true,
+        requires = "admin_url"
+    )]
     pub(crate) secure_admin_url: Option<String>,
 }
 

@@ -28,7 +28,9 @@ pub(crate) async fn cert(global: &Global, command: CertCommand) -> anyhow::Resul
     match command {
         CertCommand::Request(request) => return self::request(global, *request).await,
         CertCommand::List(paging) => {
-            let page = connect::client(global)?.list_certificates(&query(paging)).await?;
+            let page = connect::client(global)?
+                .list_certificates(&query(paging))
+                .await?;
             let headers = ["id", "status", "type", "name", "expires", "serial number"];
             output::list(global.output, &page, &headers, |found| {
                 vec![
@@ -67,9 +69,9 @@ async fn request(global: &Global, arguments: CertRequest) -> anyhow::Result<Exit
         tags: arguments.tags,
         custom_fields: std::collections::BTreeMap::default(),
     };
-    let key = arguments.idempotency_key.unwrap_or_else(|| {
-        hex::encode(random_bytes::<16>(&clm_server::SystemRng))
-    });
+    let key = arguments
+        .idempotency_key
+        .unwrap_or_else(|| hex::encode(random_bytes::<16>(&clm_server::SystemRng)));
     let client = connect::client(global)?;
     let created = client.request_certificate(&body, &key).await?;
     let certificate = &created.certificate;
@@ -80,7 +82,10 @@ async fn request(global: &Global, arguments: CertRequest) -> anyhow::Result<Exit
         (Format::Json, _) => output::json(&created)?,
         (Format::Table, Some(path)) => output::fields(&[
             ("certificate", certificate.certificate.id.to_string()),
-            ("serial number", certificate.certificate.serial_number.clone()),
+            (
+                "serial number",
+                certificate.certificate.serial_number.clone(),
+            ),
             ("expires", certificate.certificate.not_after.to_rfc3339()),
             ("written to", path.display().to_string()),
         ]),
@@ -93,10 +98,16 @@ async fn request(global: &Global, arguments: CertRequest) -> anyhow::Result<Exit
 fn read_csr(path: &Path) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| file.take(CSR_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|file| {
+            file.take(CSR_FILE_BYTES_MAX as u64 + 1)
+                .read_to_end(&mut bytes)
+        })
         .with_context(|| format!("reading {}", path.display()))?;
     if bytes.len() > CSR_FILE_BYTES_MAX {
-        bail!("{} is larger than {CSR_FILE_BYTES_MAX} bytes: it is no CSR", path.display());
+        bail!(
+            "{} is larger than {CSR_FILE_BYTES_MAX} bytes: it is no CSR",
+            path.display()
+        );
     }
     match String::from_utf8(bytes) {
         Ok(text) if text.contains("-----BEGIN") => Ok(text),
@@ -134,7 +145,9 @@ async fn export(global: &Global, arguments: CertExport) -> anyhow::Result<()> {
 pub(crate) async fn ca(global: &Global, command: CaCommand) -> anyhow::Result<ExitCode> {
     match command {
         CaCommand::List(paging) => {
-            let page = connect::client(global)?.list_certificate_authorities(&query(paging)).await?;
+            let page = connect::client(global)?
+                .list_certificate_authorities(&query(paging))
+                .await?;
             let headers = ["id", "name", "kind", "status", "key", "expires"];
             output::list(global.output, &page, &headers, |found| {
                 vec![
@@ -148,7 +161,9 @@ pub(crate) async fn ca(global: &Global, command: CaCommand) -> anyhow::Result<Ex
             })?;
         }
         CaCommand::Show { id } => {
-            let found = connect::client(global)?.load_certificate_authority(&id).await?;
+            let found = connect::client(global)?
+                .load_certificate_authority(&id)
+                .await?;
             match global.output {
                 Format::Json => output::json(&found)?,
                 Format::Table => show_authority(&found),
@@ -159,7 +174,10 @@ pub(crate) async fn ca(global: &Global, command: CaCommand) -> anyhow::Result<Ex
 }
 
 fn query(paging: Paging) -> PageQuery {
-    PageQuery { limit: paging.limit, cursor: paging.cursor }
+    PageQuery {
+        limit: paging.limit,
+        cursor: paging.cursor,
+    }
 }
 
 /// The chain in PEM, leaf first.
@@ -188,7 +206,15 @@ fn show(found: &CertificateDetail) {
         ("valid from", certificate.not_before.to_rfc3339()),
         ("valid to", certificate.not_after.to_rfc3339()),
         ("SHA-256", certificate.fingerprint_sha256.clone()),
-        ("private key", if certificate.has_private_key { "kept here" } else { "elsewhere" }.into()),
+        (
+            "private key",
+            if certificate.has_private_key {
+                "kept here"
+            } else {
+                "elsewhere"
+            }
+            .into(),
+        ),
         ("tags", certificate.tags.join(", ")),
     ]);
     output::fields(&fields);
@@ -226,7 +252,10 @@ fn day(time: DateTime<Utc>) -> String {
 
 /// Replaces a file as a whole.
 fn write_file(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let mut name = path.file_name().context("the path names no file")?.to_owned();
+    let mut name = path
+        .file_name()
+        .context("the path names no file")?
+        .to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let fresh = path.with_file_name(name);
     let written = OpenOptions::new()
@@ -234,7 +263,10 @@ fn write_file(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
         .create_new(true)
         .mode(mode)
         .open(&fresh)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
         .and_then(|()| std::fs::rename(&fresh, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&fresh);

@@ -40,14 +40,20 @@ pub(crate) fn client(global: &Global) -> anyhow::Result<Client> {
 }
 
 fn session(remembered: credentials::Remembered) -> Credential {
-    Credential::Session { token: remembered.token, csrf_token: remembered.csrf_token }
+    Credential::Session {
+        token: remembered.token,
+        csrf_token: remembered.csrf_token,
+    }
 }
 
 /// A client of the server on this machine, as the local operator.
 pub(crate) fn local(global: &Global) -> anyhow::Result<Client> {
     let socket = clm_server::find_socket(&clm_server::find_data_directory()?)?;
     if let Err(error) = std::os::unix::net::UnixStream::connect(&socket) {
-        bail!("the server at {} does not answer: {error}", socket.display());
+        bail!(
+            "the server at {} does not answer: {error}",
+            socket.display()
+        );
     }
     Ok(Client::over_socket(&socket, global.organization.clone())?)
 }
@@ -62,10 +68,14 @@ pub(crate) fn network(
         bail!("--organization works only on the machine of the server, without a login");
     }
     let root_certificates_pem = match &global.ca_certificate {
-        Some(path) => {
-            Some(fs::read(path).with_context(|| format!("reading {}", path.display()))?)
-        }
+        Some(path) => Some(fs::read(path).with_context(|| format!("reading {}", path.display()))?),
         None => None,
     };
-    Ok(Client::over_network(url, credential, &ClientOptions { root_certificates_pem })?)
+    Ok(Client::over_network(
+        url,
+        credential,
+        &ClientOptions {
+            root_certificates_pem,
+        },
+    )?)
 }

@@ -19,7 +19,10 @@ pub(crate) struct Remembered {
     pub(crate) csrf_token: String,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the CLI reads its environment here and nowhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the CLI reads its environment here and nowhere else"
+)]
 fn path() -> anyhow::Result<PathBuf> {
     let base = match (std::env::var("XDG_CONFIG_HOME"), std::env::var("HOME")) {
         (Ok(config), _) if !config.is_empty() => PathBuf::from(config),
@@ -37,9 +40,14 @@ pub(crate) fn load() -> anyhow::Result<Option<Remembered>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
-    let mode = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.mode();
+    let mode = fs::metadata(&path)
+        .with_context(|| format!("reading {}", path.display()))?
+        .mode();
     if mode & 0o077 != 0 {
-        bail!("{} can be read by others: chmod 600, then 'clm login' again", path.display());
+        bail!(
+            "{} can be read by others: chmod 600, then 'clm login' again",
+            path.display()
+        );
     }
     let remembered = serde_json::from_slice(&bytes)
         .with_context(|| format!("reading {}: sign in again", path.display()))?;

@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use clm_server::{Configuration, Database};
 use clm_server::admin::Administration;
+use clm_server::{Configuration, Database};
 
-use crate::arguments::{CreateAdmin, DatabaseName, DbCommand, Format, Global, Servers, UserCommand};
+use crate::arguments::{
+    CreateAdmin, DatabaseName, DbCommand, Format, Global, Servers, UserCommand,
+};
 use crate::{output, session};
 
 /// Both databases, in the order in which they are treated.
@@ -15,7 +17,10 @@ const BOTH: [Database; 2] = [Database::Core, Database::Secure];
 pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load()?;
     let open = |servers: &Servers| {
-        let (admin, secure) = (servers.admin_url.as_deref(), servers.secure_admin_url.as_deref());
+        let (admin, secure) = (
+            servers.admin_url.as_deref(),
+            servers.secure_admin_url.as_deref(),
+        );
         Administration::open(&configuration, admin, secure)
     };
     match command {
@@ -30,7 +35,12 @@ pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<Ex
         DbCommand::Migrate { servers } => migrate(&open(&servers)?).await,
         DbCommand::Status { servers } => status(global, &open(&servers)?).await,
         DbCommand::Verify { servers } => verify(global, &open(&servers)?).await,
-        DbCommand::Rollback { servers, to, database, destroy_data } => {
+        DbCommand::Rollback {
+            servers,
+            to,
+            database,
+            destroy_data,
+        } => {
             let databases = match database {
                 Some(DatabaseName::Core) => vec![Database::Core],
                 Some(DatabaseName::Secure) => vec![Database::Secure],
@@ -39,7 +49,11 @@ pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<Ex
             let administration = open(&servers)?;
             for database in databases {
                 let report = administration.rollback(database, to, destroy_data).await?;
-                output::line(&format!("{}: at version {}", database.name(), report.version));
+                output::line(&format!(
+                    "{}: at version {}",
+                    database.name(),
+                    report.version
+                ));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -64,7 +78,11 @@ async fn migrate(administration: &Administration) -> anyhow::Result<ExitCode> {
                 applied.execution_time_ms
             ));
         }
-        output::line(&format!("{}: at version {}", database.name(), report.version));
+        output::line(&format!(
+            "{}: at version {}",
+            database.name(),
+            report.version
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +102,14 @@ async fn status(global: &Global, administration: &Administration) -> anyhow::Res
             ]);
         }
     }
-    let headers = ["database", "version", "description", "state", "applied at", "applied by"];
+    let headers = [
+        "database",
+        "version",
+        "description",
+        "state",
+        "applied at",
+        "applied by",
+    ];
     if global.output == Format::Json {
         let items: Vec<_> = rows.iter().map(|row| object(&headers, row)).collect();
         output::json(&serde_json::json!({ "items": items, "next_cursor": null }))?;
@@ -115,7 +140,11 @@ async fn verify(global: &Global, administration: &Administration) -> anyhow::Res
             output::line("both databases are as this program expects");
         }
     }
-    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if found.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn reconcile(
@@ -131,14 +160,21 @@ async fn reconcile(
             output::line(difference);
         }
     }
-    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if found.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn object(headers: &[&str], row: &[String]) -> serde_json::Value {
     headers
         .iter()
         .map(|header| header.replace(' ', "_"))
-        .zip(row.iter().map(|cell| serde_json::Value::String(cell.clone())))
+        .zip(
+            row.iter()
+                .map(|cell| serde_json::Value::String(cell.clone())),
+        )
         .collect::<serde_json::Map<_, _>>()
         .into()
 }
@@ -146,8 +182,13 @@ fn object(headers: &[&str], row: &[String]) -> serde_json::Value {
 /// `clm user …`
 pub(crate) async fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
     let UserCommand::CreateAdmin(arguments) = command;
-    let CreateAdmin { username, home_organization, organization_name, password_stdin, servers } =
-        arguments;
+    let CreateAdmin {
+        username,
+        home_organization,
+        organization_name,
+        password_stdin,
+        servers,
+    } = arguments;
     let configuration = Configuration::load()?;
     let administration = Administration::open(
         &configuration,
@@ -155,9 +196,14 @@ pub(crate) async fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
         servers.secure_admin_url.as_deref(),
     )?;
     let password = session::secret("Password of the new administrator: ", password_stdin)?;
-    let credential = (username.clone(), clm_domain::secret::SecretString::new(password));
+    let credential = (
+        username.clone(),
+        clm_domain::secret::SecretString::new(password),
+    );
     let organization = (home_organization, organization_name);
-    administration.create_administrator(&configuration, credential, organization).await?;
+    administration
+        .create_administrator(&configuration, credential, organization)
+        .await?;
     output::line(&format!("administrator {username} can sign in"));
     Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,11 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     match connect::local(global) {
         Ok(client) => match client.readiness().await {
             Ok(readiness) => rows.extend(readiness.checks.into_iter().map(|check| {
-                let verdict = if check.passed { Verdict::Good } else { Verdict::Bad };
+                let verdict = if check.passed {
+                    Verdict::Good
+                } else {
+                    Verdict::Bad
+                };
                 (verdict, check.name, check.message)
             })),
             Err(error) => rows.push((Verdict::Bad, "server".to_owned(), error.to_string())),
@@ -36,12 +40,16 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
             .collect();
         output::json(&serde_json::json!({ "items": items, "next_cursor": null }))?;
     } else {
-        let rows = rows.into_iter().map(|(verdict, subject, message)| {
-            vec![word(verdict).to_owned(), subject, message]
-        });
+        let rows = rows
+            .into_iter()
+            .map(|(verdict, subject, message)| vec![word(verdict).to_owned(), subject, message]);
         output::table(&["verdict", "subject", "message"], rows);
     }
-    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if bad {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 const fn word(verdict: Verdict) -> &'static str {

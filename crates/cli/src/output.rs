@@ -47,7 +47,9 @@ pub(crate) fn list<T: Serialize>(
 /// Writes a table.
 pub(crate) fn table(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_preset(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headers.iter().map(|header| header.to_uppercase()));
     for row in rows {
         table.add_row(row.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
@@ -59,7 +61,11 @@ pub(crate) fn table(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) {
 
 /// Writes names and values below each other.
 pub(crate) fn fields(fields: &[(&str, String)]) {
-    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let width = fields
+        .iter()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or_default();
     for (name, value) in fields {
         line(&format!("{name:<width$}  {value}"));
     }
@@ -67,5 +73,13 @@ pub(crate) fn fields(fields: &[(&str, String)]) {
 
 /// Text from certificates may hold anything: control characters must not reach a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|found| if found.is_control() { '\u{fffd}' } else { found }).collect()
+    text.chars()
+        .map(|found| {
+            if found.is_control() {
+                '\u{fffd}'
+            } else {
+                found
+            }
+        })
+        .collect()
 }

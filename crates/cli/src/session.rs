@@ -23,13 +23,24 @@ pub(crate) async fn login(global: &Global, login: Login) -> anyhow::Result<ExitC
     };
     let password = secret("Password: ", login.password_stdin)?;
     let client = connect::network(global, &url, Credential::None)?;
-    let request = SessionCreate { username, password, organization: login.home_organization };
+    let request = SessionCreate {
+        username,
+        password,
+        organization: login.home_organization,
+    };
     let (created, credential) = client.sign_in(&request).await?;
     let Credential::Session { token, csrf_token } = credential else {
         bail!("the server gave no session");
     };
-    credentials::save(&Remembered { url: url.clone(), token, csrf_token })?;
-    output::line(&format!("signed in to {url} until {}", created.session.expires_at));
+    credentials::save(&Remembered {
+        url: url.clone(),
+        token,
+        csrf_token,
+    })?;
+    output::line(&format!(
+        "signed in to {url} until {}",
+        created.session.expires_at
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -39,7 +50,11 @@ pub(crate) async fn logout(global: &Global) -> anyhow::Result<ExitCode> {
         output::line("not signed in");
         return Ok(ExitCode::SUCCESS);
     };
-    let Remembered { url, token, csrf_token } = remembered;
+    let Remembered {
+        url,
+        token,
+        csrf_token,
+    } = remembered;
     let client = connect::network(global, &url, Credential::Session { token, csrf_token })?;
     let ended = client.sign_out().await;
     credentials::forget()?;
@@ -63,8 +78,12 @@ pub(crate) async fn whoami(global: &Global) -> anyhow::Result<ExitCode> {
     fields.push(("organization id", found.organization_id.to_string()));
     let permissions = serde_json::to_value(&found.permissions).context("reading permissions")?;
     for (resource, actions) in permissions.as_object().into_iter().flatten() {
-        let actions: Vec<&str> =
-            actions.as_array().into_iter().flatten().filter_map(|value| value.as_str()).collect();
+        let actions: Vec<&str> = actions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|value| value.as_str())
+            .collect();
         fields.push((resource.as_str(), actions.join(", ")));
     }
     output::fields(&fields);
@@ -75,7 +94,10 @@ pub(crate) async fn whoami(global: &Global) -> anyhow::Result<ExitCode> {
 fn local_url() -> anyhow::Result<String> {
     let path = clm_server::find_data_directory()?.join("bootstrap.json");
     let bytes = std::fs::read(&path).with_context(|| {
-        format!("{} cannot be read: name the server with --url", path.display())
+        format!(
+            "{} cannot be read: name the server with --url",
+            path.display()
+        )
     })?;
     let file: clm_server::BootstrapFile =
         serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
@@ -85,7 +107,10 @@ fn local_url() -> anyhow::Result<String> {
 fn ask(prompt: &str) -> anyhow::Result<String> {
     let _ = write!(io::stderr(), "{prompt}");
     let mut text = String::new();
-    io::stdin().lock().read_line(&mut text).context("reading the terminal")?;
+    io::stdin()
+        .lock()
+        .read_line(&mut text)
+        .context("reading the terminal")?;
     Ok(text.trim().to_owned())
 }
 
@@ -96,7 +121,10 @@ pub(crate) fn secret(prompt: &str, from_stdin: bool) -> anyhow::Result<String> {
             .context("reading the terminal; use the option that reads standard input instead");
     }
     let mut text = String::new();
-    io::stdin().lock().read_line(&mut text).context("reading standard input")?;
+    io::stdin()
+        .lock()
+        .read_line(&mut text)
+        .context("reading standard input")?;
     let secret = text.trim_end_matches(['\n', '\r']).to_owned();
     if secret.is_empty() {
         bail!("standard input is empty");

@@ -29,12 +29,22 @@ pub struct Target {
 impl Target {
     /// All objects of a kind in the actor's organization: lists, and objects not yet made.
     pub const fn kind(context: &OpContext, resource: Resource) -> Self {
-        Self { resource, organization_id: context.organization_id, id: None, owner: None }
+        Self {
+            resource,
+            organization_id: context.organization_id,
+            id: None,
+            owner: None,
+        }
     }
 
     /// One object.
     pub const fn object(resource: Resource, organization_id: OrganizationId, id: Uuid) -> Self {
-        Self { resource, organization_id, id: Some(id), owner: None }
+        Self {
+            resource,
+            organization_id,
+            id: Some(id),
+            owner: None,
+        }
     }
 
     /// The same object, belonging to one person.
@@ -81,11 +91,7 @@ pub async fn authorize(
 }
 
 /// The decision itself: a pure function of actor, rights and target.
-fn decide(
-    context: &OpContext,
-    action: Action,
-    target: &Target,
-) -> std::result::Result<(), Denial> {
+fn decide(context: &OpContext, action: Action, target: &Target) -> std::result::Result<(), Denial> {
     if target.organization_id != context.organization_id {
         return Err(Denial::Foreign);
     }
@@ -114,14 +120,21 @@ pub(crate) fn visible_owner(context: &OpContext) -> Option<UserId> {
         return None;
     }
     // Whoever is no user owns nothing.
-    Some(context.actor.user_id().unwrap_or(UserId::from_uuid(Uuid::nil())))
+    Some(
+        context
+            .actor
+            .user_id()
+            .unwrap_or(UserId::from_uuid(Uuid::nil())),
+    )
 }
 
 /// Whether the sessions and API keys of others are the actor's business: that of those who
 /// administer users, or the machine.
 fn acts_for_others(context: &OpContext) -> bool {
     matches!(context.actor, Actor::System | Actor::LocalOperator { .. })
-        || context.permissions.allows(Resource::User, Action::Administer)
+        || context
+            .permissions
+            .allows(Resource::User, Action::Administer)
         || context.permissions.allows(Resource::User, Action::Update)
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use clm_database::Scope;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
+use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{ApiKeyId, OrganizationId, UserId};
 use clm_domain::permission::{Action, Permissions, Resource};
@@ -81,7 +82,7 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
     let target = Target::kind(context, Resource::ApiKey);
     access::authorize(context, core, Action::Create, target).await?;
     let user_id = context.actor.user_id().ok_or_else(no_user)?;
-    let now = core.clock.now();
+    let now = whole_milliseconds(core.clock.now());
     let name = check_name(&new.name)?;
     check_end(new.expires_at, now)?;
     let scopes = scopes_within(context, new.scopes)?;
@@ -111,13 +112,21 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
         .transact::<_, CoreError, _>("api_keys::create", scope, |connection| {
             let creation = Arc::clone(&creation);
             Box::pin(async move {
-                let Creation { record, fingerprint, scopes, audit } = creation.as_ref();
+                let Creation {
+                    record,
+                    fingerprint,
+                    scopes,
+                    audit,
+                } = creation.as_ref();
                 api_keys::insert(connection, record, fingerprint, scopes.as_ref()).await?;
                 Ok(audit_log::insert(connection, audit).await?)
             })
         })
         .await?;
-    Ok(CreatedApiKey { record: creation.record.clone(), secret })
+    Ok(CreatedApiKey {
+        record: creation.record.clone(),
+        secret,
+    })
 }
 
 /// All rows of a new API key.
@@ -167,10 +176,17 @@ fn scopes_within(context: &OpContext, asked: Option<Permissions>) -> Result<Opti
     if beyond == Permissions::none() {
         return Ok(Some(asked));
     }
-    let message = format!("You may not do this yourself, so leave it out: {}", json!(beyond));
-    Err(Fault::new(ErrorKind::PolicyViolation, "scopes_beyond_rights", message.clone())
-        .with_violation("scopes", message)
-        .into())
+    let message = format!(
+        "You may not do this yourself, so leave it out: {}",
+        json!(beyond)
+    );
+    Err(Fault::new(
+        ErrorKind::PolicyViolation,
+        "scopes_beyond_rights",
+        message.clone(),
+    )
+    .with_violation("scopes", message)
+    .into())
 }
 
 fn last_characters(key: &str) -> String {
@@ -205,7 +221,10 @@ pub async fn list(
     access::authorize(context, core, Action::List, target).await?;
     let organization_id = context.organization_id;
     let owner = access::visible_owner(context);
-    let mut transaction = core.pool.begin(Scope::Organization(organization_id)).await?;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(organization_id))
+        .await?;
     let part = (page.after, page.rows_to_read());
     let rows = api_keys::list(&mut transaction, organization_id, owner, part)
         .await
@@ -239,7 +258,8 @@ pub async fn revoke(
         .transact::<_, CoreError, _>("api_keys::revoke", scope, |connection| {
             let row = Arc::clone(&row);
             Box::pin(async move {
-                let revoked = api_keys::revoke(connection, organization_id, api_key_id, now).await?;
+                let revoked =
+                    api_keys::revoke(connection, organization_id, api_key_id, now).await?;
                 if revoked {
                     audit_log::insert(connection, &row).await?;
                 }
@@ -259,7 +279,10 @@ async fn load(
     organization_id: OrganizationId,
     api_key_id: ApiKeyId,
 ) -> Result<ApiKeyRecord> {
-    let mut transaction = core.pool.begin(Scope::Organization(organization_id)).await?;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(organization_id))
+        .await?;
     api_keys::find(&mut transaction, organization_id, api_key_id)
         .await
         .map_err(|error| core.pool.statement_error(error))?

@@ -24,9 +24,13 @@ pub fn with_origin(context: &OpContext, mut row: AuditRow) -> AuditRow {
 pub async fn record(context: &OpContext, core: &Core, row: AuditRow) -> Result<()> {
     let row = with_origin(context, row);
     core.pool
-        .transact("audit::record", Scope::Organization(row.organization_id), |connection| {
-            let row = row.clone();
-            Box::pin(async move { Ok(audit_log::insert(connection, &row).await?) })
-        })
+        .transact(
+            "audit::record",
+            Scope::Organization(row.organization_id),
+            |connection| {
+                let row = row.clone();
+                Box::pin(async move { Ok(audit_log::insert(connection, &row).await?) })
+            },
+        )
         .await
 }

@@ -3,7 +3,17 @@
 //! Whatever is wrong with a credential, the caller hears the same: [`access::unauthenticated`]. A
 //! lock after wrong passwords stops signing in, not what is signed in already: otherwise anybody
 //! who knows a name could stop the sessions and API keys of that user from outside. Who shall stop
-//! at once gets another user status, or loses the credential. The formats are in [`credential`].
+//! at once gets another user status, or loses the credential.
+//!
+//! The credentials:
+//! - **API key**: `clm_`, 43 base62 digits of 32 random bytes, 6 base62 digits of a checksum; 53
+//!   characters, `clm_[0-9A-Za-z]{49}`. The digits are `0-9A-Za-z` in this order, the checksum is
+//!   the first four bytes of the SHA-256 of the 47 characters before it. So garbage is refused
+//!   without a query, and scanners for leaked secrets can tell a key from what only looks like one.
+//! - **Session token** and **CSRF token**: base64url of 32 random bytes without padding; 43
+//!   characters.
+//!
+//! What is stored is the SHA-256 of the whole text: 256 random bits need no slow hash.
 
 mod cache;
 pub(crate) mod credential;
@@ -129,7 +139,10 @@ pub fn anonymous(core: &Core, request: RequestInfo) -> OpContext {
 
 fn context_of(core: &Core, request: RequestInfo, identity: &Identity) -> Result<OpContext> {
     let context = anonymous(core, request);
-    if identity.ends_at.is_some_and(|ends_at| ends_at <= core.clock.now()) {
+    if identity
+        .ends_at
+        .is_some_and(|ends_at| ends_at <= core.clock.now())
+    {
         return Err(access::unauthenticated());
     }
     Ok(OpContext {
@@ -150,16 +163,22 @@ async fn load_api_key(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         .ok_or_else(access::unauthenticated)?;
     let rights = admit(&found.holder).ok_or_else(access::unauthenticated)?;
     let identity = Arc::new(Identity {
-        actor: Actor::ApiKey { api_key_id: found.api_key_id, user_id: found.holder.user_id },
+        actor: Actor::ApiKey {
+            api_key_id: found.api_key_id,
+            user_id: found.holder.user_id,
+        },
         username: found.holder.username,
         organization_id: found.holder.organization_id,
-        permissions: found.scopes.map_or_else(|| rights.clone(), |scopes| rights.intersect(&scopes)),
+        permissions: found
+            .scopes
+            .map_or_else(|| rights.clone(), |scopes| rights.intersect(&scopes)),
         // It is the next sign-in that allows nothing but a new password; a key is none.
         must_change_password: false,
         ends_at: found.expires_at,
         csrf_sha256: None,
     });
-    core.authentication_cache.insert(&begun, hash, Arc::clone(&identity));
+    core.authentication_cache
+        .insert(&begun, hash, Arc::clone(&identity));
     Ok(identity)
 }
 
@@ -176,7 +195,10 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
     }
     refresh(core, &mut found, now).await?;
     let identity = Arc::new(Identity {
-        actor: Actor::User { user_id: found.holder.user_id, session_id: found.session_id },
+        actor: Actor::User {
+            user_id: found.holder.user_id,
+            session_id: found.session_id,
+        },
         username: found.holder.username,
         organization_id: found.holder.organization_id,
         permissions,
@@ -184,7 +206,8 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         ends_at: Some(found.idle_expires_at.min(found.expires_at)),
         csrf_sha256: Some(found.csrf_sha256),
     });
-    core.authentication_cache.insert(&begun, hash, Arc::clone(&identity));
+    core.authentication_cache
+        .insert(&begun, hash, Arc::clone(&identity));
     Ok(identity)
 }
 
@@ -241,7 +264,10 @@ fn check_csrf(identity: &Identity, proof: CsrfProof<'_>) -> Result<()> {
     let CsrfProof::Token(token) = proof else {
         return Ok(());
     };
-    let valid = match (token.and_then(credential::token_hash), &identity.csrf_sha256) {
+    let valid = match (
+        token.and_then(credential::token_hash),
+        &identity.csrf_sha256,
+    ) {
         (Some(found), Some(expected)) => credential::equal_in_constant_time(&found, expected),
         _ => false,
     };

@@ -78,7 +78,10 @@ pub async fn create(
     let row = AuditRow::success(
         CoreEvent::CertificateAuthorityCreated,
         &context.cause(),
-        created.as_ref().ok().map(|authority| authority.issuer_id.as_uuid()),
+        created
+            .as_ref()
+            .ok()
+            .map(|authority| authority.issuer_id.as_uuid()),
         core.clock.now(),
         core.rng.as_ref(),
     )
@@ -106,10 +109,14 @@ async fn create_authorized(
         let message = format!("The validity must be 1 to {AUTHORITY_VALIDITY_DAYS_MAX} days.");
         return Err(Fault::invalid("validity_out_of_range", "validity_days", message).into());
     }
-    let signature_algorithm =
-        new.signature_algorithm.unwrap_or_else(|| new.key_algorithm.default_signature());
+    let signature_algorithm = new
+        .signature_algorithm
+        .unwrap_or_else(|| new.key_algorithm.default_signature());
     if !signature_algorithm.fits(new.key_algorithm) {
-        let message = format!("A {} key cannot sign with {signature_algorithm}.", new.key_algorithm);
+        let message = format!(
+            "A {} key cannot sign with {signature_algorithm}.",
+            new.key_algorithm
+        );
         let field = "signature_algorithm";
         return Err(Fault::invalid("signature_algorithm_invalid", field, message).into());
     }
@@ -134,7 +141,10 @@ async fn create_authorized(
         limits,
         organization_ids: new.organization_ids,
     };
-    Ok(core.secure.create_certificate_authority(context.call(), command).await?)
+    Ok(core
+        .secure
+        .create_certificate_authority(context.call(), command)
+        .await?)
 }
 
 /// What an authority may sign when nobody says otherwise: a root signs authorities, another signs
@@ -153,13 +163,21 @@ fn default_limits(is_root: bool) -> Result<IssuerLimits> {
         .map(|usage| usage.parse().map_err(|error| CoreError::internal(&error)))
         .collect::<Result<Vec<_>>>()?
     };
-    let days = if is_root { AUTHORITY_VALIDITY_DAYS_MAX } else { END_ENTITY_VALIDITY_DAYS_MAX };
+    let days = if is_root {
+        AUTHORITY_VALIDITY_DAYS_MAX
+    } else {
+        END_ENTITY_VALIDITY_DAYS_MAX
+    };
     Ok(IssuerLimits {
         certificate_authority: is_root,
         extended_key_usage: usages,
         key_algorithms: KeyAlgorithm::ALL.to_vec(),
         validity_seconds_max: days * DAY_SECONDS,
-        names: NameLimits { directory_names: true, registered_ids: true, ..NameLimits::default() },
+        names: NameLimits {
+            directory_names: true,
+            registered_ids: true,
+            ..NameLimits::default()
+        },
         issuances_per_minute_max: None,
     })
 }
@@ -179,7 +197,10 @@ pub async fn list(
         after: page.after.map(IssuerId::from_uuid),
         limit: page.limit + 1,
     };
-    let rows = core.secure.list_certificate_authorities(context.call(), command).await?;
+    let rows = core
+        .secure
+        .list_certificate_authorities(context.call(), command)
+        .await?;
     Ok(page.page(rows, |authority| authority.issuer_id.as_uuid()))
 }
 
@@ -196,7 +217,10 @@ pub async fn load(
     access::authorize(context, core, Action::Read, target).await?;
     // The Secure Service answers only for authorities that the organization owns or may use.
     let command = LoadCertificateAuthority { issuer_id };
-    Ok(core.secure.load_certificate_authority(context.call(), command).await?)
+    Ok(core
+        .secure
+        .load_certificate_authority(context.call(), command)
+        .await?)
 }
 
 /// Descriptions of authorities that were loaded a moment ago, so that issuing costs no look-up.
@@ -239,14 +263,17 @@ pub(crate) async fn select(
     let authority = match asked {
         Some(issuer_id) => {
             let command = LoadCertificateAuthority { issuer_id };
-            core.secure.load_certificate_authority(context.call(), command).await.map_err(|error| {
-                let mut fault = error.0;
-                if fault.kind == ErrorKind::NotFound {
-                    let message = fault.message.clone();
-                    fault = fault.with_violation("certificate_authority_id", message);
-                }
-                CoreError(fault)
-            })?
+            core.secure
+                .load_certificate_authority(context.call(), command)
+                .await
+                .map_err(|error| {
+                    let mut fault = error.0;
+                    if fault.kind == ErrorKind::NotFound {
+                        let message = fault.message.clone();
+                        fault = fault.with_violation("certificate_authority_id", message);
+                    }
+                    CoreError(fault)
+                })?
         }
         None => select_default(context, core).await?,
     };
@@ -256,7 +283,10 @@ pub(crate) async fn select(
 }
 
 async fn select_default(context: &OpContext, core: &Core) -> Result<CertificateAuthority> {
-    let command = ListCertificateAuthorities { after: None, limit: PAGE_SIZE_MAX };
+    let command = ListCertificateAuthorities {
+        after: None,
+        limit: PAGE_SIZE_MAX,
+    };
     core.secure
         .list_certificate_authorities(context.call(), command)
         .await?

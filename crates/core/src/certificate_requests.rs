@@ -120,7 +120,10 @@ async fn issue(
             custom_fields: request.custom_fields,
         },
     };
-    let issued = core.secure.issue_certificate(context.call(), command).await?;
+    let issued = core
+        .secure
+        .issue_certificate(context.call(), command)
+        .await?;
     projection::apply(core, &issued.event, Some(&context.request)).await?;
     core.acknowledgements.push(issued.event.event_id);
     fulfilled(issued)
@@ -132,12 +135,15 @@ fn plan(
     limits: &clm_domain::issuer_limits::IssuerLimits,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(CertificatePlan, KeySource)> {
-    let validity_seconds = request.validity_seconds.unwrap_or(profile::VALIDITY_SECONDS_DEFAULT);
+    let validity_seconds = request
+        .validity_seconds
+        .unwrap_or(profile::VALIDITY_SECONDS_DEFAULT);
     let certificate_type = request.certificate_type;
     match &request.source {
         RequestSource::CertificationRequest(bytes) => {
             let csr = CertificationRequest::parse(bytes).map_err(|error| csr_fault(&error))?;
-            csr.verify_proof_of_possession().map_err(|error| csr_fault(&error))?;
+            csr.verify_proof_of_possession()
+                .map_err(|error| csr_fault(&error))?;
             profile::check_requested(csr.requested())?;
             let wishes = Wishes {
                 certificate_type,
@@ -148,9 +154,18 @@ fn plan(
                 validity_seconds,
             };
             let plan = profile::plan(wishes, limits, now)?;
-            Ok((plan, KeySource::CertificationRequest { der: csr.der().to_vec() }))
+            Ok((
+                plan,
+                KeySource::CertificationRequest {
+                    der: csr.der().to_vec(),
+                },
+            ))
         }
-        RequestSource::Generate { key_algorithm, subject, names } => {
+        RequestSource::Generate {
+            key_algorithm,
+            subject,
+            names,
+        } => {
             let subject_der = name::from_rfc4514(subject)
                 .map_err(|error| Fault::invalid("subject_invalid", "subject", error.to_string()))?;
             let wishes = Wishes {
@@ -183,7 +198,11 @@ fn check_labels(request: &NewCertificateRequest) -> Result<()> {
         return Err(Fault::invalid("tag_invalid", format!("tags[{index}]"), message).into());
     }
     let long = |value: &String| value.len() > TAG_BYTES_MAX || value.contains('\0');
-    match request.custom_fields.iter().find(|(key, value)| bad(key) || long(value)) {
+    match request
+        .custom_fields
+        .iter()
+        .find(|(key, value)| bad(key) || long(value))
+    {
         Some(_) => Err(Fault::invalid("custom_field_invalid", "custom_fields", message).into()),
         None => Ok(()),
     }
@@ -224,7 +243,11 @@ fn fulfilled(issued: Issued) -> Result<Fulfilled> {
         certificate: CertificateDetail {
             certificate,
             certificate_der: issued.certificate_der,
-            chain_der: issued.chain_der.into_iter().map(serde_bytes::ByteBuf::into_vec).collect(),
+            chain_der: issued
+                .chain_der
+                .into_iter()
+                .map(serde_bytes::ByteBuf::into_vec)
+                .collect(),
         },
         replayed: issued.replayed,
     })
@@ -243,8 +266,13 @@ const fn is_refusal(kind: ErrorKind) -> bool {
 }
 
 async fn record_refusal(context: &OpContext, core: &Core, error: &CoreError) -> Result<()> {
-    let fields: Vec<&str> =
-        error.0.violations.iter().take(20).map(|violation| violation.field.as_str()).collect();
+    let fields: Vec<&str> = error
+        .0
+        .violations
+        .iter()
+        .take(20)
+        .map(|violation| violation.field.as_str())
+        .collect();
     let row = AuditRow::success(
         CoreEvent::CertificateRequestRefused,
         &context.cause(),
@@ -272,7 +300,10 @@ pub async fn list(
         after: page.after.map(CertificateRequestId::from_uuid),
         limit: page.limit + 1,
     };
-    let rows = core.secure.list_certificate_requests(context.call(), command).await?;
+    let rows = core
+        .secure
+        .list_certificate_requests(context.call(), command)
+        .await?;
     Ok(page.page(rows, |request| request.certificate_request_id.as_uuid()))
 }
 
@@ -289,7 +320,12 @@ pub async fn load(
     access::authorize(context, core, Action::Read, target).await?;
     let request = core
         .secure
-        .load_certificate_request(context.call(), LoadCertificateRequest { certificate_request_id })
+        .load_certificate_request(
+            context.call(),
+            LoadCertificateRequest {
+                certificate_request_id,
+            },
+        )
         .await?;
     let target = Target::object(
         Resource::CertificateRequest,

@@ -90,9 +90,17 @@ pub async fn list(
     core: &Core,
     page: PageRequest,
 ) -> Result<Page<Certificate>> {
-    access::authorize(context, core, Action::List, Target::kind(context, Resource::Certificate))
+    access::authorize(
+        context,
+        core,
+        Action::List,
+        Target::kind(context, Resource::Certificate),
+    )
+    .await?;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(context.organization_id))
         .await?;
-    let mut transaction = core.pool.begin(Scope::Organization(context.organization_id)).await?;
     let rows = certificate_metadata::list(
         &mut transaction,
         context.organization_id,
@@ -113,9 +121,13 @@ pub async fn load(
     core: &Core,
     certificate_id: CertificateId,
 ) -> Result<CertificateDetail> {
-    let certificate =
-        load_authorized(context, core, certificate_id, (Resource::Certificate, Action::Read))
-            .await?;
+    let certificate = load_authorized(
+        context,
+        core,
+        certificate_id,
+        (Resource::Certificate, Action::Read),
+    )
+    .await?;
     let stored = core
         .secure
         .load_certificate(context.call(), LoadCertificate { certificate_id })
@@ -123,7 +135,11 @@ pub async fn load(
     Ok(CertificateDetail {
         certificate,
         certificate_der: stored.certificate_der,
-        chain_der: stored.chain_der.into_iter().map(serde_bytes::ByteBuf::into_vec).collect(),
+        chain_der: stored
+            .chain_der
+            .into_iter()
+            .map(serde_bytes::ByteBuf::into_vec)
+            .collect(),
     })
 }
 
@@ -142,7 +158,13 @@ pub async fn export_private_key(
     let exported = match check_passphrase(&passphrase) {
         Ok(()) => core
             .secure
-            .export_private_key(context.call(), ExportPrivateKey { certificate_id, passphrase })
+            .export_private_key(
+                context.call(),
+                ExportPrivateKey {
+                    certificate_id,
+                    passphrase,
+                },
+            )
             .await
             .map_err(CoreError::from),
         Err(error) => Err(error),
@@ -187,13 +209,20 @@ async fn load_authorized(
     (resource, action): (Resource, Action),
 ) -> Result<Certificate> {
     access::authorize(context, core, action, Target::kind(context, resource)).await?;
-    let mut transaction = core.pool.begin(Scope::Organization(context.organization_id)).await?;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(context.organization_id))
+        .await?;
     let found =
         certificate_metadata::find(&mut transaction, context.organization_id, certificate_id)
             .await
             .map_err(|error| core.pool.statement_error(error))?;
     let certificate = found.ok_or_else(|| Fault::not_found(access::noun(Resource::Certificate)))?;
-    let target = Target::object(resource, certificate.organization_id, certificate_id.as_uuid());
+    let target = Target::object(
+        resource,
+        certificate.organization_id,
+        certificate_id.as_uuid(),
+    );
     access::authorize(context, core, action, target).await?;
     Ok(certificate)
 }

@@ -99,7 +99,11 @@ impl OpContext {
     pub fn idempotency_key(&self) -> Option<clm_secure_api::IdempotencyKey> {
         self.request.idempotency.as_ref().map(|idempotency| {
             let mut hash = Sha256::new();
-            for part in [&self.actor.principal(), &idempotency.route, &idempotency.key] {
+            for part in [
+                &self.actor.principal(),
+                &idempotency.route,
+                &idempotency.key,
+            ] {
                 hash.update((part.len() as u64).to_be_bytes());
                 hash.update(part.as_bytes());
             }

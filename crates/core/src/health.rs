@@ -39,23 +39,41 @@ async fn core_database(core: &Core) -> Check {
         Err(error) => Err(error),
     };
     match ahead {
-        Ok(months) if months >= AUDIT_PARTITIONS_AHEAD_MIN => {
-            Check { name, passed: true, message: "answers".to_owned() }
-        }
-        Ok(months) => Check { name, passed: false, message: partitions_message(months) },
+        Ok(months) if months >= AUDIT_PARTITIONS_AHEAD_MIN => Check {
+            name,
+            passed: true,
+            message: "answers".to_owned(),
+        },
+        Ok(months) => Check {
+            name,
+            passed: false,
+            message: partitions_message(months),
+        },
         Err(error) => {
             tracing::warn!(error.detail = %error, "the core database failed its check");
-            Check { name, passed: false, message: "does not answer".to_owned() }
+            Check {
+                name,
+                passed: false,
+                message: "does not answer".to_owned(),
+            }
         }
     }
 }
 
 async fn secure_service(core: &Core) -> Vec<Check> {
     let context = OpContext::system(core, SYSTEM_ORGANIZATION);
-    let health = match core.secure.check_health(context.call(), CheckHealth {}).await {
+    let health = match core
+        .secure
+        .check_health(context.call(), CheckHealth {})
+        .await
+    {
         Ok(health) => health,
         Err(error) => {
-            return vec![Check { name: "secure_service", passed: false, message: error.0.message }];
+            return vec![Check {
+                name: "secure_service",
+                passed: false,
+                message: error.0.message,
+            }];
         }
     };
     let partitions = health.audit_partitions_ahead;
@@ -67,13 +85,24 @@ async fn secure_service(core: &Core) -> Vec<Check> {
         (true, "answers".to_owned())
     };
     let master_key = if health.master_key {
-        format!("the {} master key opens what is stored", health.master_key_provider)
+        format!(
+            "the {} master key opens what is stored",
+            health.master_key_provider
+        )
     } else {
         "the master key does not open what is stored".to_owned()
     };
     vec![
-        Check { name: "secure_database", passed: database.0, message: database.1 },
-        Check { name: "master_key", passed: health.master_key, message: master_key },
+        Check {
+            name: "secure_database",
+            passed: database.0,
+            message: database.1,
+        },
+        Check {
+            name: "master_key",
+            passed: health.master_key,
+            message: master_key,
+        },
     ]
 }
 

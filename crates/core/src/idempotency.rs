@@ -75,7 +75,12 @@ impl Answer {
     /// `Internal` when the body cannot be written as JSON.
     pub fn new(status: u16, resource_id: Option<Uuid>, body: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_value(body).map_err(|error| CoreError::internal(&error))?;
-        Ok(Self { status, resource_id, body, replayed: false })
+        Ok(Self {
+            status,
+            resource_id,
+            body,
+            replayed: false,
+        })
     }
 }
 
@@ -131,7 +136,10 @@ pub async fn run_once<T>(
         return Err(already_shown(stored.resource_id));
     }
     let outcome = act.await;
-    let kept = outcome.as_ref().ok().map(|once| (once.status, Some(once.resource_id), None));
+    let kept = outcome
+        .as_ref()
+        .ok()
+        .map(|once| (once.status, Some(once.resource_id), None));
     settle(core, &reservation, kept).await;
     outcome.map(|once| once.answer)
 }
@@ -167,7 +175,11 @@ fn principal(context: &OpContext) -> String {
 
 /// What is stored of the client's key.
 fn stored_key(idempotency: &Idempotency) -> [u8; 32] {
-    Sha256::new().chain_update("clm idempotency key\0").chain_update(&idempotency.key).finalize().into()
+    Sha256::new()
+        .chain_update("clm idempotency key\0")
+        .chain_update(&idempotency.key)
+        .finalize()
+        .into()
 }
 
 /// What is stored of the body: its hash, bound to the client's key.
@@ -218,17 +230,24 @@ fn judge(stored: StoredAnswer, reservation: &Reservation) -> Result<StoredAnswer
 }
 
 fn replay(stored: StoredAnswer) -> Result<Answer> {
-    let status = stored.response_status.and_then(|status| u16::try_from(status).ok());
+    let status = stored
+        .response_status
+        .and_then(|status| u16::try_from(status).ok());
     match (status, stored.response_body) {
-        (Some(status), Some(body)) => {
-            Ok(Answer { status, resource_id: stored.resource_id, body, replayed: true })
-        }
+        (Some(status), Some(body)) => Ok(Answer {
+            status,
+            resource_id: stored.resource_id,
+            body,
+            replayed: true,
+        }),
         _ => Err(already_shown(stored.resource_id)),
     }
 }
 
 fn already_shown(resource_id: Option<Uuid>) -> CoreError {
-    let resource = resource_id.map(|id| format!(" of {id}")).unwrap_or_default();
+    let resource = resource_id
+        .map(|id| format!(" of {id}"))
+        .unwrap_or_default();
     let message = format!(
         "This request was carried out before, and the secret{resource} in its answer is shown \
          once. If it was lost, ask for another one with a new idempotency key."
@@ -238,7 +257,11 @@ fn already_shown(resource_id: Option<Uuid>) -> CoreError {
 
 /// Notes how the act ended: its answer, or that the key is free again. The act is over either way,
 /// so a failure to note it is logged and costs a repetition no more than a second act.
-async fn settle(core: &Core, reservation: &Reservation, kept: Option<(u16, Option<Uuid>, Option<Value>)>) {
+async fn settle(
+    core: &Core,
+    reservation: &Reservation,
+    kept: Option<(u16, Option<Uuid>, Option<Value>)>,
+) {
     let scope = Scope::Organization(reservation.scope.organization_id);
     let id = reservation.id;
     let now = core.clock.now();

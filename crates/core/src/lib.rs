@@ -25,6 +25,8 @@ pub mod reconcile;
 pub mod relay;
 pub mod sessions;
 pub(crate) mod store;
+#[cfg(test)]
+mod test_values;
 pub mod transport_certificate;
 pub mod users;
 
@@ -33,10 +35,15 @@ use std::time::Duration;
 
 use clm_database::Pool;
 use clm_domain::clock::{Clock, Rng};
+use clm_domain::ids::UserId;
 use clm_secure_api::SecureClient;
+use tokio::sync::broadcast;
 
 pub use context::OpContext;
 pub use error::CoreError;
+
+/// Most password changes that wait for a slow listener.
+const PASSWORD_CHANGES_MAX: usize = 64;
 
 /// Everything that use cases share. Cheap to clone behind an [`Arc`].
 pub struct Core {
@@ -48,6 +55,7 @@ pub struct Core {
     pub(crate) authentication_cache: authentication::AuthenticationCache,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
+    pub(crate) password_changes: broadcast::Sender<UserId>,
     pub(crate) settings: Settings,
 }
 
@@ -97,11 +105,17 @@ impl Core {
             authentication_cache: authentication::AuthenticationCache::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
+            password_changes: broadcast::Sender::new(PASSWORD_CHANGES_MAX),
             pool: options.pool,
             secure: options.secure,
             clock: options.clock,
             rng: options.rng,
             settings: options.settings,
         })
+    }
+
+    /// Told of each user who changed the own password.
+    pub fn password_changes(&self) -> broadcast::Receiver<UserId> {
+        self.password_changes.subscribe()
     }
 }

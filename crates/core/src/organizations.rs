@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::{AuditRow, CoreEvent};
+use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION};
 use clm_domain::permission::{Action, Resource};
@@ -67,7 +68,7 @@ pub async fn create(
     access::authorize(context, core, Action::Create, target).await?;
     let name = check_name(&new.name)?;
     check_slug(&new.slug)?;
-    let now = core.clock.now();
+    let now = whole_milliseconds(core.clock.now());
     let record = OrganizationRecord {
         organization_id: OrganizationId::generate(now, core.rng.as_ref()),
         name,
@@ -127,7 +128,10 @@ pub async fn find_by_slug_or_id(core: &Core, wanted: &str) -> Result<Option<Orga
 /// # Errors
 /// `NotFound`; those of the database.
 pub async fn load(core: &Core, organization_id: OrganizationId) -> Result<OrganizationRecord> {
-    let mut transaction = core.pool.begin(Scope::Organization(organization_id)).await?;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(organization_id))
+        .await?;
     organizations::find(&mut transaction, organization_id)
         .await
         .map_err(|error| core.pool.statement_error(error))?

@@ -52,7 +52,10 @@ impl PageRequest {
         let more = rows.len() > size;
         rows.truncate(size);
         let next_cursor = rows.last().filter(|_| more).map(|last| encode(id(last)));
-        Page { items: rows, next_cursor }
+        Page {
+            items: rows,
+            next_cursor,
+        }
     }
 }
 

@@ -40,7 +40,12 @@ pub struct PasswordHashing {
 
 impl Default for PasswordHashing {
     fn default() -> Self {
-        Self { memory_kib: 19 * 1024, iterations: 2, parallelism: 1, concurrent_max: 2 }
+        Self {
+            memory_kib: 19 * 1024,
+            iterations: 2,
+            parallelism: 1,
+            concurrent_max: 2,
+        }
     }
 }
 
@@ -56,7 +61,11 @@ impl PasswordHasher {
     pub fn new(hashing: PasswordHashing) -> Self {
         let turns = Arc::new(Semaphore::new(hashing.concurrent_max.max(1)));
         let unknown = hash_of_nothing(&hashing);
-        Self { hashing, turns, unknown }
+        Self {
+            hashing,
+            turns,
+            unknown,
+        }
     }
 
     /// The PHC string of a password. [`check_policy`] comes first.
@@ -92,7 +101,9 @@ impl PasswordHasher {
     /// Those of [`Self::verify`].
     pub async fn verify_unknown(&self, password: &SecretString) -> Result<()> {
         let password = bounded(password).unwrap_or_else(|| SecretString::new(String::new()));
-        self.compare(password, self.unknown.clone()).await.map(|_| ())
+        self.compare(password, self.unknown.clone())
+            .await
+            .map(|_| ())
     }
 
     async fn compare(&self, password: SecretString, phc: String) -> Result<bool> {
@@ -109,8 +120,12 @@ impl PasswordHasher {
 
     /// Whether a hash was made with other parameters than new ones are.
     pub fn needs_rehash(&self, phc: &str) -> bool {
-        let Ok(hash) = PasswordHash::new(phc) else { return true };
-        let Ok(params) = Params::try_from(&hash) else { return true };
+        let Ok(hash) = PasswordHash::new(phc) else {
+            return true;
+        };
+        let Ok(params) = Params::try_from(&hash) else {
+            return true;
+        };
         hash.algorithm != Algorithm::Argon2id.ident()
             || hash.version != Some(Version::V0x13.into())
             || params.m_cost() != self.hashing.memory_kib
@@ -119,7 +134,12 @@ impl PasswordHasher {
     }
 
     fn argon2(&self) -> Result<Argon2<'static>> {
-        let PasswordHashing { memory_kib, iterations, parallelism, .. } = self.hashing;
+        let PasswordHashing {
+            memory_kib,
+            iterations,
+            parallelism,
+            ..
+        } = self.hashing;
         let params = Params::new(memory_kib, iterations, parallelism, Some(HASH_BYTES))
             .map_err(|error| CoreError::internal(&error))?;
         Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
@@ -163,7 +183,12 @@ fn busy() -> CoreError {
 
 /// A PHC string that no password has: its hash is all zeros.
 fn hash_of_nothing(hashing: &PasswordHashing) -> String {
-    let PasswordHashing { memory_kib, iterations, parallelism, .. } = hashing;
+    let PasswordHashing {
+        memory_kib,
+        iterations,
+        parallelism,
+        ..
+    } = hashing;
     let salt = STANDARD_NO_PAD.encode([0_u8; SALT_BYTES]);
     let hash = STANDARD_NO_PAD.encode([0_u8; HASH_BYTES]);
     format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}")

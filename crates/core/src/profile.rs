@@ -5,7 +5,9 @@
 //! that would make a CA are refused with the reason, never silently dropped.
 
 use chrono::{DateTime, Duration, Timelike, Utc};
-use clm_domain::certificate_plan::{BasicConstraints, CertificatePlan, KeyUsage, extended_key_usage};
+use clm_domain::certificate_plan::{
+    BasicConstraints, CertificatePlan, KeyUsage, extended_key_usage,
+};
 use clm_domain::error::{ErrorKind, Fault, Violation};
 use clm_domain::general_name::GeneralName;
 use clm_domain::issuer_limits::{IssuerLimits, judge};
@@ -38,16 +40,25 @@ pub(crate) struct Wishes {
 pub(crate) fn check_requested(requested: &RequestedExtensions) -> Result<()> {
     let mut violations = Vec::new();
     let mut violate = |field: &str, message: &str| {
-        violations.push(Violation { field: field.to_owned(), message: message.to_owned() });
+        violations.push(Violation {
+            field: field.to_owned(),
+            message: message.to_owned(),
+        });
     };
-    if requested.basic_constraints.is_some_and(|constraints| constraints.certificate_authority) {
+    if requested
+        .basic_constraints
+        .is_some_and(|constraints| constraints.certificate_authority)
+    {
         violate(
             "csr.basic_constraints",
             "The CSR asks for a CA certificate (CA:TRUE). Ask for it without, or create a \
              certificate authority instead.",
         );
     }
-    if requested.key_usage.is_some_and(|usage| usage.key_cert_sign || usage.crl_sign) {
+    if requested
+        .key_usage
+        .is_some_and(|usage| usage.key_cert_sign || usage.crl_sign)
+    {
         violate(
             "csr.key_usage",
             "The CSR asks for keyCertSign or cRLSign, which only certificate authorities have.",
@@ -84,8 +95,10 @@ pub(crate) fn plan(
         wishes.key_algorithm,
         (not_before, not_after),
     );
-    plan.basic_constraints =
-        Some(BasicConstraints { certificate_authority: false, path_length_max: None });
+    plan.basic_constraints = Some(BasicConstraints {
+        certificate_authority: false,
+        path_length_max: None,
+    });
     plan.key_usage = key_usage(wishes.certificate_type, wishes.key_algorithm);
     plan.extended_key_usage = extended_key_usages(wishes.certificate_type)?;
     plan.subject_alternative_names = names;
@@ -94,7 +107,10 @@ pub(crate) fn plan(
 }
 
 fn check_wishes(wishes: &Wishes) -> Result<()> {
-    if matches!(wishes.certificate_type, CertificateType::Root | CertificateType::Intermediate) {
+    if matches!(
+        wishes.certificate_type,
+        CertificateType::Root | CertificateType::Intermediate
+    ) {
         let message = "CA certificates are made with 'POST /api/v1/certificate-authorities'.";
         return Err(Fault::invalid("certificate_type_invalid", "certificate_type", message).into());
     }
@@ -103,7 +119,8 @@ fn check_wishes(wishes: &Wishes) -> Result<()> {
         return Err(Fault::invalid("subject_too_long", "subject", message).into());
     }
     if wishes.names.len() > SUBJECT_ALTERNATIVE_NAMES_MAX {
-        let message = format!("At most {SUBJECT_ALTERNATIVE_NAMES_MAX} names fit in one certificate.");
+        let message =
+            format!("At most {SUBJECT_ALTERNATIVE_NAMES_MAX} names fit in one certificate.");
         let field = "subject_alternative_names";
         return Err(Fault::invalid("too_many_names", field, message).into());
     }
@@ -139,7 +156,10 @@ fn names_of(wishes: &Wishes) -> Vec<GeneralName> {
     let Ok(subject) = name::DistinguishedName::from_der(&wishes.subject_der) else {
         return Vec::new();
     };
-    let host = subject.common_names().into_iter().find(|common_name| common_name.contains('.'));
+    let host = subject
+        .common_names()
+        .into_iter()
+        .find(|common_name| common_name.contains('.'));
     host.map(|host| GeneralName::Dns(host.to_ascii_lowercase()))
         .filter(|host| general_name::check(host).is_ok())
         .into_iter()
@@ -153,7 +173,11 @@ fn key_usage(certificate_type: CertificateType, algorithm: KeyAlgorithm) -> KeyU
             certificate_type,
             CertificateType::Server | CertificateType::Leaf | CertificateType::Email
         );
-    KeyUsage { digital_signature: true, key_encipherment: transports, ..KeyUsage::default() }
+    KeyUsage {
+        digital_signature: true,
+        key_encipherment: transports,
+        ..KeyUsage::default()
+    }
 }
 
 fn extended_key_usages(certificate_type: CertificateType) -> Result<Vec<Oid>> {
@@ -162,14 +186,19 @@ fn extended_key_usages(certificate_type: CertificateType) -> Result<Vec<Oid>> {
         CertificateType::Client => &[extended_key_usage::CLIENT_AUTH],
         CertificateType::CodeSigning => &[extended_key_usage::CODE_SIGNING],
         CertificateType::Email => &[extended_key_usage::EMAIL_PROTECTION],
-        CertificateType::Leaf => {
-            &[extended_key_usage::SERVER_AUTH, extended_key_usage::CLIENT_AUTH]
-        }
+        CertificateType::Leaf => &[
+            extended_key_usage::SERVER_AUTH,
+            extended_key_usage::CLIENT_AUTH,
+        ],
         CertificateType::Root | CertificateType::Intermediate => &[],
     };
     usages
         .iter()
-        .map(|usage| usage.parse().map_err(|error| crate::CoreError::internal(&error)))
+        .map(|usage| {
+            usage
+                .parse()
+                .map_err(|error| crate::CoreError::internal(&error))
+        })
         .collect()
 }
 
@@ -177,7 +206,10 @@ fn refuse_if_any(violations: Vec<Violation>) -> Result<()> {
     if violations.is_empty() {
         return Ok(());
     }
-    let first = violations.first().map(|violation| violation.message.clone()).unwrap_or_default();
+    let first = violations
+        .first()
+        .map(|violation| violation.message.clone())
+        .unwrap_or_default();
     let mut fault = Fault::new(ErrorKind::PolicyViolation, "policy_violation", first);
     fault.violations = violations;
     Err(fault.into())

@@ -54,13 +54,23 @@ pub enum DifferenceKind {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { certificate_id, organization_id, kind } = self;
-        write!(f, "certificate {certificate_id} of organization {organization_id}: ")?;
+        let Self {
+            certificate_id,
+            organization_id,
+            kind,
+        } = self;
+        write!(
+            f,
+            "certificate {certificate_id} of organization {organization_id}: "
+        )?;
         match kind {
             DifferenceKind::MissingInCore => f.write_str("missing in clm_core_db"),
             DifferenceKind::MissingInSecure => f.write_str("missing in clm_secure_db"),
             DifferenceKind::Field { name, secure, core } => {
-                write!(f, "{name} is '{secure}' in clm_secure_db and '{core}' in clm_core_db")
+                write!(
+                    f,
+                    "{name} is '{secure}' in clm_secure_db and '{core}' in clm_core_db"
+                )
             }
             DifferenceKind::NotAuditedInSecure => {
                 f.write_str("no event of its issuance in secure_audit_log")
@@ -91,8 +101,16 @@ pub async fn check(core: &Core, settle: Duration) -> Result<Vec<Difference>> {
             (None, Some(_)) => std::cmp::Ordering::Greater,
             (Some(left), Some(right)) => left.record.certificate_id.cmp(&right.certificate_id),
         };
-        let left = if step.is_le() { secure.page.pop_front() } else { None };
-        let right = if step.is_ge() { projected.page.pop_front() } else { None };
+        let left = if step.is_le() {
+            secure.page.pop_front()
+        } else {
+            None
+        };
+        let right = if step.is_ge() {
+            projected.page.pop_front()
+        } else {
+            None
+        };
         compare(left.as_ref(), right.as_ref(), limit, &mut differences);
     }
 }
@@ -151,31 +169,58 @@ fn of_secure(state: &CertificateState, kind: DifferenceKind) -> Difference {
 /// The columns that both sides hold, as text.
 fn fields(state: &CertificateState, core: &ProjectedState) -> [(&'static str, String, String); 12] {
     let record = &state.record;
-    let issuer = record.issuer_id.map(|id| id.to_string()).unwrap_or_default();
+    let issuer = record
+        .issuer_id
+        .map(|id| id.to_string())
+        .unwrap_or_default();
     [
         (
             "organization_id",
             record.organization_id.to_string(),
             core.organization_id.to_string(),
         ),
-        ("revision", record.revision.to_string(), core.revision.to_string()),
+        (
+            "revision",
+            record.revision.to_string(),
+            core.revision.to_string(),
+        ),
         ("status", record.status.to_string(), core.status.clone()),
-        ("serial_number", record.serial_number.clone(), core.serial_number.clone()),
+        (
+            "serial_number",
+            record.serial_number.clone(),
+            core.serial_number.clone(),
+        ),
         (
             "fingerprint_sha256",
             hex::encode(&record.fingerprint_sha256),
             hex::encode(&core.fingerprint_sha256),
         ),
-        ("spki_sha256", hex::encode(&record.spki_sha256), hex::encode(&core.spki_sha256)),
-        ("issuer_id", issuer, core.issuer_id.map(|id| id.to_string()).unwrap_or_default()),
+        (
+            "spki_sha256",
+            hex::encode(&record.spki_sha256),
+            hex::encode(&core.spki_sha256),
+        ),
+        (
+            "issuer_id",
+            issuer,
+            core.issuer_id.map(|id| id.to_string()).unwrap_or_default(),
+        ),
         ("subject", record.subject.clone(), core.subject.clone()),
         (
             "subject_alternative_names",
             record.subject_alternative_names.join(", "),
             core.subject_alternative_names.join(", "),
         ),
-        ("not_before", record.not_before.to_rfc3339(), core.not_before.to_rfc3339()),
-        ("not_after", record.not_after.to_rfc3339(), core.not_after.to_rfc3339()),
+        (
+            "not_before",
+            record.not_before.to_rfc3339(),
+            core.not_before.to_rfc3339(),
+        ),
+        (
+            "not_after",
+            record.not_after.to_rfc3339(),
+            core.not_after.to_rfc3339(),
+        ),
         (
             "has_private_key",
             record.has_private_key.to_string(),
@@ -198,8 +243,15 @@ impl SecureSide {
             return Ok(());
         }
         let context = OpContext::system(core, SYSTEM_ORGANIZATION);
-        let command = ListCertificateStates { after: self.after, limit: PAGE_SIZE_MAX };
-        self.page = core.secure.list_certificate_states(context.call(), command).await?.into();
+        let command = ListCertificateStates {
+            after: self.after,
+            limit: PAGE_SIZE_MAX,
+        };
+        self.page = core
+            .secure
+            .list_certificate_states(context.call(), command)
+            .await?
+            .into();
         self.after = self.page.back().map(|state| state.record.certificate_id);
         self.ended = self.page.is_empty();
         Ok(())

@@ -58,7 +58,9 @@ pub async fn acknowledge_pending(core: &Core) -> Result<usize> {
     }
     let count = event_ids.len();
     let context = OpContext::system(core, SYSTEM_ORGANIZATION);
-    core.secure.acknowledge_events(context.call(), AcknowledgeEvents { event_ids }).await?;
+    core.secure
+        .acknowledge_events(context.call(), AcknowledgeEvents { event_ids })
+        .await?;
     Ok(count)
 }
 
@@ -69,7 +71,9 @@ pub async fn acknowledge_pending(core: &Core) -> Result<usize> {
 /// up the others: it stays in the outbox.
 pub async fn deliver_events(core: &Core) -> Result<usize> {
     let context = OpContext::system(core, SYSTEM_ORGANIZATION);
-    let pull = PullEvents { limit: EVENT_BATCH_MAX };
+    let pull = PullEvents {
+        limit: EVENT_BATCH_MAX,
+    };
     let events = core.secure.pull_events(context.call(), pull).await?;
     let mut applied = Vec::with_capacity(events.len());
     let mut failure = None;
@@ -86,7 +90,9 @@ pub async fn deliver_events(core: &Core) -> Result<usize> {
     let count = applied.len();
     if !applied.is_empty() {
         let acknowledge = AcknowledgeEvents { event_ids: applied };
-        core.secure.acknowledge_events(context.call(), acknowledge).await?;
+        core.secure
+            .acknowledge_events(context.call(), acknowledge)
+            .await?;
     }
     failure.map_or(Ok(count), Err)
 }

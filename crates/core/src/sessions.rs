@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use clm_database::Scope;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, Cause, CoreEvent};
+use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, SessionId, UserId};
 use clm_domain::permission::{Action, Resource};
@@ -110,12 +111,19 @@ pub async fn create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result
             Box::pin(async move { Ok(decide(connection, &attempt).await?) })
         })
         .await?;
-    let SignedIn { organization_id, ended_others } = signed_in.ok_or_else(sign_in_failed)?;
+    let SignedIn {
+        organization_id,
+        ended_others,
+    } = signed_in.ok_or_else(sign_in_failed)?;
     if ended_others {
         core.authentication_cache.evict(attempt.candidate.user_id);
     }
     renew_hash(core, &attempt, &sign_in.password).await?;
-    Ok(NewSession { session: record_of(&attempt.session, organization_id), token, csrf_token })
+    Ok(NewSession {
+        session: record_of(&attempt.session, organization_id),
+        token,
+        csrf_token,
+    })
 }
 
 /// The user whom the name means; `None` without a query for names that nobody can have.
@@ -190,10 +198,16 @@ async fn decide(
     sessions::insert(connection, organization_id, &attempt.session).await?;
     let spared = (SESSIONS_PER_USER_MAX, None);
     let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
-    let mut row = attempt.success.clone().with_details(json!({ "sessions_ended": ended }));
+    let mut row = attempt
+        .success
+        .clone()
+        .with_details(json!({ "sessions_ended": ended }));
     row.organization_id = organization_id;
     audit_log::insert(connection, &row).await?;
-    Ok(Some(SignedIn { organization_id, ended_others: ended > 0 }))
+    Ok(Some(SignedIn {
+        organization_id,
+        ended_others: ended > 0,
+    }))
 }
 
 /// Why the user may not sign in, for the audit log only.
@@ -228,7 +242,10 @@ async fn refuse<T>(
 /// sign-in: before, the time that it takes would tell that the password is right.
 async fn renew_hash(core: &Core, attempt: &Attempt, password: &SecretString) -> Result<()> {
     let user_id = attempt.candidate.user_id;
-    let Some(old) = attempt.verified_hash.clone().filter(|old| core.passwords.needs_rehash(old))
+    let Some(old) = attempt
+        .verified_hash
+        .clone()
+        .filter(|old| core.passwords.needs_rehash(old))
     else {
         return Ok(());
     };
@@ -262,7 +279,7 @@ fn new_session(
     candidate: &SignInCandidate,
     (token, csrf_token): (&SecretString, &SecretString),
 ) -> sessions::NewSession {
-    let now = core.clock.now();
+    let now = whole_milliseconds(core.clock.now());
     let expires_at = now + core.settings.session_lifetime;
     sessions::NewSession {
         session_id: SessionId::generate(now, core.rng.as_ref()),
@@ -294,7 +311,10 @@ fn record_of(session: &sessions::NewSession, organization_id: OrganizationId) ->
 
 /// The event of a sign-in; its organization is set when it is known.
 fn success(context: &OpContext, core: &Core, session: &sessions::NewSession) -> AuditRow {
-    let actor = Actor::User { user_id: session.user_id, session_id: session.session_id };
+    let actor = Actor::User {
+        user_id: session.user_id,
+        session_id: session.session_id,
+    };
     let cause = Cause {
         actor: &actor,
         organization_id: SYSTEM_ORGANIZATION,
@@ -309,7 +329,10 @@ fn success(context: &OpContext, core: &Core, session: &sessions::NewSession) -> 
 
 /// The event of a sign-in that failed, without its reason.
 fn refusal(context: &OpContext, core: &Core, organization_id: OrganizationId) -> AuditRow {
-    let cause = Cause { organization_id, ..context.cause() };
+    let cause = Cause {
+        organization_id,
+        ..context.cause()
+    };
     let now = core.clock.now();
     let event = CoreEvent::SessionCreated;
     let row = AuditRow::success(event, &cause, None, now, core.rng.as_ref());
@@ -335,12 +358,17 @@ pub async fn list(
         limit: page.rows_to_read(),
         now: core.clock.now(),
     };
-    let mut transaction = core.pool.begin(Scope::Organization(context.organization_id)).await?;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(context.organization_id))
+        .await?;
     let rows = sessions::list(&mut transaction, listing)
         .await
         .map_err(|error| core.pool.statement_error(error))?;
     let records = rows.into_iter().map(|row| listed(context, row)).collect();
-    Ok(page.page(records, |session: &SessionRecord| session.session_id.as_uuid()))
+    Ok(page.page(records, |session: &SessionRecord| {
+        session.session_id.as_uuid()
+    }))
 }
 
 fn listed(context: &OpContext, row: sessions::LiveSession) -> SessionRecord {
@@ -366,7 +394,10 @@ fn listed(context: &OpContext, row: sessions::LiveSession) -> SessionRecord {
 pub async fn end(context: &OpContext, core: &Core, session_id: SessionId) -> Result<()> {
     let target = Target::kind(context, Resource::Session);
     access::authorize(context, core, Action::Delete, target).await?;
-    let mut transaction = core.pool.begin(Scope::Organization(context.organization_id)).await?;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(context.organization_id))
+        .await?;
     let now = core.clock.now();
     let found = sessions::find(&mut transaction, context.organization_id, session_id, now)
         .await
@@ -386,9 +417,10 @@ pub async fn end(context: &OpContext, core: &Core, session_id: SessionId) -> Res
 /// `Invalid` when the request has no session; those of the database.
 pub async fn end_current(context: &OpContext, core: &Core) -> Result<()> {
     match &context.actor {
-        Actor::User { user_id, session_id } => {
-            end_authorized(context, core, *session_id, *user_id).await
-        }
+        Actor::User {
+            user_id,
+            session_id,
+        } => end_authorized(context, core, *session_id, *user_id).await,
         Actor::Anonymous => Err(access::unauthenticated()),
         Actor::ApiKey { .. } | Actor::LocalOperator { .. } | Actor::System => {
             let message = "This request was not made with a session, so there is none to end.";

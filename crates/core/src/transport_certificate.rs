@@ -3,6 +3,7 @@
 //! The key is made here and stays in this process: a transport key, not one of those that the
 //! Secure Service keeps.
 
+use chrono::{DateTime, Utc};
 use clm_domain::general_name::GeneralName;
 use clm_domain::ids::OrganizationId;
 use clm_domain::key_algorithm::KeyAlgorithm;
@@ -10,7 +11,6 @@ use clm_domain::secret::SecretBytes;
 use clm_domain::states::CertificateType;
 use clm_pki::csr;
 use clm_pki::key::PrivateKey;
-use chrono::{DateTime, Utc};
 
 use crate::Core;
 use crate::certificate_requests::{self, NewCertificateRequest, RequestSource};
@@ -55,12 +55,16 @@ pub async fn issue(
         custom_fields: std::collections::BTreeMap::new(),
     };
     let context = OpContext::system(core, organization_id);
-    let issued = certificate_requests::create(&context, core, request).await?.certificate;
+    let issued = certificate_requests::create(&context, core, request)
+        .await?
+        .certificate;
     let mut certificate_chain_der = vec![issued.certificate_der];
     certificate_chain_der.extend(issued.chain_der);
     Ok(TransportCertificate {
         certificate_chain_der,
-        private_key_pkcs8: key.to_pkcs8_der().map_err(|error| CoreError::internal(&error))?,
+        private_key_pkcs8: key
+            .to_pkcs8_der()
+            .map_err(|error| CoreError::internal(&error))?,
         not_after: issued.certificate.not_after,
     })
 }

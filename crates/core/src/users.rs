@@ -57,7 +57,10 @@ pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<
     check_username(&new.username)?;
     let email = new.email.as_deref().map(check_email).transpose()?;
     password::check_policy(&new.password, &new.username, "password")?;
-    let password_hash = core.passwords.hash(&new.password, core.rng.as_ref()).await?;
+    let password_hash = core
+        .passwords
+        .hash(&new.password, core.rng.as_ref())
+        .await?;
     let now = core.clock.now();
     let user_id = UserId::generate(now, core.rng.as_ref());
     let context = OpContext::system(core, new.organization_id);
@@ -117,7 +120,11 @@ struct Creation {
 /// Inserts the administrator unless there is one. Returns whether it did.
 async fn insert_first(connection: &mut PgConnection, creation: &Creation) -> sqlx::Result<bool> {
     users::lock_first_administrator(connection).await?;
-    let NewAssignment { role_id, valid_from, .. } = creation.assignment;
+    let NewAssignment {
+        role_id,
+        valid_from,
+        ..
+    } = creation.assignment;
     if users::role_is_held(connection, role_id, valid_from).await? {
         return Ok(false);
     }
@@ -165,7 +172,10 @@ pub async fn change_own_password(
     };
     let new_hash = core.passwords.hash(&new, core.rng.as_ref()).await?;
     let now = core.clock.now();
-    let cause = Cause { organization_id: state.home_organization_id, ..context.cause() };
+    let cause = Cause {
+        organization_id: state.home_organization_id,
+        ..context.cause()
+    };
     let resource_id = Some(user_id.as_uuid());
     let event = CoreEvent::PasswordChanged;
     let row = AuditRow::success(event, &cause, resource_id, now, core.rng.as_ref());
@@ -185,7 +195,38 @@ pub async fn change_own_password(
         })
         .await??;
     core.authentication_cache.evict(user_id);
+    // Nobody listens in an installation without bootstrap.json; that is no fault.
+    let _ = core.password_changes.send(user_id);
     Ok(())
+}
+
+/// The user of a name, as the bootstrap of an installation needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownUser {
+    /// The user.
+    pub user_id: UserId,
+    /// Whether the password is no longer the first one.
+    pub password_changed: bool,
+}
+
+/// Finds a user by name and home organization, for the platform itself.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_by_name(
+    core: &Core,
+    username: &str,
+    organization_id: OrganizationId,
+) -> Result<Option<KnownUser>> {
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(organization_id))
+        .await?;
+    let normalized = username.to_lowercase();
+    let found = users::find_known(&mut transaction, organization_id, &normalized)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?;
+    Ok(found)
 }
 
 /// One change of a password, verified or not.
@@ -201,7 +242,10 @@ struct PasswordChange {
 
 /// Decides under the lock of the user's row, as a sign-in does. The inner error is the refusal,
 /// which has been recorded.
-async fn decide(connection: &mut PgConnection, change: &PasswordChange) -> sqlx::Result<Result<()>> {
+async fn decide(
+    connection: &mut PgConnection,
+    change: &PasswordChange,
+) -> sqlx::Result<Result<()>> {
     let PasswordChange { user_id, now, .. } = *change;
     let Some(state) = users::lock_password_state(connection, user_id).await? else {
         return Ok(Err(access::unauthenticated()));
@@ -218,7 +262,10 @@ async fn decide(connection: &mut PgConnection, change: &PasswordChange) -> sqlx:
     users::update_password(connection, user_id, now, &change.new_hash).await?;
     let spared = (0, change.spared_session);
     let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
-    let row = change.audit.clone().with_details(json!({ "sessions_ended": ended }));
+    let row = change
+        .audit
+        .clone()
+        .with_details(json!({ "sessions_ended": ended }));
     audit_log::insert(connection, &row).await?;
     Ok(Ok(()))
 }
@@ -269,7 +316,8 @@ fn acting_user(context: &OpContext) -> Result<UserId> {
         return Err(access::unauthenticated());
     }
     context.actor.user_id().ok_or_else(|| {
-        let message = "Only users have a password, and you act as none. Sign in first: 'clm login'.";
+        let message =
+            "Only users have a password, and you act as none. Sign in first: 'clm login'.";
         Fault::new(ErrorKind::Invalid, "no_user", message).into()
     })
 }

@@ -20,7 +20,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use self::partitions::Partition;
-use self::queries::{FUNCTION, KINDS, OF_THE_ROLES_FILE, PARTITION, POLICY, ROLE, SEED_ROW, TABLE, VIEW};
+use self::queries::{
+    FUNCTION, KINDS, OF_THE_ROLES_FILE, PARTITION, POLICY, ROLE, SEED_ROW, TABLE, VIEW,
+};
 use crate::error::DatabaseError;
 use crate::migrate::{MigrationSet, migrations};
 use crate::pool::Database;
@@ -120,9 +122,8 @@ pub async fn verify_on(
     database: Database,
 ) -> Result<Vec<Difference>, DatabaseError> {
     let set = migrations(database);
-    let expected = expected(set)?;
-    let found = read(connection, set).await?;
-    Ok(differences(&expected, &found))
+    let found = read(connection, set, |_| true).await?;
+    Ok(differences(&expected(set)?, &found))
 }
 
 /// Reads all objects of a database.
@@ -133,7 +134,7 @@ pub async fn read_catalogue(
     connection: &mut PgConnection,
     database: Database,
 ) -> Result<Catalogue, DatabaseError> {
-    read(connection, migrations(database)).await
+    read(connection, migrations(database), |_| true).await
 }
 
 /// The snapshot of a catalogue: what every database like it has, in whatever month. None for servers
@@ -165,13 +166,10 @@ pub(crate) async fn missing_structure(
     set: &MigrationSet,
 ) -> Result<Vec<Difference>, DatabaseError> {
     let mut expected = expected(set)?;
-    for kind in OF_THE_ROLES_FILE {
-        expected.objects.remove(kind);
-    }
     if let Some(policies) = expected.objects.get_mut(POLICY) {
         policies.retain(|_, definition| definition.contains(" TO PUBLIC "));
     }
-    let found = read(connection, set).await?;
+    let found = read(connection, set, |kind| !OF_THE_ROLES_FILE.contains(&kind)).await?;
     let mut differences = differences(&expected, &found);
     differences.retain(|difference| {
         difference.problem != Problem::Excess
@@ -187,17 +185,23 @@ impl Catalogue {
 
     /// The partitions that are named by their month.
     fn partitions(&self) -> Vec<Partition> {
-        self.of_kind(PARTITION).filter_map(|(name, _)| Partition::parse(name)).collect()
+        self.of_kind(PARTITION)
+            .filter_map(|(name, _)| Partition::parse(name))
+            .collect()
     }
 
     /// What a snapshot means for a database with the partitions of `found`.
     fn expanded_for(&self, found: &Self) -> Self {
-        let tables: Vec<&str> =
-            self.of_kind(PARTITION).filter_map(|(name, _)| partitions::table_of(name)).collect();
+        let tables: Vec<&str> = self
+            .of_kind(PARTITION)
+            .filter_map(|(name, _)| partitions::table_of(name))
+            .collect();
         let mut partitions = found.partitions();
         partitions.retain(|partition| tables.contains(&partition.table()));
         for month in &found.months {
-            let due = tables.iter().filter_map(|table| Partition::of_month(table, month));
+            let due = tables
+                .iter()
+                .filter_map(|table| Partition::of_month(table, month));
             partitions.extend(due);
         }
         let expand = |(name, definition): (&String, &String)| -> Objects {
@@ -208,18 +212,30 @@ impl Catalogue {
             .iter()
             .map(|(kind, objects)| (*kind, objects.iter().flat_map(expand).collect()))
             .collect();
-        Self { objects, server_version: found.server_version, months: found.months.clone() }
+        Self {
+            objects,
+            server_version: found.server_version,
+            months: found.months.clone(),
+        }
     }
 }
 
 fn expected(set: &MigrationSet) -> Result<Catalogue, DatabaseError> {
     let Snapshot(mut snapshot) = serde_json::from_str(set.catalogue).map_err(|error| {
         let message = format!("the catalogue snapshot in the program is broken: {error}");
-        DatabaseError::Failed { database: set.database.name(), message }
+        DatabaseError::Failed {
+            database: set.database.name(),
+            message,
+        }
     })?;
-    let objects =
-        kinds().filter_map(|kind| Some((kind, snapshot.remove(kind)?))).collect();
-    Ok(Catalogue { objects, server_version: SQL_SYNTAX_SINCE, months: Vec::new() })
+    let objects = kinds()
+        .filter_map(|kind| Some((kind, snapshot.remove(kind)?)))
+        .collect();
+    Ok(Catalogue {
+        objects,
+        server_version: SQL_SYNTAX_SINCE,
+        months: Vec::new(),
+    })
 }
 
 /// Every kind in the order of reports.
@@ -227,39 +243,82 @@ fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|kind| kind.name).chain([SEED_ROW])
 }
 
+/// Reads the kinds that are asked for.
 async fn read(
     connection: &mut PgConnection,
     set: &MigrationSet,
+    is_asked_for: impl Fn(&str) -> bool,
 ) -> Result<Catalogue, DatabaseError> {
     let failed = |error| DatabaseError::from_statement(set.database.name(), error);
     // A savepoint where a transaction is open: the settings end with it either way.
     let mut transaction = connection.begin().await.map_err(failed)?;
-    let catalogue = read_within(&mut transaction, set).await.map_err(failed)?;
+    let catalogue = read_within(&mut transaction, set, is_asked_for)
+        .await
+        .map_err(failed)?;
     transaction.rollback().await.map_err(failed)?;
     Ok(catalogue)
 }
 
-async fn read_within(connection: &mut PgConnection, set: &MigrationSet) -> sqlx::Result<Catalogue> {
-    sqlx::raw_sql(READING_SETTINGS).execute(&mut *connection).await?;
+async fn read_within(
+    connection: &mut PgConnection,
+    set: &MigrationSet,
+    is_asked_for: impl Fn(&str) -> bool,
+) -> sqlx::Result<Catalogue> {
+    sqlx::raw_sql(READING_SETTINGS)
+        .execute(&mut *connection)
+        .await?;
     let mut objects = BTreeMap::new();
-    for kind in KINDS {
+    for kind in KINDS.iter().filter(|kind| is_asked_for(kind.name)) {
         let rows: Vec<(String, String)> = sqlx::query_as(kind.query)
             .bind(role_pattern(set.database))
             .persistent(false)
             .fetch_all(&mut *connection)
             .await?;
-        let canonical = if kind.name == VIEW { canonical::view } else { canonical::text };
-        let rows = rows.into_iter().map(|(name, definition)| (name, canonical(&definition)));
+        let canonical = if kind.name == VIEW {
+            canonical::view
+        } else {
+            canonical::text
+        };
+        let rows = rows
+            .into_iter()
+            .map(|(name, definition)| (name, canonical(&definition)));
         objects.insert(kind.name, rows.collect());
     }
-    if let Some(query) = set.seed_rows_sql {
-        let rows: Vec<(String, String)> =
-            sqlx::query_as(query).persistent(false).fetch_all(&mut *connection).await?;
-        objects.insert(SEED_ROW, rows.into_iter().collect());
+    if let Some(query) = set.seed_rows_sql.filter(|_| is_asked_for(SEED_ROW)) {
+        objects.insert(SEED_ROW, seed_rows(connection, query).await?);
     }
-    let (server_version, months) =
-        sqlx::query_as(queries::VERSION_AND_MONTHS).persistent(false).fetch_one(connection).await?;
-    Ok(Catalogue { objects, server_version, months })
+    let (server_version, months) = sqlx::query_as(queries::VERSION_AND_MONTHS)
+        .persistent(false)
+        .fetch_one(connection)
+        .await?;
+    Ok(Catalogue {
+        objects,
+        server_version,
+        months,
+    })
+}
+
+/// No rows where the tables or columns to read are missing, which is told as such.
+async fn seed_rows(connection: &mut PgConnection, query: &'static str) -> sqlx::Result<Objects> {
+    let mut savepoint = connection.begin().await?;
+    let rows: sqlx::Result<Vec<(String, String)>> = sqlx::query_as(query)
+        .persistent(false)
+        .fetch_all(&mut *savepoint)
+        .await;
+    savepoint.rollback().await?;
+    match rows {
+        Ok(rows) => Ok(rows.into_iter().collect()),
+        Err(error) if is_undefined(&error) => Ok(Objects::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// SQLSTATE 42P01 undefined table, 42703 undefined column.
+fn is_undefined(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("42P01" | "42703"))
 }
 
 /// The roles of one database; those of both are named in the queries.
@@ -270,25 +329,34 @@ const fn role_pattern(database: Database) -> &'static str {
     }
 }
 
-/// `expected` is a snapshot, `found` a live catalogue.
+/// `expected` is a snapshot, `found` a live catalogue, which decides on the kinds to compare.
 fn differences(expected: &Catalogue, found: &Catalogue) -> Vec<Difference> {
     let expected = expected.expanded_for(found);
     let none = Objects::new();
     let mut differences = Vec::new();
     for kind in kinds() {
+        let Some(present) = found.objects.get(kind) else {
+            continue;
+        };
         let wanted = expected.objects.get(kind).unwrap_or(&none);
-        let present = found.objects.get(kind).unwrap_or(&none);
         let names: BTreeSet<&String> = wanted.keys().chain(present.keys()).collect();
         for name in names {
             let problem = match (wanted.get(name), present.get(name)) {
                 (Some(_), None) => Problem::Missing,
                 (None, Some(_)) => Problem::Excess,
                 (Some(wanted), Some(present)) if !is_same(wanted, present, found) => {
-                    Problem::Different { expected: wanted.clone(), found: present.clone() }
+                    Problem::Different {
+                        expected: wanted.clone(),
+                        found: present.clone(),
+                    }
                 }
                 _ => continue,
             };
-            differences.push(Difference { kind, name: name.clone(), problem });
+            differences.push(Difference {
+                kind,
+                name: name.clone(),
+                problem,
+            });
         }
     }
     without_consequences(differences)

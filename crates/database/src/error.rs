@@ -66,7 +66,10 @@ impl DatabaseError {
     /// Sorts an error of a statement that was not a commit.
     pub fn from_statement(database: &'static str, error: sqlx::Error) -> Self {
         if is_connection_lost(&error) {
-            return Self::Unavailable { database, source: error };
+            return Self::Unavailable {
+                database,
+                source: error,
+            };
         }
         match error.as_database_error() {
             Some(reported) => {
@@ -77,10 +80,16 @@ impl DatabaseError {
                     Self::ConstraintViolated { constraint }
                 } else {
                     let code = reported.code().unwrap_or_default();
-                    Self::Failed { database, message: format!("{code} {}", reported.message()) }
+                    Self::Failed {
+                        database,
+                        message: format!("{code} {}", reported.message()),
+                    }
                 }
             }
-            None => Self::Failed { database, message: error.to_string() },
+            None => Self::Failed {
+                database,
+                message: error.to_string(),
+            },
         }
     }
 
@@ -92,7 +101,11 @@ impl DatabaseError {
         error: sqlx::Error,
     ) -> Self {
         if is_connection_lost(&error) && !matches!(error, sqlx::Error::PoolTimedOut) {
-            Self::OutcomeUnknown { database, transaction, source: error }
+            Self::OutcomeUnknown {
+                database,
+                transaction,
+                source: error,
+            }
         } else {
             Self::from_statement(database, error)
         }

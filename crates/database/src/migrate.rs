@@ -118,7 +118,11 @@ impl<'a> Migrator<'a> {
     }
 
     pub(crate) const fn with_set(admin: &'a PgConnectOptions, set: &'a MigrationSet) -> Self {
-        Self { admin, set, lock_wait: LOCK_WAIT }
+        Self {
+            admin,
+            set,
+            lock_wait: LOCK_WAIT,
+        }
     }
 
     /// Waits at most this long for another migrator; five minutes unless said otherwise.
@@ -137,7 +141,9 @@ impl<'a> Migrator<'a> {
     pub async fn migrate(&self) -> Result<MigrationReport, MigrateError> {
         let database = self.set.database;
         let mut session = self.lock().await?;
-        let recorded = history::read(&mut session, database).await?.unwrap_or_default();
+        let recorded = history::read(&mut session, database)
+            .await?
+            .unwrap_or_default();
         let plan = plan::forwards(self.set, &recorded)?;
 
         let mut applied = Vec::with_capacity(plan.apply.len());
@@ -147,10 +153,18 @@ impl<'a> Migrator<'a> {
         self.adopt(&mut session, &plan.adopt).await?;
         self.run_roles_file().await?;
 
-        let adopted = plan.adopt.iter().map(|migration| migration.version).collect();
+        let adopted = plan
+            .adopt
+            .iter()
+            .map(|migration| migration.version)
+            .collect();
         // The lock goes with the session.
         let _farewell = session.close().await;
-        Ok(MigrationReport { version: self.set.latest(), applied, adopted })
+        Ok(MigrationReport {
+            version: self.set.latest(),
+            applied,
+            adopted,
+        })
     }
 
     /// What was applied, what is missing, what does not fit. Changes nothing and waits for nobody;
@@ -160,7 +174,9 @@ impl<'a> Migrator<'a> {
     /// [`MigrateError::Database`], [`MigrateError::ForeignHistory`], [`MigrateError::Unreadable`].
     pub async fn status(&self) -> Result<Vec<MigrationStatus>, MigrateError> {
         let mut session = self.connect().await?;
-        let recorded = history::read(&mut session, self.set.database).await?.unwrap_or_default();
+        let recorded = history::read(&mut session, self.set.database)
+            .await?
+            .unwrap_or_default();
         let _farewell = session.close().await;
         Ok(plan::status(self.set, &recorded))
     }
@@ -179,13 +195,17 @@ impl<'a> Migrator<'a> {
     ) -> Result<RollbackReport, MigrateError> {
         let database = self.set.database;
         let mut session = self.lock().await?;
-        let recorded = history::read(&mut session, database).await?.unwrap_or_default();
+        let recorded = history::read(&mut session, database)
+            .await?
+            .unwrap_or_default();
         let mut undone = Vec::new();
         for migration in plan::backwards(self.set, &recorded, to, destroy_data)? {
             self.undo(migration, destroy_data).await?;
             undone.push(migration.version);
         }
-        let left = history::read(&mut session, database).await?.unwrap_or_default();
+        let left = history::read(&mut session, database)
+            .await?
+            .unwrap_or_default();
         if let Some(stayed) = left.iter().find(|row| undone.contains(&row.version)) {
             let file = format!("the rollback file of {:03}", stayed.version);
             return Err(MigrateError::NotRecorded { file });
@@ -212,7 +232,11 @@ impl<'a> Migrator<'a> {
             execution_time_ms,
             "migration applied"
         );
-        Ok(AppliedMigration { version: migration.version, name: migration.name, execution_time_ms })
+        Ok(AppliedMigration {
+            version: migration.version,
+            name: migration.name,
+            execution_time_ms,
+        })
     }
 
     /// A file applied by hand may have been another text, or half of it. The database as it is now
@@ -222,7 +246,9 @@ impl<'a> Migrator<'a> {
         session: &mut PgConnection,
         by_hand: &[&'static Migration],
     ) -> Result<(), MigrateError> {
-        let Some(newest) = by_hand.last() else { return Ok(()) };
+        let Some(newest) = by_hand.last() else {
+            return Ok(());
+        };
         let database = self.set.database;
         let differences = catalogue::missing_structure(session, self.set).await?;
         if !differences.is_empty() {
@@ -249,10 +275,20 @@ impl<'a> Migrator<'a> {
         let mut attempt = 1;
         loop {
             let connection = self.connect().await?;
-            match script::run(connection, database, self.set.roles_file(), self.set.roles_sql).await
+            match script::run(
+                connection,
+                database,
+                self.set.roles_file(),
+                self.set.roles_sql,
+            )
+            .await
             {
                 Err(error) if attempt < ROLES_ATTEMPTS_MAX && is_role_conflict(&error) => {
-                    tracing::debug!(database.name = database.name(), attempt, "roles file is repeated");
+                    tracing::debug!(
+                        database.name = database.name(),
+                        attempt,
+                        "roles file is repeated"
+                    );
                     attempt += 1;
                     tokio::time::sleep(ROLES_RETRY_DELAY).await;
                 }
@@ -275,7 +311,9 @@ impl<'a> Migrator<'a> {
                 .map_err(|error| DatabaseError::from_statement(database.name(), error))?;
         }
         let file = format!("rollback/{}.sql", migration.name);
-        script::run(connection, database, &file, migration.rollback_sql).await.map_err(refusal)?;
+        script::run(connection, database, &file, migration.rollback_sql)
+            .await
+            .map_err(refusal)?;
         tracing::warn!(
             database.name = database.name(),
             migration.name = migration.name,
@@ -293,9 +331,16 @@ impl<'a> Migrator<'a> {
 
     async fn connect(&self) -> Result<PgConnection, DatabaseError> {
         let sort = |error| DatabaseError::from_statement(self.set.database.name(), error);
-        let options = self.admin.clone().application_name("clm db").disable_statement_logging();
+        let options = self
+            .admin
+            .clone()
+            .application_name("clm db")
+            .disable_statement_logging();
         let mut connection = options.connect().await.map_err(sort)?;
-        sqlx::raw_sql(SESSION_SETTINGS).execute(&mut connection).await.map_err(sort)?;
+        sqlx::raw_sql(SESSION_SETTINGS)
+            .execute(&mut connection)
+            .await
+            .map_err(sort)?;
         Ok(connection)
     }
 }
@@ -310,9 +355,14 @@ impl<'a> Migrator<'a> {
 /// [`MigrateError::Database`], each with the command that helps.
 pub async fn check_for_serving(pool: &Pool) -> Result<(), MigrateError> {
     let database = pool.database();
-    let mut connection =
-        pool.unscoped().acquire().await.map_err(|error| pool.statement_error(error))?;
-    let recorded = history::read(&mut connection, database).await?.unwrap_or_default();
+    let mut connection = pool
+        .unscoped()
+        .acquire()
+        .await
+        .map_err(|error| pool.statement_error(error))?;
+    let recorded = history::read(&mut connection, database)
+        .await?
+        .unwrap_or_default();
     plan::check_for_serving(migrations(database), &recorded)?;
     if recorded.iter().any(|row| row.checksum.is_none()) {
         tracing::warn!(
@@ -325,7 +375,9 @@ pub async fn check_for_serving(pool: &Pool) -> Result<(), MigrateError> {
 
 /// Whether the roles file lost against another transaction that changed the same roles.
 fn is_role_conflict(error: &MigrateError) -> bool {
-    let MigrateError::ScriptFailed { code, message, .. } = error else { return false };
+    let MigrateError::ScriptFailed { code, message, .. } = error else {
+        return false;
+    };
     match code.as_str() {
         // Serialization failure, deadlock, role made by somebody else at the same moment.
         "40001" | "40P01" | "42710" | "23505" => true,

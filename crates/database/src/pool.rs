@@ -79,7 +79,10 @@ impl Pool {
     pub fn new(database: Database, connect: PgConnectOptions, options: &PoolOptions) -> Self {
         let connect = connect.application_name("clm").options([
             ("statement_timeout", millis(options.statement_timeout)),
-            ("idle_in_transaction_session_timeout", millis(options.statement_timeout)),
+            (
+                "idle_in_transaction_session_timeout",
+                millis(options.statement_timeout),
+            ),
             ("timezone", "UTC".to_owned()),
         ]);
         let inner = PgPoolOptions::new()
@@ -131,8 +134,11 @@ impl Pool {
     /// # Errors
     /// [`DatabaseError::Unavailable`].
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        let mut connection =
-            self.inner.acquire().await.map_err(|error| self.statement_error(error))?;
+        let mut connection = self
+            .inner
+            .acquire()
+            .await
+            .map_err(|error| self.statement_error(error))?;
         sqlx::Connection::ping(&mut *connection as &mut PgConnection)
             .await
             .map_err(|error| self.statement_error(error))

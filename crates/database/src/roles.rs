@@ -30,8 +30,8 @@ const PASSWORD_OCTETS: usize = 32;
 /// beyond ASCII. Neither changes with the operating system, so that no upgrade of it breaks an index.
 const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 
-/// SQLSTATE 42P04.
-const DUPLICATE_DATABASE: &str = "42P04";
+/// SQLSTATE 42P04, and 23505 when two make it at the same moment.
+const DUPLICATE_DATABASE: [&str; 2] = ["42P04", "23505"];
 /// SQLSTATE 42809 (invalid locale name) and 22023 (the same, newer servers).
 const INVALID_LOCALE: [&str; 2] = ["42809", "22023"];
 
@@ -93,7 +93,12 @@ pub async fn init(
     let migrations = Migrator::new(&in_database, database).migrate().await?;
     let password = generate_password(rng);
     set_password(&in_database, database.user(), &password, rng).await?;
-    Ok(InitReport { database, database_created, migrations, password })
+    Ok(InitReport {
+        database,
+        database_created,
+        migrations,
+        password,
+    })
 }
 
 /// Creates the database, in UTF-8 and with a locale that never changes. Says whether it was missing.
@@ -124,7 +129,11 @@ pub async fn create_named_database_if_missing(
     .fetch_one(&mut connection)
     .await
     .map_err(statement_error)?;
-    let created = if exists { false } else { create(&mut connection, name).await? };
+    let created = if exists {
+        false
+    } else {
+        create(&mut connection, name).await?
+    };
     let _farewell = connection.close().await;
     Ok(created)
 }
@@ -142,9 +151,16 @@ pub async fn set_password(
 ) -> Result<(), RolesError> {
     let verifier = scram::verifier(password, random_bytes(rng))?;
     // Neither is text from outside, and a verifier consists of Base64, `$` and `:`.
-    let statement = format!("ALTER ROLE {} PASSWORD '{}'", quoted(role), verifier.as_str());
+    let statement = format!(
+        "ALTER ROLE {} PASSWORD '{}'",
+        quoted(role),
+        verifier.as_str()
+    );
     let mut connection = connect(admin).await?;
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.map_err(statement_error)?;
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await
+        .map_err(statement_error)?;
     let _farewell = connection.close().await;
     Ok(())
 }
@@ -163,14 +179,19 @@ async fn create(connection: &mut PgConnection, name: &str) -> Result<bool, Datab
             "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE '{locale}' LC_CTYPE '{locale}'",
             quoted(name)
         );
-        let error = match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await {
+        let error = match sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *connection)
+            .await
+        {
             Ok(_) => return Ok(true),
             Err(error) => error,
         };
-        let code = error.as_database_error().and_then(|reported| reported.code());
+        let code = error
+            .as_database_error()
+            .and_then(|reported| reported.code());
         match code.as_deref() {
             // Somebody else made it at this moment.
-            Some(DUPLICATE_DATABASE) => return Ok(false),
+            Some(code) if DUPLICATE_DATABASE.contains(&code) => return Ok(false),
             Some(code) if INVALID_LOCALE.contains(&code) => outcome = Err(statement_error(error)),
             _ => return Err(statement_error(error)),
         }
@@ -180,7 +201,10 @@ async fn create(connection: &mut PgConnection, name: &str) -> Result<bool, Datab
 
 async fn connect(admin: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
     // Without logging of statements: a slow one would be written to our log.
-    let options = admin.clone().application_name("clm db").disable_statement_logging();
+    let options = admin
+        .clone()
+        .application_name("clm db")
+        .disable_statement_logging();
     options.connect().await.map_err(statement_error)
 }
 

@@ -2,7 +2,7 @@
 //! that puts finished parts together.
 //!
 //! Must never accept BER (long forms of short lengths, indefinite lengths, constructed strings)
-//! and never recurse without bound. It exists beside the `der` crate because outside names hold
+//! and never recurse without bound. It stands in for the `der` crate because outside names hold
 //! types that `der` refuses (`UniversalString`) and must be kept byte for byte.
 //! Start with [`Reader`] and [`encode`].
 

@@ -213,7 +213,7 @@ impl Certificate {
     /// # Errors
     /// When the extension is malformed.
     pub fn key_usage(&self) -> Result<Option<KeyUsage>, CertificateError> {
-        self.read(oid::KEY_USAGE, der(extension_value::key_usage))
+        self.read(oid::KEY_USAGE, der(extension_value::key_usage_of_others))
     }
 
     /// RFC 5280 §4.2.1.9.

@@ -294,7 +294,7 @@ impl RequestedExtensions {
                 self.subject_alternative_names = read_names(value.value)?;
             }
             oid::KEY_USAGE => {
-                let usage = extension_value::key_usage(value.value).map_err(malformed)?;
+                let usage = extension_value::key_usage_of_others(value.value).map_err(malformed)?;
                 self.key_usage = Some(usage);
             }
             oid::BASIC_CONSTRAINTS => {

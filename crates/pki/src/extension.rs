@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use clm_domain::certificate_plan::{
     BasicConstraints, CertificatePlan, CertificatePolicy, KeyUsage, NameConstraints, NameSubtree,
-    PlannedExtension, PolicyConstraints, extended_key_usage,
+    PlannedExtension, PolicyConstraints, PolicyMapping, extended_key_usage,
 };
 use clm_domain::general_name::GeneralName;
 use clm_domain::oid::Oid;
@@ -254,14 +254,16 @@ fn write_policies(writer: &mut DerWriter, plan: &CertificatePlan) {
     if !plan.policy_mappings.is_empty() {
         // RFC 5280 §4.2.1.5: should be critical.
         write_extension(writer, ID_CE_POLICY_MAPPINGS, true, |writer| {
-            writer.sequence(|writer| {
-                for mapping in &plan.policy_mappings {
-                    writer.sequence(|writer| {
-                        writer.object_identifier(&mapping.issuer_domain_policy);
-                        writer.object_identifier(&mapping.subject_domain_policy);
-                    });
-                }
-            });
+            writer.sequence(|writer| write_policy_mappings(writer, &plan.policy_mappings));
+        });
+    }
+}
+
+fn write_policy_mappings(writer: &mut DerWriter, mappings: &[PolicyMapping]) {
+    for mapping in mappings {
+        writer.sequence(|writer| {
+            writer.object_identifier(&mapping.issuer_domain_policy);
+            writer.object_identifier(&mapping.subject_domain_policy);
         });
     }
 }
@@ -269,25 +271,26 @@ fn write_policies(writer: &mut DerWriter, plan: &CertificatePlan) {
 fn write_policy_information(writer: &mut DerWriter, policy: &CertificatePolicy) {
     writer.sequence(|writer| {
         writer.object_identifier(&policy.policy_id);
-        if policy.cps_uris.is_empty() && policy.user_notice.is_none() {
-            return;
+        if !policy.cps_uris.is_empty() || policy.user_notice.is_some() {
+            writer.sequence(|writer| write_qualifiers(writer, policy));
         }
-        writer.sequence(|writer| {
-            for uri in &policy.cps_uris {
-                writer.sequence(|writer| {
-                    writer.known_object_identifier(ID_QT_CPS);
-                    writer.primitive(IA5_STRING, uri.as_bytes());
-                });
-            }
-            if let Some(text) = &policy.user_notice {
-                writer.sequence(|writer| {
-                    writer.known_object_identifier(ID_QT_UNOTICE);
-                    // RFC 5280 §4.2.1.4: conforming CAs should use UTF8String for explicitText.
-                    writer.sequence(|writer| writer.primitive(UTF8_STRING, text.as_bytes()));
-                });
-            }
-        });
     });
+}
+
+fn write_qualifiers(writer: &mut DerWriter, policy: &CertificatePolicy) {
+    for uri in &policy.cps_uris {
+        writer.sequence(|writer| {
+            writer.known_object_identifier(ID_QT_CPS);
+            writer.primitive(IA5_STRING, uri.as_bytes());
+        });
+    }
+    if let Some(text) = &policy.user_notice {
+        writer.sequence(|writer| {
+            writer.known_object_identifier(ID_QT_UNOTICE);
+            // RFC 5280 §4.2.1.4: conforming CAs should use UTF8String for explicitText.
+            writer.sequence(|writer| writer.primitive(UTF8_STRING, text.as_bytes()));
+        });
+    }
 }
 
 fn write_name_constraints(
@@ -297,37 +300,34 @@ fn write_name_constraints(
     // RFC 5280 §4.2.1.10: must be critical.
     write_extension(writer, ID_CE_NAME_CONSTRAINTS, true, |writer| {
         writer.sequence(|writer| {
-            for (number, form, subtrees) in [
-                (0, "permitted", &constraints.permitted),
-                (1, "excluded", &constraints.excluded),
-            ] {
-                if !subtrees.is_empty() {
-                    writer.constructed(context_constructed(number), |writer| {
-                        write_subtrees(writer, form, subtrees)
-                    })?;
-                }
-            }
-            Ok(())
+            write_subtrees(writer, (0, "permitted"), &constraints.permitted)?;
+            write_subtrees(writer, (1, "excluded"), &constraints.excluded)
         })
     })
 }
 
+/// The subtrees under their tag number; nothing for none.
 fn write_subtrees(
     writer: &mut DerWriter,
-    form: &str,
+    (number, form): (u8, &str),
     subtrees: &[NameSubtree],
 ) -> Result<(), ExtensionError> {
-    for (index, subtree) in subtrees.iter().enumerate() {
-        // RFC 5280 §4.2.1.10: minimum is always its default 0, maximum is absent.
-        let written = writer.sequence(|writer| write_subtree_base(writer, subtree));
-        written.ok_or_else(|| {
-            ExtensionError::new(
-                format!("name_constraints.{form}[{index}]"),
-                "A network is written as its first address and a prefix length that fits",
-            )
-        })?;
+    if subtrees.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    writer.constructed(context_constructed(number), |writer| {
+        for (index, subtree) in subtrees.iter().enumerate() {
+            // RFC 5280 §4.2.1.10: minimum is always its default 0, maximum is absent.
+            let written = writer.sequence(|writer| write_subtree_base(writer, subtree));
+            written.ok_or_else(|| {
+                ExtensionError::new(
+                    format!("name_constraints.{form}[{index}]"),
+                    "A network is written as its first address and a prefix length that fits",
+                )
+            })?;
+        }
+        Ok(())
+    })
 }
 
 /// `None` when the subtree is no network.
@@ -427,16 +427,17 @@ fn write_distribution_point(writer: &mut DerWriter, oid: ObjectIdentifier, uris:
         return;
     }
     write_extension(writer, oid, false, |writer| {
-        writer.sequence(|writer| {
-            writer.sequence(|writer| {
-                writer.constructed(context_constructed(0), |writer| {
-                    writer.constructed(context_constructed(0), |writer| {
-                        for uri in uris {
-                            writer.primitive(URI_TAG, uri.as_bytes());
-                        }
-                    });
-                });
-            });
+        writer.sequence(|writer| writer.sequence(|writer| write_full_name(writer, uris)));
+    });
+}
+
+/// `distributionPoint [0]` with `fullName [0]`.
+fn write_full_name(writer: &mut DerWriter, uris: &[String]) {
+    writer.constructed(context_constructed(0), |writer| {
+        writer.constructed(context_constructed(0), |writer| {
+            for uri in uris {
+                writer.primitive(URI_TAG, uri.as_bytes());
+            }
         });
     });
 }

@@ -1,6 +1,6 @@
 //! Readers of the extension values that requests and certificates share (RFC 5280 §4.2.1).
 //!
-//! Each takes the contents of an `extnValue` and demands strict DER; none judges what it reads.
+//! Each takes the contents of an `extnValue` and demands DER; none judges what it reads.
 
 use clm_domain::certificate_plan::{BasicConstraints, KeyUsage};
 use clm_domain::oid::Oid;
@@ -17,24 +17,34 @@ pub(crate) mod oid {
     pub(crate) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 }
 
-/// `KeyUsage` (§4.2.1.3).
+/// `KeyUsage` (§4.2.1.3), without zero bits at the end (X.690 §11.2.2).
 pub(crate) fn key_usage(value: &[u8]) -> Result<KeyUsage, DerError> {
+    let usage = key_usage_of_others(value)?;
+    let is_minimal = match asn1::single(value, tag::BIT_STRING)?.value {
+        [unused, .., last] => last.trailing_zeros() == u32::from(*unused),
+        _ => true,
+    };
+    if is_minimal {
+        Ok(usage)
+    } else {
+        Err(DerError("has a key usage that ends with zero bits"))
+    }
+}
+
+/// `KeyUsage` (§4.2.1.3). Old programs leave zero bits at its end, which mean nothing.
+pub(crate) fn key_usage_of_others(value: &[u8]) -> Result<KeyUsage, DerError> {
     let element = asn1::single(value, tag::BIT_STRING)?;
     let (unused, octets) = match element.value {
         [unused @ 0..=7, octets @ ..] => (*unused, octets),
         _ => return Err(DerError("has a malformed BIT STRING")),
     };
     let last = octets.last().copied().unwrap_or(0);
-    let is_minimal = match octets {
-        [] => unused == 0,
-        // X.690 §11.2.2: the last bit that is not unused is set.
-        _ => u32::from(unused) == last.trailing_zeros(),
-    };
+    let fits = u32::from(unused) <= last.trailing_zeros() && !(octets.is_empty() && unused != 0);
     let bits = u16::from_be_bytes([
         octets.first().copied().unwrap_or(0),
         octets.get(1).copied().unwrap_or(0),
     ]);
-    if !is_minimal || octets.len() > 2 || bits & 0x007f != 0 {
+    if !fits || octets.len() > 2 || bits & 0x007f != 0 {
         return Err(DerError("has a key usage with bits that do not exist"));
     }
     let bit = |number: u32| bits & (0x8000 >> number) != 0;

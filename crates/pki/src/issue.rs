@@ -13,6 +13,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use clm_domain::certificate_plan::CertificatePlan;
+use clm_domain::error::Violation;
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::limits::CERTIFICATE_DER_BYTES_MAX;
 
@@ -162,6 +163,22 @@ impl PrepareError {
             Self::Extension(_) => "extension_invalid",
             Self::TooLarge => "certificate_too_large",
             Self::Lint(_) => "lint_failed",
+        }
+    }
+
+    /// What is wrong, field by field: one entry for each lint error, else one.
+    pub fn violations(&self) -> Vec<Violation> {
+        let violation = |message: String| Violation {
+            field: self.field().to_owned(),
+            message,
+        };
+        match self {
+            Self::Lint(findings) => findings
+                .iter()
+                .filter(|finding| finding.severity == Severity::Error)
+                .map(|finding| violation(finding.to_string()))
+                .collect(),
+            _ => vec![violation(self.to_string())],
         }
     }
 }

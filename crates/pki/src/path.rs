@@ -191,7 +191,10 @@ impl<'a> Walk<'a> {
         }
         let expected = self.issuer.subject_key_identifier();
         let found = certificate.authority_key_identifier();
-        if expected.zip(found).is_some_and(|(expected, found)| expected != found) {
+        if expected
+            .zip(found)
+            .is_some_and(|(expected, found)| expected != found)
+        {
             return Err(PathFault::KeyIdentifier);
         }
         certificate
@@ -240,7 +243,9 @@ fn check_critical_extensions(certificate: &Certificate) -> Result<(), PathFault>
         extension.critical && !is_known
     });
     match unknown {
-        Some(extension) => Err(PathFault::UnknownCriticalExtension(extension.oid.to_string())),
+        Some(extension) => Err(PathFault::UnknownCriticalExtension(
+            extension.oid.to_string(),
+        )),
         None => Ok(()),
     }
 }

@@ -65,7 +65,7 @@ impl From<DerError> for Pkcs8Error {
 }
 
 /// The PEM of `pkcs8_der`, a `PrivateKeyInfo`, encrypted under `passphrase` with fresh salt and
-/// initialization vector. Takes about a fifth of a second: call it where blocking is allowed.
+/// initialization vector. Takes about a tenth of a second: call it where blocking is allowed.
 ///
 /// # Errors
 /// When the passphrase is empty.

@@ -181,6 +181,8 @@ pub(crate) fn certificate(
 /// A to-be-signed certificate in parts that can be spoilt one by one.
 #[derive(Clone)]
 pub(crate) struct Parts {
+    /// The encoded version.
+    pub(crate) version: u8,
     pub(crate) serial: Vec<u8>,
     pub(crate) signature_algorithm: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
@@ -201,6 +203,7 @@ impl Parts {
         let extensions = encode_all(plan, &own, &authority).unwrap();
         let serial = serial(7);
         let mut parts = Self {
+            version: 2,
             serial: serial.as_bytes().to_vec(),
             signature_algorithm: signature_algorithm_identifier(SignatureAlgorithm::EcdsaSha256)
                 .to_vec(),
@@ -218,7 +221,11 @@ impl Parts {
             .iter()
             .map(|extension| {
                 let oid = crate::asn1::decode_oid(extension.oid).unwrap();
-                (oid.to_string(), extension.critical, extension.value.to_vec())
+                (
+                    oid.to_string(),
+                    extension.critical,
+                    extension.value.to_vec(),
+                )
             })
             .collect();
         parts
@@ -228,7 +235,9 @@ impl Parts {
     pub(crate) fn set(&mut self, oid: &str, value: &[u8]) {
         match self.extensions.iter_mut().find(|(found, ..)| found == oid) {
             Some((_, _, old)) => *old = value.to_vec(),
-            None => self.extensions.push((oid.to_owned(), false, value.to_vec())),
+            None => self
+                .extensions
+                .push((oid.to_owned(), false, value.to_vec())),
         }
     }
 
@@ -257,7 +266,7 @@ impl Parts {
     }
 
     fn encode_with(&self, extensions: &[u8]) -> Vec<u8> {
-        ToBeSigned {
+        let mut der = ToBeSigned {
             serial: &self.serial,
             signature_algorithm: &self.signature_algorithm,
             issuer: &self.issuer,
@@ -266,6 +275,10 @@ impl Parts {
             subject_public_key_info: &self.subject_public_key_info,
             extensions,
         }
-        .encode()
+        .encode();
+        let encoded = [0xA0, 3, 2, 1, 2];
+        let version = der.windows(5).position(|window| window == encoded).unwrap();
+        der[version + 4] = self.version;
+        der
     }
 }

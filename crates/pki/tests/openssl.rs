@@ -77,12 +77,27 @@ impl Openssl {
 const P256: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
 
 const GENERATE: [(KeyAlgorithm, &[&str]); 7] = [
-    (KeyAlgorithm::Rsa2048, &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
-    (KeyAlgorithm::Rsa3072, &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]),
-    (KeyAlgorithm::Rsa4096, &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"]),
+    (
+        KeyAlgorithm::Rsa2048,
+        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    ),
+    (
+        KeyAlgorithm::Rsa3072,
+        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"],
+    ),
+    (
+        KeyAlgorithm::Rsa4096,
+        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
+    ),
     (KeyAlgorithm::EcdsaP256, &P256),
-    (KeyAlgorithm::EcdsaP384, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]),
-    (KeyAlgorithm::EcdsaP521, &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"]),
+    (
+        KeyAlgorithm::EcdsaP384,
+        &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    ),
+    (
+        KeyAlgorithm::EcdsaP521,
+        &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+    ),
     (KeyAlgorithm::Ed25519, &["-algorithm", "ED25519"]),
 ];
 
@@ -114,7 +129,10 @@ fn requests_of_every_key_algorithm() {
 
 #[test]
 fn requests_with_every_hash() {
-    for (_, arguments) in GENERATE.iter().filter(|(algorithm, _)| *algorithm != KeyAlgorithm::Ed25519) {
+    for (_, arguments) in GENERATE
+        .iter()
+        .filter(|(algorithm, _)| *algorithm != KeyAlgorithm::Ed25519)
+    {
         let openssl = Openssl::new();
         openssl.generate(arguments);
         for hash in ["-sha256", "-sha384", "-sha512"] {
@@ -126,7 +144,11 @@ fn requests_with_every_hash() {
             // There is no ECDSA with MD5 that openssl would write.
             if request.status.success() {
                 let error = refuse(&request.stdout);
-                assert_eq!(error.code(), "csr_signature_algorithm_unsupported", "{hash}");
+                assert_eq!(
+                    error.code(),
+                    "csr_signature_algorithm_unsupported",
+                    "{hash}"
+                );
             }
         }
     }
@@ -138,23 +160,48 @@ fn requests_signed_with_pss() {
     openssl.generate(GENERATE[0].1);
     let request = |hash, salt| {
         let salt = format!("rsa_pss_saltlen:{salt}");
-        openssl.request(&["-subj", "/CN=a", hash, "-sigopt", "rsa_padding_mode:pss", "-sigopt", &salt])
+        openssl.request(&[
+            "-subj",
+            "/CN=a",
+            hash,
+            "-sigopt",
+            "rsa_padding_mode:pss",
+            "-sigopt",
+            &salt,
+        ])
     };
     for (hash, algorithm) in [
         ("-sha256", SignatureAlgorithm::RsaPssSha256),
         ("-sha384", SignatureAlgorithm::RsaPssSha384),
         ("-sha512", SignatureAlgorithm::RsaPssSha512),
     ] {
-        assert_eq!(accept(&request(hash, "digest")).signature_algorithm(), algorithm);
+        assert_eq!(
+            accept(&request(hash, "digest")).signature_algorithm(),
+            algorithm
+        );
     }
-    for refused in [request("-sha256", "20"), request("-sha1", "digest"), request("-sha256", "max")] {
-        assert_eq!(refuse(&refused).code(), "csr_signature_algorithm_unsupported");
+    for refused in [
+        request("-sha256", "20"),
+        request("-sha1", "digest"),
+        request("-sha256", "max"),
+    ] {
+        assert_eq!(
+            refuse(&refused).code(),
+            "csr_signature_algorithm_unsupported"
+        );
     }
 }
 
 #[test]
 fn keys_that_are_not_accepted() {
-    let rsa = |bits| vec!["-algorithm".to_owned(), "RSA".to_owned(), "-pkeyopt".to_owned(), format!("rsa_keygen_bits:{bits}")];
+    let rsa = |bits| {
+        vec![
+            "-algorithm".to_owned(),
+            "RSA".to_owned(),
+            "-pkeyopt".to_owned(),
+            format!("rsa_keygen_bits:{bits}"),
+        ]
+    };
     let text = |arguments: &[&str]| arguments.iter().map(|one| (*one).to_owned()).collect();
     let curve = |name| text(&["-algorithm", "EC", "-pkeyopt", name]);
     let explicit = [&P256[..], &["-pkeyopt", "ec_param_enc:explicit"]].concat();
@@ -163,11 +210,20 @@ fn keys_that_are_not_accepted() {
         (rsa(1024), "key_too_weak"),
         (rsa(2560), "key_algorithm_unsupported"),
         (text(&exponent), "key_too_weak"),
-        (text(&["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"]), "key_algorithm_unsupported"),
+        (
+            text(&["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"]),
+            "key_algorithm_unsupported",
+        ),
         (text(&["-algorithm", "ED448"]), "key_algorithm_unsupported"),
         (text(&explicit), "key_algorithm_unsupported"),
-        (curve("ec_paramgen_curve:secp256k1"), "key_algorithm_unsupported"),
-        (curve("ec_paramgen_curve:brainpoolP256r1"), "key_algorithm_unsupported"),
+        (
+            curve("ec_paramgen_curve:secp256k1"),
+            "key_algorithm_unsupported",
+        ),
+        (
+            curve("ec_paramgen_curve:brainpoolP256r1"),
+            "key_algorithm_unsupported",
+        ),
     ];
     for (arguments, code) in cases {
         let openssl = Openssl::new();
@@ -182,7 +238,10 @@ fn keys_that_are_not_accepted() {
         assert_eq!(error.code(), code, "{arguments:?}: {error}");
         assert_eq!(error.field(), "public_key");
         let contents = pem::decode_one(&openssl.read("key.pem"), &["PRIVATE KEY"]).unwrap();
-        assert_eq!(PrivateKey::from_pkcs8_der(&contents).unwrap_err().code(), code);
+        assert_eq!(
+            PrivateKey::from_pkcs8_der(&contents).unwrap_err().code(),
+            code
+        );
     }
 }
 
@@ -190,7 +249,16 @@ fn keys_that_are_not_accepted() {
 fn compressed_points_are_refused() {
     let openssl = Openssl::new();
     openssl.generate(&P256);
-    let arguments = ["ec", "-in", "key.pem", "-pubout", "-conv_form", "compressed", "-outform", "DER"];
+    let arguments = [
+        "ec",
+        "-in",
+        "key.pem",
+        "-pubout",
+        "-conv_form",
+        "compressed",
+        "-outform",
+        "DER",
+    ];
     openssl.run(&[&arguments[..], &["-out", "public.der"]].concat());
     let error = PublicKey::from_spki_der(&openssl.read("public.der")).unwrap_err();
     assert!(error.to_string().contains("uncompressed"), "{error}");
@@ -203,7 +271,8 @@ fn requests_without_common_name_or_subject() {
     let request = accept(&openssl.request(&["-subj", "/O=Example"]));
     let subject = DistinguishedName::from_der(request.subject_der()).unwrap();
     assert!(subject.common_names().is_empty());
-    let request = accept(&openssl.request(&["-subj", "/", "-addext", "subjectAltName=DNS:a.example"]));
+    let request =
+        accept(&openssl.request(&["-subj", "/", "-addext", "subjectAltName=DNS:a.example"]));
     assert!(clm_pki::name::is_empty(request.subject_der()));
     assert_eq!(request.requested().subject_alternative_names.len(), 1);
 }
@@ -212,10 +281,17 @@ fn requests_without_common_name_or_subject() {
 fn a_request_with_a_hundred_names() {
     let openssl = Openssl::new();
     openssl.generate(&P256);
-    let names: Vec<String> = (0..100).map(|number| format!("DNS:host-{number}.example.com")).collect();
+    let names: Vec<String> = (0..100)
+        .map(|number| format!("DNS:host-{number}.example.com"))
+        .collect();
     let extension = format!("subjectAltName={}", names.join(","));
     let request = accept(&openssl.request(&["-subj", "/CN=a", "-addext", &extension]));
-    let read: Vec<String> = request.requested().subject_alternative_names.iter().map(ToString::to_string).collect();
+    let read: Vec<String> = request
+        .requested()
+        .subject_alternative_names
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(read, names);
 }
 
@@ -294,14 +370,24 @@ fn a_request_with_every_form_of_name() {
     let Some(GeneralName::DirectoryName(der)) = names.get(8) else {
         panic!("the ninth name is a directoryName");
     };
-    assert_eq!(DistinguishedName::from_der(der).unwrap().rfc4514(), "CN=inner,C=DE");
+    assert_eq!(
+        DistinguishedName::from_der(der).unwrap().rfc4514(),
+        "CN=inner,C=DE"
+    );
 }
 
 #[test]
 fn every_string_mask_of_openssl_is_read() {
     let openssl = Openssl::new();
     openssl.generate(&P256);
-    for mask in ["default", "pkix", "utf8only", "nombstr", "MASK:0x800", "MASK:0x100"] {
+    for mask in [
+        "default",
+        "pkix",
+        "utf8only",
+        "nombstr",
+        "MASK:0x800",
+        "MASK:0x100",
+    ] {
         let configuration = EVERYTHING
             .replace("string_mask = utf8only", &format!("string_mask = {mask}"))
             .replace(" \u{6771}\u{4eac}", "");
@@ -338,11 +424,18 @@ fn openssl_reads_our_requests() {
         ];
         let request = build_request(&subject, &names, &key).unwrap();
         openssl.write("our.der", &request);
-        let arguments = ["req", "-inform", "DER", "-in", "our.der", "-noout", "-verify", "-text"];
+        let arguments = [
+            "req", "-inform", "DER", "-in", "our.der", "-noout", "-verify", "-text",
+        ];
         let text = openssl.run(&[&arguments[..], &["-nameopt", "RFC2253,-esc_msb,utf8"]].concat());
         assert!(text.contains("verify OK"), "{algorithm}: {text}");
         assert!(text.contains("Ex\u{e4}mple\\, Inc."), "{text}");
-        for part in ["DNS:*.example.com", "IP Address:2001:DB8:0:0:0:0:0:1", "email:a@b.example", "DirName:/CN=inner"] {
+        for part in [
+            "DNS:*.example.com",
+            "IP Address:2001:DB8:0:0:0:0:0:1",
+            "email:a@b.example",
+            "DirName:/CN=inner",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
     }
@@ -352,16 +445,42 @@ fn openssl_reads_our_requests() {
 fn openssl_verifies_our_signatures() {
     let openssl = Openssl::new();
     openssl.write("message", "to be signed");
-    for algorithm in [KeyAlgorithm::Rsa2048, KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::EcdsaP521] {
+    for algorithm in [
+        KeyAlgorithm::Rsa2048,
+        KeyAlgorithm::EcdsaP256,
+        KeyAlgorithm::EcdsaP384,
+        KeyAlgorithm::EcdsaP521,
+    ] {
         let key = PrivateKey::generate(algorithm).unwrap();
-        openssl.write("public.pem", pem::encode("PUBLIC KEY", key.subject_public_key_info()));
-        for signature_algorithm in SignatureAlgorithm::ALL.into_iter().filter(|one| one.fits(algorithm)) {
-            openssl.write("signature", key.sign(signature_algorithm, b"to be signed").unwrap());
+        openssl.write(
+            "public.pem",
+            pem::encode("PUBLIC KEY", key.subject_public_key_info()),
+        );
+        for signature_algorithm in SignatureAlgorithm::ALL
+            .into_iter()
+            .filter(|one| one.fits(algorithm))
+        {
+            openssl.write(
+                "signature",
+                key.sign(signature_algorithm, b"to be signed").unwrap(),
+            );
             let name = signature_algorithm.as_str();
             let hash = format!("-{}", name.rsplit('-').next().unwrap());
-            let mut arguments = vec!["dgst", &hash, "-verify", "public.pem", "-signature", "signature"];
+            let mut arguments = vec![
+                "dgst",
+                &hash,
+                "-verify",
+                "public.pem",
+                "-signature",
+                "signature",
+            ];
             if name.contains("pss") {
-                arguments.extend(["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]);
+                arguments.extend([
+                    "-sigopt",
+                    "rsa_padding_mode:pss",
+                    "-sigopt",
+                    "rsa_pss_saltlen:digest",
+                ]);
             }
             arguments.push("message");
             assert!(openssl.run(&arguments).contains("Verified OK"), "{name}");
@@ -387,12 +506,29 @@ fn openssl_reads_our_keys_plain_and_encrypted() {
         let der = key.to_pkcs8_der().unwrap();
         let passphrase = SecretString::new("correct horse".to_owned());
         openssl.write("plain.pem", pem::encode("PRIVATE KEY", der.expose()));
-        openssl.write("locked.pem", pkcs8::encrypt(der.expose(), &passphrase, &Counting).unwrap());
+        openssl.write(
+            "locked.pem",
+            pkcs8::encrypt(der.expose(), &passphrase, &Counting).unwrap(),
+        );
         openssl.run(&["pkey", "-in", "plain.pem", "-check", "-noout"]);
-        let arguments = ["pkey", "-in", "locked.pem", "-passin", "pass:correct horse", "-pubout"];
+        let arguments = [
+            "pkey",
+            "-in",
+            "locked.pem",
+            "-passin",
+            "pass:correct horse",
+            "-pubout",
+        ];
         openssl.run(&[&arguments[..], &["-outform", "DER", "-out", "public.der"]].concat());
         assert_eq!(openssl.read("public.der"), key.subject_public_key_info());
-        let wrong = openssl.output(&["pkey", "-in", "locked.pem", "-passin", "pass:wrong", "-noout"]);
+        let wrong = openssl.output(&[
+            "pkey",
+            "-in",
+            "locked.pem",
+            "-passin",
+            "pass:wrong",
+            "-noout",
+        ]);
         assert!(!wrong.status.success());
     }
 }
@@ -401,8 +537,23 @@ fn openssl_reads_our_keys_plain_and_encrypted() {
 fn keys_that_openssl_encrypted_are_opened() {
     let openssl = Openssl::new();
     openssl.generate(&P256);
-    let begin = ["pkcs8", "-topk8", "-in", "key.pem", "-out", "locked.pem", "-passout", "pass:pw"];
-    openssl.run(&[&begin[..], &["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256"]].concat());
+    let begin = [
+        "pkcs8",
+        "-topk8",
+        "-in",
+        "key.pem",
+        "-out",
+        "locked.pem",
+        "-passout",
+        "pass:pw",
+    ];
+    openssl.run(
+        &[
+            &begin[..],
+            &["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256"],
+        ]
+        .concat(),
+    );
     let passphrase = SecretString::new("pw".to_owned());
     let der = pkcs8::decrypt(&openssl.read("locked.pem"), &passphrase).unwrap();
     PrivateKey::from_pkcs8_der(der.expose()).unwrap();
@@ -416,19 +567,62 @@ fn certificates_of_openssl_are_read() {
     for (algorithm, arguments) in GENERATE {
         let openssl = Openssl::new();
         openssl.generate(arguments);
-        let begin = ["req", "-x509", "-key", "key.pem", "-out", "certificate.pem", "-days", "9"];
-        openssl.run(&[&begin[..], &["-subj", "/O=Example/CN=root", "-addext", "subjectAltName=DNS:a.example"]].concat());
+        let begin = [
+            "req",
+            "-x509",
+            "-key",
+            "key.pem",
+            "-out",
+            "certificate.pem",
+            "-days",
+            "9",
+        ];
+        openssl.run(
+            &[
+                &begin[..],
+                &[
+                    "-subj",
+                    "/O=Example/CN=root",
+                    "-addext",
+                    "subjectAltName=DNS:a.example",
+                ],
+            ]
+            .concat(),
+        );
         let certificate = Certificate::parse(&openssl.read("certificate.pem")).unwrap();
         assert_eq!(certificate.key_algorithm(), Some(algorithm));
         let key = certificate.public_key().unwrap();
         certificate.verify_signed_by(&key).unwrap();
-        assert_eq!((certificate.not_after() - certificate.not_before()).num_days(), 9);
-        assert!(certificate.basic_constraints().unwrap().unwrap().certificate_authority);
+        assert_eq!(
+            (certificate.not_after() - certificate.not_before()).num_days(),
+            9
+        );
+        assert!(
+            certificate
+                .basic_constraints()
+                .unwrap()
+                .unwrap()
+                .certificate_authority
+        );
         assert_eq!(certificate.subject_alternative_names().unwrap().len(), 1);
-        assert_eq!(certificate.subject_key_identifier(), certificate.authority_key_identifier());
-        let text = openssl.run(&["x509", "-in", "certificate.pem", "-noout", "-serial", "-fingerprint", "-sha256"]);
+        assert_eq!(
+            certificate.subject_key_identifier(),
+            certificate.authority_key_identifier()
+        );
+        let text = openssl.run(&[
+            "x509",
+            "-in",
+            "certificate.pem",
+            "-noout",
+            "-serial",
+            "-fingerprint",
+            "-sha256",
+        ]);
         let serial = hex_upper(certificate.serial());
-        assert!(text.contains(serial.trim_start_matches("00")), "{serial} is not in {text}");
+        assert!(
+            text.contains(serial.trim_start_matches("00")),
+            "{serial} is not in {text}"
+        );
         let fingerprint = text.replace(':', "");
         assert!(fingerprint.contains(&hex_upper(&certificate.fingerprint_sha256())));
     }
@@ -438,7 +632,16 @@ fn certificates_of_openssl_are_read() {
 fn certificates_with_foreign_keys_and_old_signatures_are_read() {
     let openssl = Openssl::new();
     openssl.generate(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
-    let begin = ["req", "-x509", "-key", "key.pem", "-out", "certificate.pem", "-days", "9"];
+    let begin = [
+        "req",
+        "-x509",
+        "-key",
+        "key.pem",
+        "-out",
+        "certificate.pem",
+        "-days",
+        "9",
+    ];
     openssl.run(&[&begin[..], &["-subj", "/CN=old", "-sha1"]].concat());
     let certificate = Certificate::parse(&openssl.read("certificate.pem")).unwrap();
     assert_eq!(certificate.key_algorithm(), None);

@@ -109,7 +109,9 @@ fn through_wire<T: serde::Serialize + serde::de::DeserializeOwned>(
 ) -> Result<T, SecureError> {
     wire::encode(message)
         .and_then(|bytes| wire::decode(&bytes))
-        .map_err(|error| Fault::new(ErrorKind::Internal, "contract_broken", error.to_string()).into())
+        .map_err(|error| {
+            Fault::new(ErrorKind::Internal, "contract_broken", error.to_string()).into()
+        })
 }
 
 fn unexpected(found: &str) -> SecureError {

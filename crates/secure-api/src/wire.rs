@@ -29,7 +29,10 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
     ciborium::into_writer(message, &mut bytes)
         .map_err(|error| WireError::Encode(error.to_string()))?;
     if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(WireError::Encode(format!("{} bytes are too many", bytes.len())));
+        return Err(WireError::Encode(format!(
+            "{} bytes are too many",
+            bytes.len()
+        )));
     }
     Ok(bytes)
 }
@@ -40,7 +43,10 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
 /// [`WireError::Decode`].
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(WireError::Decode(format!("{} bytes are too many", bytes.len())));
+        return Err(WireError::Decode(format!(
+            "{} bytes are too many",
+            bytes.len()
+        )));
     }
     match bytes.split_first() {
         Some((&VERSION, body)) => {

@@ -12,12 +12,12 @@ use clm_domain::audit::{AuditRow, SecureEvent};
 use clm_domain::certificate_plan::{BasicConstraints, CertificatePlan, KeyUsage};
 use clm_domain::clock::{random_bytes, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{CertificateId, IssuerId, OrganizationId, PrivateKeyId};
+use clm_domain::ids::{CertificateId, IssuerId, OrganizationId};
 use clm_domain::issuer_limits::judge;
 use clm_domain::states::{CertificateType, IssuerKind};
 use clm_pki::certificate::Certificate;
 use clm_pki::issue::{IssuedCertificate, IssuerIdentity, prepare};
-use clm_pki::key::{PrivateKey, spki_sha256, subject_key_identifier};
+use clm_pki::key::{PrivateKey, subject_key_identifier};
 use clm_pki::name::DistinguishedName;
 use clm_pki::serial::SerialNumber;
 use clm_secure_api::command::CreateCertificateAuthority;
@@ -30,7 +30,7 @@ use crate::error::Failure;
 use crate::issuers::sign_with;
 use crate::plan_fault::{common_name, prepare_fault, read_subject, refuse_violations};
 use crate::store::issuers::{NewIssuer, NewIssuerCertificate, StoredIssuer};
-use crate::store::private_keys::{KeyPurpose, NewPrivateKey};
+use crate::store::private_keys::KeyPurpose;
 
 /// Longest name for people, in characters.
 const NAME_CHARACTERS_MAX: usize = 200;
@@ -174,7 +174,9 @@ impl Secure {
         command: &CreateCertificateAuthority,
         signed: SignedAuthority,
     ) -> Result<NewIssuer, Failure> {
-        let private_key = self.seal_authority_key(context, &signed.key).await?;
+        let private_key = self
+            .seal_new_key(context, &signed.key, KeyPurpose::Issuer)
+            .await?;
         let now = whole_milliseconds(self.clock.now());
         let certificate_id = CertificateId::generate(now, self.rng.as_ref());
         let key_identifier = subject_key_identifier(&private_key.public_key_der)
@@ -220,33 +222,6 @@ impl Secure {
             created_by_user_id: context.actor.user_id(),
             created_at: now,
             audit,
-        })
-    }
-
-    async fn seal_authority_key(
-        &self,
-        context: &CallContext,
-        key: &PrivateKey,
-    ) -> Result<NewPrivateKey, Failure> {
-        let pkcs8_der = key
-            .to_pkcs8_der()
-            .map_err(|error| Failure::Internal(error.to_string()))?;
-        let id = PrivateKeyId::generate(self.clock.now(), self.rng.as_ref());
-        let place = (context.organization_id, id);
-        let sealed = self
-            .data_keys
-            .seal_private_key(place, &pkcs8_der, &cause(context))
-            .await?;
-        let public_key_der = key.subject_public_key_info().to_vec();
-        Ok(NewPrivateKey {
-            id,
-            spki_sha256: spki_sha256(&public_key_der),
-            public_key_der,
-            key_algorithm: key.algorithm(),
-            purpose: KeyPurpose::Issuer,
-            exportable: false,
-            encryption_key_id: sealed.encryption_key_id,
-            sealed: sealed.sealed,
         })
     }
 

@@ -45,6 +45,8 @@ struct DataKey {
     material: SecretBytes,
     /// How many seals are reserved and not yet made.
     seals_left: AtomicI64,
+    /// Held by whoever reserves more.
+    reserving: tokio::sync::Mutex<()>,
 }
 
 /// A private key, sealed, and the data key that sealed it.
@@ -177,6 +179,7 @@ impl DataKeys {
             organization_id: stored.organization_id,
             material: unwrap_material(self.master_key.as_ref(), stored)?,
             seals_left: AtomicI64::new(0),
+            reserving: tokio::sync::Mutex::default(),
         });
         self.unwrapped.store(stored.id, Arc::clone(&key), now);
         Ok(key)
@@ -232,34 +235,40 @@ impl DataKeys {
 
     /// Takes one of the reserved seals, reserving more when they are used up.
     async fn count_seal(&self, key: &DataKey) -> Result<(), Failure> {
-        let take = |left: i64| (left > 0).then(|| left - 1);
-        if key
-            .seals_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .is_ok()
-        {
+        if key.take_seal() {
             return Ok(());
         }
+        let _turn = key.reserving.lock().await;
+        // Who held the turn before has reserved for all who waited.
+        if key.take_seal() {
+            return Ok(());
+        }
+        let (organization_id, id) = (key.organization_id, key.id);
         if !self
             .store
-            .reserve_seals(key.organization_id, key.id, SEALS_RESERVED)
+            .reserve_seals(organization_id, id, SEALS_RESERVED)
             .await?
         {
             // The key may have been rotated meanwhile: look again next time.
-            self.active.forget(&key.organization_id);
+            self.active.forget(&organization_id);
             let message = "The data key of this organization has sealed as often as it may, or was \
-                just replaced. \
-                           Try again; if that does not help, it has to be rotated.";
-            return Err(Fault::new(
-                ErrorKind::KeyUnavailable,
-                "encryption_key_exhausted",
-                message,
-            )
-            .into());
+                just replaced. Try again; if that does not help, it has to be rotated.";
+            let kind = ErrorKind::KeyUnavailable;
+            return Err(Fault::new(kind, "encryption_key_exhausted", message).into());
         }
         key.seals_left
             .fetch_add(SEALS_RESERVED - 1, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+impl DataKey {
+    /// Takes a reserved seal, if there is one.
+    fn take_seal(&self) -> bool {
+        let take = |left: i64| (left > 0).then(|| left - 1);
+        self.seals_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 }
 

@@ -89,10 +89,9 @@ fn database_fault(error: &DatabaseError, command: &'static str) -> Fault {
                 error = describe(error),
                 "the outcome of a commit is unknown"
             );
-            let message = "The connection to the database broke while the act was being committed, \
-                so it is not \
-                           known whether it took effect. Repeat it with the same idempotency key: \
-                               that settles it.";
+            let message = "The connection to the database broke while the act was being \
+                committed, so it is not known whether it took effect. Repeat it with the same \
+                idempotency key: that settles it.";
             Fault::new(ErrorKind::Upstream, "outcome_unknown", message)
         }
         DatabaseError::Duplicate { .. } => {
@@ -111,8 +110,7 @@ fn database_fault(error: &DatabaseError, command: &'static str) -> Fault {
 fn key_fault(error: &dyn std::error::Error, command: &'static str) -> Fault {
     tracing::error!(command, error = describe(error), "a key cannot be used");
     let message = "A key that is needed cannot be opened now. An operator has to look at the \
-        master key; \
-                   'clm doctor' names the row.";
+        master key and at the log of the Secure Service, which names the row.";
     Fault::new(ErrorKind::KeyUnavailable, "key_unavailable", message)
 }
 

@@ -9,7 +9,7 @@ use clm_domain::audit::{AuditRow, SecureEvent};
 use clm_domain::certificate_plan::CertificatePlan;
 use clm_domain::clock::{random_bytes, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{EventId, PrivateKeyId};
+use clm_domain::ids::EventId;
 use clm_domain::issuer_limits::judge;
 use clm_domain::limits::CSR_DER_BYTES_MAX;
 use clm_domain::states::CertificateStatus;
@@ -30,7 +30,7 @@ use crate::error::Failure;
 use crate::plan_fault::{common_name, csr_fault, prepare_fault, read_subject, refuse_violations};
 use crate::store::issuance::{NewIssuance, StoredIssuance};
 use crate::store::issuers::StoredIssuer;
-use crate::store::private_keys::{KeyPurpose, NewPrivateKey};
+use crate::store::private_keys::KeyPurpose;
 
 /// How far a certificate may be dated back, in hours: room for clocks that are behind, not for a
 /// past that was not (CA/Browser Forum Baseline Requirements §7.1.2.7).
@@ -164,7 +164,10 @@ impl Secure {
         } = signed;
         let (csr_der, private_key) = match key {
             SubjectKey::Held(csr_der) => (Some(csr_der), None),
-            SubjectKey::Made(key) => (None, Some(self.seal_subject_key(context, &key).await?)),
+            SubjectKey::Made(key) => {
+                let purpose = KeyPurpose::EndEntity;
+                (None, Some(self.seal_new_key(context, &key, purpose).await?))
+            }
         };
         let audit = self.issuance_audit(context, &record, (&certificate, issuer), now);
         let context_json = to_json(&record.context)?;
@@ -189,33 +192,6 @@ impl Secure {
             signature_algorithm: issuer.signature_algorithm,
             idempotency_key: context.idempotency_key,
             audit,
-        })
-    }
-
-    async fn seal_subject_key(
-        &self,
-        context: &CallContext,
-        key: &PrivateKey,
-    ) -> Result<NewPrivateKey, Failure> {
-        let pkcs8_der = key
-            .to_pkcs8_der()
-            .map_err(|error| Failure::Internal(error.to_string()))?;
-        let id = PrivateKeyId::generate(self.clock.now(), self.rng.as_ref());
-        let place = (context.organization_id, id);
-        let sealed = self
-            .data_keys
-            .seal_private_key(place, &pkcs8_der, &cause(context))
-            .await?;
-        let public_key_der = key.subject_public_key_info().to_vec();
-        Ok(NewPrivateKey {
-            id,
-            spki_sha256: spki_sha256(&public_key_der),
-            public_key_der,
-            key_algorithm: key.algorithm(),
-            purpose: KeyPurpose::EndEntity,
-            exportable: true,
-            encryption_key_id: sealed.encryption_key_id,
-            sealed: sealed.sealed,
         })
     }
 

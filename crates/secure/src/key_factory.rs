@@ -33,11 +33,13 @@ impl KeyFactory {
     pub(crate) fn new(keys_ahead: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let turns = Arc::new(Semaphore::new(processors));
+        // Of its own and alone, so that keys for later do not hold up a key for now.
+        let turn_ahead = Arc::new(Semaphore::new(1));
         let mut ready = HashMap::new();
         if keys_ahead > 0 {
             for algorithm in MADE_AHEAD {
                 let (sender, receiver) = mpsc::channel(keys_ahead);
-                tokio::spawn(keep_ready(algorithm, Arc::clone(&turns), sender));
+                tokio::spawn(keep_ready(algorithm, Arc::clone(&turn_ahead), sender));
                 ready.insert(algorithm, Mutex::new(receiver));
             }
         }
@@ -62,8 +64,7 @@ impl KeyFactory {
             Ok(made) => made,
             Err(_) => {
                 let message = "Too many keys are being made at the moment. Try again, or ask for \
-                    an ECDSA key, which \
-                               takes no time.";
+                    an ECDSA key, which takes no time.";
                 Err(Fault::new(ErrorKind::KeyUnavailable, "key_generation_busy", message).into())
             }
         }

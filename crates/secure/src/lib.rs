@@ -20,6 +20,7 @@ mod issue_certificate;
 mod issuers;
 mod key_factory;
 pub mod master_key;
+mod new_private_key;
 mod open;
 mod plan_fault;
 mod queries;

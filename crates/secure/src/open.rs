@@ -31,9 +31,8 @@ pub enum SecureOpenError {
     /// The master key is not the one that this database was sealed under.
     #[error(
         "the master key of provider '{provider}' is not the one that sealed the keys in \
-         clm_secure_db (version \
-         {key_version}, provider '{stored_provider}'); without that one nothing stored can be \
-             opened, so put it back"
+         clm_secure_db (version {key_version}, provider '{stored_provider}'); without that one \
+         nothing stored can be opened, so put it back"
     )]
     OtherMasterKey {
         /// The provider in use.

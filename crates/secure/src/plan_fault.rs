@@ -3,7 +3,7 @@
 use clm_domain::error::{ErrorKind, Fault, Violation};
 use clm_pki::csr::CsrError;
 use clm_pki::issue::PrepareError;
-use clm_pki::lint::Finding;
+use clm_pki::lint::{Finding, Severity};
 use clm_pki::name::DistinguishedName;
 
 use crate::error::fault_with_code;
@@ -40,18 +40,24 @@ pub(crate) fn prepare_fault(error: &PrepareError) -> Fault {
         return fault_with_code(ErrorKind::PolicyViolation, error.code(), message)
             .with_violation(error.field(), error.to_string());
     };
-    let mut fault = Fault::new(ErrorKind::PolicyViolation, "lint_failed", error.to_string());
-    fault.violations = findings
-        .iter()
-        .take(FINDINGS_MAX)
-        .map(finding_violation)
-        .collect();
+    let errors = || {
+        findings
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+    };
+    let first = errors()
+        .next()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    let message = format!("The certificate was not signed, because it would break a rule: {first}");
+    let mut fault = Fault::new(ErrorKind::PolicyViolation, "lint_failed", message);
+    fault.violations = errors().take(FINDINGS_MAX).map(finding_violation).collect();
     fault
 }
 
 /// A certification request that is refused.
 pub(crate) fn csr_fault(error: &CsrError) -> Fault {
-    fault_with_code(ErrorKind::Invalid, error.code(), error.to_string())
+    let message = format!("The certification request is refused: {error}.");
+    fault_with_code(ErrorKind::Invalid, error.code(), message)
         .with_violation(error.field(), error.to_string())
 }
 

@@ -57,7 +57,10 @@ impl Administration {
             return Ok(Self { core, secure });
         }
         let existing = Existing::find(&configuration.data_directory);
-        let socket = existing.run_directory.map(|run| run.join("pg")).filter(|pg| pg.is_dir());
+        let socket = existing
+            .run_directory
+            .map(|run| run.join("pg"))
+            .filter(|pg| pg.is_dir());
         let Some(socket) = socket else {
             bail!(
                 "no private PostgreSQL runs for {}: start 'clm serve', or give --admin-url",
@@ -68,7 +71,10 @@ impl Administration {
             .socket(&socket)
             .username(clm_database::cluster::ADMIN_ROLE)
             .database(roles::MAINTENANCE_DATABASE);
-        Ok(Self { core: admin.clone(), secure: admin })
+        Ok(Self {
+            core: admin.clone(),
+            secure: admin,
+        })
     }
 
     fn of(&self, database: Database) -> PgConnectOptions {
@@ -84,7 +90,9 @@ impl Administration {
     /// # Errors
     /// Those of the runner.
     pub async fn migrate(&self, database: Database) -> anyhow::Result<MigrationReport> {
-        Ok(Migrator::new(&self.of(database), database).migrate().await?)
+        Ok(Migrator::new(&self.of(database), database)
+            .migrate()
+            .await?)
     }
 
     /// What is applied in one database.
@@ -105,7 +113,9 @@ impl Administration {
         to: i32,
         destroy_data: bool,
     ) -> anyhow::Result<RollbackReport> {
-        Ok(Migrator::new(&self.of(database), database).rollback(to, destroy_data).await?)
+        Ok(Migrator::new(&self.of(database), database)
+            .rollback(to, destroy_data)
+            .await?)
     }
 
     /// Compares one database with what this program expects.
@@ -164,7 +174,10 @@ impl Administration {
     ///
     /// # Errors
     /// Those of both databases.
-    pub async fn reconcile_check(&self, configuration: &Configuration) -> anyhow::Result<Vec<String>> {
+    pub async fn reconcile_check(
+        &self,
+        configuration: &Configuration,
+    ) -> anyhow::Result<Vec<String>> {
         let services = self.services(configuration).await?;
         let found = reconcile::check(&services.core, Duration::zero()).await;
         services.close().await;
@@ -184,7 +197,7 @@ impl Administration {
         let services = self.services(configuration).await?;
         let core = &services.core;
         let (slug, name) = organization;
-        let organization = match organizations::find(core, &slug).await? {
+        let organization = match organizations::find_by_slug_or_id(core, &slug).await? {
             Some(found) => found,
             None => {
                 let system = OpContext::system(core, SYSTEM_ORGANIZATION);
@@ -205,9 +218,9 @@ impl Administration {
 
 fn parse(name: &str, url: &str) -> anyhow::Result<PgConnectOptions> {
     // The parser's error may repeat parts of the URL, and with them the password.
-    url.parse()
-        .ok()
-        .with_context(|| format!("{name} must be a URL such as postgres://postgres:…@host/postgres"))
+    url.parse().ok().with_context(|| {
+        format!("{name} must be a URL such as postgres://postgres:…@host/postgres")
+    })
 }
 
 /// A connection URL with the program's user and its new password.
@@ -217,7 +230,8 @@ fn url_of(options: &PgConnectOptions, password: &str) -> String {
     match options.get_socket() {
         Some(socket) => {
             let directory: String =
-                url::form_urlencoded::byte_serialize(socket.as_os_str().as_encoded_bytes()).collect();
+                url::form_urlencoded::byte_serialize(socket.as_os_str().as_encoded_bytes())
+                    .collect();
             format!(
                 "postgres://{user}:{password}@localhost/{database}?host={directory}&port={}",
                 options.get_port()

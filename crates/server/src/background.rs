@@ -34,7 +34,13 @@ pub(crate) fn start(
     stop: &CancellationToken,
 ) {
     let every = |name, period, services: &Arc<Services>, round: Round| {
-        tasks.spawn(repeat(name, period, Arc::clone(services), round, stop.clone()));
+        tasks.spawn(repeat(
+            name,
+            period,
+            Arc::clone(services),
+            round,
+            stop.clone(),
+        ));
     };
     every("acknowledge", ACKNOWLEDGE_PERIOD, services, |services| {
         Box::pin(async move {
@@ -51,7 +57,7 @@ pub(crate) fn start(
     every("maintenance", MAINTENANCE_PERIOD, services, |services| {
         Box::pin(async move {
             health::maintain(&services.core).await?;
-            services.secure.maintain().await?;
+            services.secure.ensure_audit_partitions().await?;
             Ok(())
         })
     });

@@ -76,7 +76,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Bootstrapped> {
     let core = &services.core;
     let system = OpContext::system(core, SYSTEM_ORGANIZATION);
-    let organization = match organizations::find(core, ORGANIZATION_SLUG).await? {
+    let organization = match organizations::find_by_slug_or_id(core, ORGANIZATION_SLUG).await? {
         Some(found) => found,
         None => {
             let new = NewOrganization {
@@ -88,14 +88,37 @@ pub(crate) async fn run(
     };
     let root = authorities(services, &system, organization.organization_id).await?;
     let root_path = layout.data_directory.join("root-ca.pem");
-    write_private(&layout.file("root-ca.pem"), pem("CERTIFICATE", &root.certificate_der).as_bytes(), 0o644)?;
+    write_private(
+        &layout.file("root-ca.pem"),
+        pem("CERTIFICATE", &root.certificate_der).as_bytes(),
+        0o644,
+    )?;
 
     let path = layout.file("bootstrap.json");
-    let previous = read(&path)?;
-    let made = administrator(services, organization.organization_id, password, &path).await?;
-    let password = match made {
-        Some((_, ref password)) => Some(password.expose().to_owned()),
-        None => previous.and_then(|previous| previous.password),
+    let administrator =
+        users::find_by_name(core, ADMINISTRATOR, organization.organization_id).await?;
+    let (administrator, password) = match administrator {
+        // The note outlives the password only when a start was killed after the change.
+        Some(known) if known.password_changed => (Some(known.user_id), None),
+        Some(known) => (
+            Some(known.user_id),
+            read(&path)?.and_then(|previous| previous.password),
+        ),
+        None => {
+            let password = first_password(password, &path)?;
+            let new = NewAdministrator {
+                username: ADMINISTRATOR.to_owned(),
+                password: password.clone(),
+                email: None,
+                organization_id: organization.organization_id,
+            };
+            match users::create_administrator(core, new).await {
+                Ok(user_id) => (Some(user_id), Some(password.expose().to_owned())),
+                // Somebody else administers: 'admin' was renamed or removed on purpose.
+                Err(error) if error.0.code == "administrator_exists" => (None, None),
+                Err(error) => return Err(error).context("making the first administrator"),
+            }
+        }
     };
     let file = BootstrapFile {
         url: addresses.url.clone(),
@@ -106,13 +129,10 @@ pub(crate) async fn run(
         ca_certificate: root_path,
     };
     write(&path, &file)?;
-    let administrator = users::find_by_name(core, ADMINISTRATOR, ORGANIZATION_SLUG).await?;
-    if let Some(found) = &administrator
-        && found.password_changed
-    {
-        forget_password(&path)?;
-    }
-    Ok(Bootstrapped { file, administrator: administrator.map(|found| found.user_id) })
+    Ok(Bootstrapped {
+        file,
+        administrator,
+    })
 }
 
 /// The internal root and the issuing authority below it. Both calls return what exists already.
@@ -133,7 +153,9 @@ async fn authorities(
         limits: None,
         organization_ids: Vec::new(),
     };
-    let root = ensure_authority(core, system, root).await.context("making the root CA")?;
+    let root = ensure_authority(core, system, root)
+        .await
+        .context("making the root CA")?;
     let issuing = NewCertificateAuthority {
         name: "Internal Issuing CA".to_owned(),
         subject: "CN=CLM Internal Issuing CA".to_owned(),
@@ -145,7 +167,9 @@ async fn authorities(
         limits: None,
         organization_ids: vec![organization_id],
     };
-    ensure_authority(core, system, issuing).await.context("making the issuing CA")?;
+    ensure_authority(core, system, issuing)
+        .await
+        .context("making the issuing CA")?;
     Ok(root)
 }
 
@@ -155,7 +179,8 @@ async fn ensure_authority(
     system: &OpContext,
     new: NewCertificateAuthority,
 ) -> anyhow::Result<CertificateAuthority> {
-    let page = clm_core::page::PageRequest::parse(Some(clm_domain::limits::PAGE_SIZE_MAX - 1), None)?;
+    let page =
+        clm_core::page::PageRequest::parse(Some(clm_domain::limits::PAGE_SIZE_MAX - 1), None)?;
     let found = certificate_authorities::list(system, core, page)
         .await?
         .items
@@ -169,23 +194,16 @@ async fn ensure_authority(
     }
 }
 
-/// The first administrator, when nobody administers yet: the id and the password. The password is
-/// written before the user exists, so that a killed start does not lock everybody out.
-async fn administrator(
-    services: &Services,
-    organization_id: OrganizationId,
-    chosen: Option<&SecretString>,
-    path: &Path,
-) -> anyhow::Result<Option<(UserId, SecretString)>> {
-    let core = &services.core;
-    if users::administrator_exists(core).await? {
-        return Ok(None);
-    }
-    let password = match chosen {
-        Some(password) => password.clone(),
-        None => SecretString::new(URL_SAFE_NO_PAD.encode(random_bytes::<18>(&SystemRng))),
+/// The password of the first administrator: the operator's, else one that an interrupted start noted
+/// already, else a new one. Noted before the user exists, so that a start that is killed in between
+/// locks nobody out.
+fn first_password(chosen: Option<&SecretString>, path: &Path) -> anyhow::Result<SecretString> {
+    let password = match (chosen, read(path)?.and_then(|previous| previous.password)) {
+        (Some(chosen), _) => chosen.clone(),
+        (None, Some(noted)) => SecretString::new(noted),
+        (None, None) => SecretString::new(URL_SAFE_NO_PAD.encode(random_bytes::<18>(&SystemRng))),
     };
-    let early = BootstrapFile {
+    let note = BootstrapFile {
         url: String::new(),
         https_url: None,
         username: ADMINISTRATOR.to_owned(),
@@ -193,15 +211,8 @@ async fn administrator(
         organization: ORGANIZATION_SLUG.to_owned(),
         ca_certificate: PathBuf::new(),
     };
-    write(path, &early)?;
-    let new = NewAdministrator {
-        username: ADMINISTRATOR.to_owned(),
-        password: password.clone(),
-        email: None,
-        organization_id,
-    };
-    let user_id = users::create_administrator(core, new).await?;
-    Ok(Some((user_id, password)))
+    write(path, &note)?;
+    Ok(password)
 }
 
 /// Removes the password from `bootstrap.json`, after its first change.

@@ -93,9 +93,13 @@ impl Configuration {
             None => SocketAddr::from(([127, 0, 0, 1], 8080)),
         };
         let connections_max = match settings.text("CLM_DATABASE_CONNECTIONS") {
-            Some(text) => text.parse().ok().filter(|count| (2..=1000).contains(count)).with_context(
-                || format!("CLM_DATABASE_CONNECTIONS='{text}' must be a number from 2 to 1000"),
-            )?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|count| (2..=1000).contains(count))
+                .with_context(|| {
+                    format!("CLM_DATABASE_CONNECTIONS='{text}' must be a number from 2 to 1000")
+                })?,
             None => 20,
         };
         let log_json = match settings.text("CLM_LOG_FORMAT") {
@@ -114,7 +118,10 @@ impl Configuration {
             master_key_file: settings.text("CLM_MASTER_KEY_FILE").map(PathBuf::from),
             pg_bin: settings.text("CLM_PG_BIN").map(PathBuf::from),
             connections_max,
-            log: settings.text("CLM_LOG").unwrap_or("info,sqlx=warn").to_owned(),
+            log: settings
+                .text("CLM_LOG")
+                .unwrap_or("info,sqlx=warn")
+                .to_owned(),
             log_json,
         })
     }
@@ -146,7 +153,10 @@ impl Settings {
         Ok(())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "configuration is read here and nowhere else")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "configuration is read here and nowhere else"
+    )]
     fn read_environment(&mut self) {
         for name in SETTINGS {
             if let Ok(value) = std::env::var(name)
@@ -162,11 +172,14 @@ impl Settings {
     }
 
     fn secret(&self, name: &str) -> Option<SecretString> {
-        self.text(name).map(|text| SecretString::new(text.to_owned()))
+        self.text(name)
+            .map(|text| SecretString::new(text.to_owned()))
     }
 
     fn public_url(&self) -> anyhow::Result<Option<String>> {
-        let Some(text) = self.text("CLM_PUBLIC_URL") else { return Ok(None) };
+        let Some(text) = self.text("CLM_PUBLIC_URL") else {
+            return Ok(None);
+        };
         let url = url::Url::parse(text)
             .with_context(|| format!("CLM_PUBLIC_URL='{text}' must be a URL"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -182,9 +195,8 @@ impl Settings {
             .map(str::trim)
             .filter(|text| !text.is_empty())
             .map(|text| {
-                text.parse().with_context(|| {
-                    format!("CLM_TRUSTED_PROXIES: '{text}' must be an IP address")
-                })
+                text.parse()
+                    .with_context(|| format!("CLM_TRUSTED_PROXIES: '{text}' must be an IP address"))
             })
             .collect()
     }
@@ -193,9 +205,10 @@ impl Settings {
         let core = self.secret("CLM_CORE_DATABASE_URL");
         let secure = self.secret("CLM_SECURE_DATABASE_URL");
         match (core, secure) {
-            (Some(core_url), Some(secure_url)) => {
-                Ok(Some(ExternalDatabases { core_url, secure_url }))
-            }
+            (Some(core_url), Some(secure_url)) => Ok(Some(ExternalDatabases {
+                core_url,
+                secure_url,
+            })),
             (None, None) => Ok(None),
             _ => bail!(
                 "set both CLM_CORE_DATABASE_URL and CLM_SECURE_DATABASE_URL, or neither for the \

@@ -107,8 +107,10 @@ impl Service {
     /// Says no to what must not reach the router.
     fn refuse(&self, request: &Request<Body>, peer: Peer) -> Option<Response> {
         let headers = request.headers();
-        let bytes: usize =
-            headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let bytes: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
         if headers.len() > HEADERS_MAX || bytes > HEADER_FIELDS_BYTES_MAX {
             let detail = format!(
                 "The request has {} header fields of {bytes} bytes; at most {HEADERS_MAX} and \
@@ -120,7 +122,9 @@ impl Service {
                 .with_field("headers", &detail);
             return Some(problem.into_response());
         }
-        let Kind::Plain { hosts } = &self.kind else { return None };
+        let Kind::Plain { hosts } = &self.kind else {
+            return None;
+        };
         let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
         let is_loopback =
             matches!(peer, Peer::Network(address) if address.to_canonical().is_loopback());
@@ -133,7 +137,11 @@ impl Service {
         let host = request
             .uri()
             .host()
-            .or_else(|| headers.get(header::HOST).and_then(|value| value.to_str().ok()))
+            .or_else(|| {
+                headers
+                    .get(header::HOST)
+                    .and_then(|value| value.to_str().ok())
+            })
             .map(host_name)
             .unwrap_or_default();
         if is_health || hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) {
@@ -150,7 +158,9 @@ impl Service {
 
     /// The client behind a trusted proxy: the last address that no trusted proxy added.
     fn behind_proxy(&self, request: &Request<Body>, peer: Peer) -> Peer {
-        let Peer::Network(mut address) = peer else { return peer };
+        let Peer::Network(mut address) = peer else {
+            return peer;
+        };
         let forwarded = request
             .headers()
             .get_all("x-forwarded-for")
@@ -172,7 +182,9 @@ impl Service {
 /// The name in a `Host` header, without its port.
 fn host_name(host: &str) -> &str {
     if host.starts_with('[') {
-        return host.split_once(']').map_or(host, |(name, _)| name.trim_start_matches('['));
+        return host
+            .split_once(']')
+            .map_or(host, |(name, _)| name.trim_start_matches('['));
     }
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }

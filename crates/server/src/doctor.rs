@@ -33,8 +33,14 @@ pub struct Finding {
 
 /// Files that hold a secret in plaintext; everything else secret is sealed or hashed.
 const SECRET_FILES: &[(&str, &str)] = &[
-    ("master.key", "opens every sealed key: back it up apart from the databases"),
-    ("bootstrap.json", "holds the first administrator's password until it is changed"),
+    (
+        "master.key",
+        "opens every sealed key: back it up apart from the databases",
+    ),
+    (
+        "bootstrap.json",
+        "holds the first administrator's password until it is changed",
+    ),
 ];
 
 /// Looks at the installation from outside; changes nothing.
@@ -42,10 +48,18 @@ pub fn examine(configuration: &Configuration) -> Vec<Finding> {
     let directory = &configuration.data_directory;
     if !directory.is_dir() {
         let message = "does not exist yet: 'clm serve' makes it".to_owned();
-        return vec![finding(Verdict::Bad, &directory.display().to_string(), message)];
+        return vec![finding(
+            Verdict::Bad,
+            &directory.display().to_string(),
+            message,
+        )];
     }
     let mut findings = vec![match layout::refuse_if_others_can_write(directory) {
-        Ok(()) => finding(Verdict::Good, "data directory", directory.display().to_string()),
+        Ok(()) => finding(
+            Verdict::Good,
+            "data directory",
+            directory.display().to_string(),
+        ),
         Err(error) => finding(Verdict::Bad, "data directory", format!("{error:#}")),
     }];
     let existing = Existing::find(directory);
@@ -53,14 +67,16 @@ pub fn examine(configuration: &Configuration) -> Vec<Finding> {
         findings.extend(secret_file(&existing.state_directory.join(name), purpose));
     }
     if configuration.databases.is_none() {
-        findings.push(match cluster::find_binaries(configuration.pg_bin.as_deref()) {
-            Ok(found) => finding(
-                Verdict::Good,
-                "PostgreSQL",
-                format!("{} in {}", found.version, found.directory.display()),
-            ),
-            Err(error) => finding(Verdict::Bad, "PostgreSQL", error.to_string()),
-        });
+        findings.push(
+            match cluster::find_binaries(configuration.pg_bin.as_deref()) {
+                Ok(found) => finding(
+                    Verdict::Good,
+                    "PostgreSQL",
+                    format!("{} in {}", found.version, found.directory.display()),
+                ),
+                Err(error) => finding(Verdict::Bad, "PostgreSQL", error.to_string()),
+            },
+        );
     }
     findings.push(finding(
         Verdict::Advice,
@@ -75,7 +91,11 @@ fn secret_file(path: &Path, purpose: &str) -> Option<Finding> {
     let subject = path.display().to_string();
     let mode = metadata.mode() & 0o777;
     Some(if mode & 0o077 == 0 {
-        finding(Verdict::Good, &subject, format!("plaintext secret, mode {mode:04o}; {purpose}"))
+        finding(
+            Verdict::Good,
+            &subject,
+            format!("plaintext secret, mode {mode:04o}; {purpose}"),
+        )
     } else {
         let message = format!("others can read it (mode {mode:04o}): chmod 600; {purpose}");
         finding(Verdict::Bad, &subject, message)
@@ -83,5 +103,9 @@ fn secret_file(path: &Path, purpose: &str) -> Option<Finding> {
 }
 
 fn finding(verdict: Verdict, subject: &str, message: String) -> Finding {
-    Finding { verdict, subject: subject.to_owned(), message }
+    Finding {
+        verdict,
+        subject: subject.to_owned(),
+        message,
+    }
 }

@@ -51,14 +51,21 @@ pub(crate) async fn prepare_databases(
             .await
             .with_context(|| format!("preparing {}", database.name()))?;
         for migration in &report.migrations.applied {
-            tracing::info!(database = database.name(), migration.version = migration.version,
-                "schema migrated");
+            tracing::info!(
+                database = database.name(),
+                migration.version = migration.version,
+                "schema migrated"
+            );
         }
         connect.push(report.connect_options(&admin));
     }
     let mut connect = connect.into_iter();
     match (connect.next(), connect.next()) {
-        (Some(core), Some(secure)) => Ok(Connections { core, secure, connections_max }),
+        (Some(core), Some(secure)) => Ok(Connections {
+            core,
+            secure,
+            connections_max,
+        }),
         _ => anyhow::bail!("both databases are needed"),
     }
 }

@@ -8,7 +8,10 @@ use clm_domain::clock::{Clock, Rng};
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the program reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the program reads the clock"
+    )]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }

@@ -32,7 +32,10 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Makes the directories, and hands them to `account` when the server runs as root.
-    pub(crate) fn prepare(data_directory: &Path, account: Option<&Account>) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        data_directory: &Path,
+        account: Option<&Account>,
+    ) -> anyhow::Result<Self> {
         make_private_directory(data_directory, None)?;
         let data_directory = data_directory
             .canonicalize()
@@ -53,7 +56,11 @@ impl Layout {
             None => data_directory.clone(),
         };
         let run_directory = run_directory(&hash, account)?;
-        let layout = Self { data_directory, state_directory, run_directory };
+        let layout = Self {
+            data_directory,
+            state_directory,
+            run_directory,
+        };
         layout.link_socket()?;
         Ok(layout)
     }
@@ -90,12 +97,17 @@ pub(crate) struct Existing {
 impl Existing {
     /// Follows the pointer and the socket's link; makes nothing.
     pub(crate) fn find(data_directory: &Path) -> Self {
-        let state_directory = fs::read_to_string(data_directory.join(POINTER_FILE))
-            .map_or_else(|_| data_directory.to_path_buf(), |text| PathBuf::from(text.trim_end()));
+        let state_directory = fs::read_to_string(data_directory.join(POINTER_FILE)).map_or_else(
+            |_| data_directory.to_path_buf(),
+            |text| PathBuf::from(text.trim_end()),
+        );
         let run_directory = fs::read_link(data_directory.join("clm.sock"))
             .ok()
             .and_then(|socket| socket.parent().map(Path::to_path_buf));
-        Self { state_directory, run_directory }
+        Self {
+            state_directory,
+            run_directory,
+        }
     }
 }
 
@@ -107,7 +119,10 @@ pub fn find_socket(data_directory: &Path) -> anyhow::Result<PathBuf> {
     refuse_if_others_can_write(data_directory)?;
     let link = data_directory.join("clm.sock");
     let socket = fs::read_link(&link).with_context(|| {
-        format!("no server has started in {}: run 'clm serve' there", data_directory.display())
+        format!(
+            "no server has started in {}: run 'clm serve' there",
+            data_directory.display()
+        )
     })?;
     if let Some(parent) = socket.parent() {
         refuse_if_others_can_write(parent)?;
@@ -120,7 +135,10 @@ pub fn find_socket(data_directory: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// When no place can be found.
-#[expect(clippy::disallowed_methods, reason = "configuration is read here and nowhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "configuration is read here and nowhere else"
+)]
 pub fn find_data_directory() -> anyhow::Result<PathBuf> {
     if let Ok(path) = std::env::var("CLM_DATA_DIR")
         && !path.is_empty()
@@ -163,7 +181,10 @@ pub(crate) fn refuse_if_others_can_write(path: &Path) -> anyhow::Result<()> {
 fn make_private_directory(path: &Path, account: Option<&Account>) -> anyhow::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => {
-            bail!("{} is no directory: name another CLM_DATA_DIR", path.display());
+            bail!(
+                "{} is no directory: name another CLM_DATA_DIR",
+                path.display()
+            );
         }
         Ok(metadata) => {
             let own = rustix::process::geteuid().as_raw();
@@ -250,7 +271,10 @@ fn replace_link(target: &Path, link: &Path) -> anyhow::Result<()> {
 }
 
 /// A short private directory for sockets.
-#[expect(clippy::disallowed_methods, reason = "configuration is read here and nowhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "configuration is read here and nowhere else"
+)]
 fn run_directory(hash: &str, account: Option<&Account>) -> anyhow::Result<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
     let path = if account.is_some() {
@@ -265,7 +289,10 @@ fn run_directory(hash: &str, account: Option<&Account>) -> anyhow::Result<PathBu
         }
     };
     if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-        bail!("{} is a link that somebody put there: remove it", path.display());
+        bail!(
+            "{} is a link that somebody put there: remove it",
+            path.display()
+        );
     }
     make_private_directory(&path, account)?;
     Ok(path)

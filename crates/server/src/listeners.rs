@@ -27,20 +27,25 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Binds a TCP address, or says what to do about it. Belongs to the start, before privileges drop.
-pub(crate) fn bind_tcp(setting: &str, address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+pub(crate) fn bind_tcp(
+    setting: &str,
+    address: SocketAddr,
+) -> anyhow::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(address).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow::anyhow!(
             "{address} is taken by another program: stop it, or set {setting} to another address"
         ),
-        ErrorKind::AddrNotAvailable => anyhow::anyhow!(
-            "{address} is no address of this machine: set {setting} to one that is"
-        ),
+        ErrorKind::AddrNotAvailable => {
+            anyhow::anyhow!("{address} is no address of this machine: set {setting} to one that is")
+        }
         ErrorKind::PermissionDenied => anyhow::anyhow!(
             "{address} may not be bound by this user: set {setting} to a port above 1023"
         ),
         _ => anyhow::anyhow!("{setting}={address} cannot be bound: {error}"),
     })?;
-    listener.set_nonblocking(true).context("preparing a listener")?;
+    listener
+        .set_nonblocking(true)
+        .context("preparing a listener")?;
     Ok(listener)
 }
 
@@ -48,7 +53,10 @@ pub(crate) fn bind_tcp(setting: &str, address: SocketAddr) -> anyhow::Result<std
 /// is a leftover.
 pub(crate) fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     if path.as_os_str().len() > 107 {
-        bail!("the path of the local socket is too long: {}", path.display());
+        bail!(
+            "the path of the local socket is too long: {}",
+            path.display()
+        );
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -77,11 +85,15 @@ impl Connections {
         self.tasks.spawn(async move {
             let limit = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             while let Some((stream, address)) = this.next(|| listener.accept()).await {
-                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+                    return;
+                };
                 let (service, stop) = (service.clone(), this.stop.clone());
                 let _ = stream.set_nodelay(true);
                 this.tasks.spawn(async move {
-                    service.serve(stream, Peer::Network(address.ip()), stop).await;
+                    service
+                        .serve(stream, Peer::Network(address.ip()), stop)
+                        .await;
                     drop(permit);
                 });
             }
@@ -94,13 +106,17 @@ impl Connections {
         self.tasks.spawn(async move {
             let limit = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             while let Some((stream, address)) = this.next(|| listener.accept()).await {
-                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+                    return;
+                };
                 let (service, stop, tls) = (service.clone(), this.stop.clone(), tls.clone());
                 let _ = stream.set_nodelay(true);
                 this.tasks.spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
                         Ok(Ok(stream)) => {
-                            service.serve(stream, Peer::Network(address.ip()), stop).await;
+                            service
+                                .serve(stream, Peer::Network(address.ip()), stop)
+                                .await;
                         }
                         Ok(Err(error)) => {
                             tracing::debug!(error.detail = %error, "a TLS handshake failed");
@@ -120,7 +136,9 @@ impl Connections {
         self.tasks.spawn(async move {
             let limit = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             while let Some((stream, _)) = this.next(|| listener.accept()).await {
-                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+                    return;
+                };
                 let uid = match stream.peer_cred() {
                     Ok(peer) if peer.uid() == own || peer.uid() == 0 => peer.uid(),
                     Ok(peer) => {
@@ -131,7 +149,9 @@ impl Connections {
                 };
                 let (service, stop) = (service.clone(), this.stop.clone());
                 this.tasks.spawn(async move {
-                    service.serve(stream, Peer::LocalOperator { uid }, stop).await;
+                    service
+                        .serve(stream, Peer::LocalOperator { uid }, stop)
+                        .await;
                     drop(permit);
                 });
             }

@@ -20,6 +20,9 @@ pub(crate) fn drop_to(account: &Account) -> anyhow::Result<()> {
         .and_then(|()| setuid(uid))
         .with_context(|| format!("becoming account {}", account.name))?;
     // Being able to come back would mean that nothing was given up.
-    anyhow::ensure!(setuid(Uid::from_raw(0)).is_err(), "root could not be given up");
+    anyhow::ensure!(
+        setuid(Uid::from_raw(0)).is_err(),
+        "root could not be given up"
+    );
     Ok(())
 }

@@ -38,7 +38,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Says which step failed and what to do.
 pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     start_log(&configuration)?;
-    let metrics = PrometheusBuilder::new().install_recorder().context("starting the metrics")?;
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("starting the metrics")?;
     // One TLS provider for the whole process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let stop = stop_signal()?;
@@ -66,11 +68,21 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
             privileges::drop_to(account)?;
         }
         let listening = Listening { http, https };
-        serve(&configuration, &layout, cluster.as_ref(), listening, (metrics, stop)).await
+        serve(
+            &configuration,
+            &layout,
+            cluster.as_ref(),
+            listening,
+            (metrics, stop),
+        )
+        .await
     }
     .await;
     if let Some(cluster) = cluster {
-        cluster.stop().await.context("stopping the private PostgreSQL")?;
+        cluster
+            .stop()
+            .await
+            .context("stopping the private PostgreSQL")?;
     }
     outcome
 }
@@ -107,8 +119,17 @@ async fn serve(
     };
 
     let tasks = TaskTracker::new();
-    let connections = Connections { tasks: tasks.clone(), stop: stop.clone() };
-    listen(configuration, layout, (&services, metrics), &connections, (listening, &identity))?;
+    let connections = Connections {
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    listen(
+        configuration,
+        layout,
+        (&services, metrics),
+        &connections,
+        (listening, &identity),
+    )?;
     background::start(&services, identity, &tasks, &stop);
     watch_bootstrap_password(&services, layout, bootstrapped.as_ref(), &tasks, &stop);
     announce(layout, &addresses, bootstrapped.as_ref());
@@ -116,7 +137,10 @@ async fn serve(
     stop.cancelled().await;
     tracing::info!("stopping: no new connections, requests under way are finished");
     tasks.close();
-    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("some requests did not finish in time; their outcome is settled by a retry");
     }
     services.close().await;
@@ -141,7 +165,10 @@ async fn open_services(
         }
         (None, None) => bail!("there is neither a private PostgreSQL nor a configured one"),
     };
-    let path = configuration.master_key_file.clone().unwrap_or_else(|| layout.file("master.key"));
+    let path = configuration
+        .master_key_file
+        .clone()
+        .unwrap_or_else(|| layout.file("master.key"));
     Services::open(connections, master_key(&path)?).await
 }
 
@@ -184,8 +211,15 @@ fn hand_over(layout: &Layout, account: &clm_database::cluster::Account) -> anyho
 
 /// Where the server can be reached, with the ports that were really bound.
 fn addresses(configuration: &Configuration, listening: &Listening) -> anyhow::Result<Addresses> {
-    let http = listening.http.local_addr().context("reading the bound address")?;
-    let https = listening.https.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+    let http = listening
+        .http
+        .local_addr()
+        .context("reading the bound address")?;
+    let https = listening
+        .https
+        .as_ref()
+        .map(std::net::TcpListener::local_addr)
+        .transpose()?;
     Ok(Addresses {
         url: format!("http://{}", reachable(http)),
         https_url: configuration
@@ -208,16 +242,29 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// The names of this server: loopback, the address that it listens on, and the public name.
 fn own_names(configuration: &Configuration) -> Vec<String> {
-    let mut names =
-        vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    for address in [Some(configuration.http_listen), configuration.https_listen].into_iter().flatten()
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    for address in [Some(configuration.http_listen), configuration.https_listen]
+        .into_iter()
+        .flatten()
     {
         if !address.ip().is_unspecified() {
             names.push(address.ip().to_string());
         }
     }
-    let public = configuration.public_url.as_ref().and_then(|url| url::Url::parse(url).ok());
-    names.extend(public.as_ref().and_then(url::Url::host_str).map(str::to_owned));
+    let public = configuration
+        .public_url
+        .as_ref()
+        .and_then(|url| url::Url::parse(url).ok());
+    names.extend(
+        public
+            .as_ref()
+            .and_then(url::Url::host_str)
+            .map(str::to_owned),
+    );
     names.sort();
     names.dedup();
     names
@@ -236,7 +283,10 @@ async fn transport_identity(
         })
         .collect();
     let identity = TransportIdentity::new(names);
-    if let Err(error) = identity.renew_if_due(&services.core, services.clock.now()).await {
+    if let Err(error) = identity
+        .renew_if_due(&services.core, services.clock.now())
+        .await
+    {
         tracing::warn!(error.detail = %format!("{error:#}"),
             "HTTPS has no certificate yet; the server asks again every ten minutes");
     }
@@ -282,7 +332,9 @@ fn watch_bootstrap_password(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let Some(administrator) = bootstrapped.and_then(|made| made.administrator) else { return };
+    let Some(administrator) = bootstrapped.and_then(|made| made.administrator) else {
+        return;
+    };
     let mut changes = services.core.password_changes();
     let (path, stop) = (layout.file("bootstrap.json"), stop.clone());
     tasks.spawn(async move {
@@ -305,24 +357,36 @@ fn watch_bootstrap_password(
 }
 
 /// Tells a person where to go.
-#[expect(clippy::print_stdout, reason = "the one thing that a person at the terminal waits for")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the one thing that a person at the terminal waits for"
+)]
 fn announce(layout: &Layout, addresses: &Addresses, bootstrapped: Option<&Bootstrapped>) {
     if layout.state_directory != layout.data_directory {
-        println!("files      {} (its account cannot enter here)", layout.state_directory.display());
+        println!(
+            "files      {} (its account cannot enter here)",
+            layout.state_directory.display()
+        );
     }
     println!("url        {}", addresses.url);
     if let Some(url) = &addresses.https_url {
         println!("https      {url}");
     }
     if let Some(made) = bootstrapped {
-        println!("sign in    {} (organization {})", made.file.username, made.file.organization);
+        println!(
+            "sign in    {} (organization {})",
+            made.file.username, made.file.organization
+        );
         if made.file.password.is_some() {
             let path = layout.data_directory.join("bootstrap.json");
             println!("password   in {}", path.display());
         }
         println!("root CA    {}", made.file.ca_certificate.display());
     }
-    println!("back up    {} (apart from the databases)", layout.file("master.key").display());
+    println!(
+        "back up    {} (apart from the databases)",
+        layout.file("master.key").display()
+    );
     println!("ready");
 }
 
@@ -351,7 +415,13 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
 fn start_log(configuration: &Configuration) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&configuration.log)
         .with_context(|| format!("CLM_LOG='{}' is no log filter", configuration.log))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if configuration.log_json { log.json().try_init() } else { log.try_init() };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = if configuration.log_json {
+        log.json().try_init()
+    } else {
+        log.try_init()
+    };
     started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
 }

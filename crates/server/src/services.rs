@@ -16,6 +16,8 @@ use crate::environment::{SystemClock, SystemRng};
 
 /// Events younger than this are left to the hot path, which applies replies itself.
 const RELAY_DELAY: Duration = Duration::from_secs(2);
+/// RSA keys of each common size that are made ahead of requests.
+const RSA_KEYS_AHEAD: usize = 2;
 
 /// Both services, with what they run on.
 pub(crate) struct Services {
@@ -40,8 +42,10 @@ impl Services {
         connections: Connections,
         master_key: FileMasterKey,
     ) -> anyhow::Result<Self> {
-        let options =
-            PoolOptions { connections_max: connections.connections_max, ..PoolOptions::default() };
+        let options = PoolOptions {
+            connections_max: connections.connections_max,
+            ..PoolOptions::default()
+        };
         let core_pool = Pool::new(Database::Core, connections.core, &options);
         let secure_pool = Pool::new(Database::Secure, connections.secure, &options);
         for pool in [&core_pool, &secure_pool] {
@@ -57,6 +61,7 @@ impl Services {
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
             relay_delay: RELAY_DELAY,
+            rsa_keys_ahead: RSA_KEYS_AHEAD,
         })
         .await
         .context("opening the Secure Service")?;
@@ -68,7 +73,14 @@ impl Services {
             rng: Arc::clone(&rng),
             settings: Settings::default(),
         });
-        Ok(Self { core, secure, core_pool, secure_pool, clock, rng })
+        Ok(Self {
+            core,
+            secure,
+            core_pool,
+            secure_pool,
+            clock,
+            rng,
+        })
     }
 
     /// Closes the connections to both databases.

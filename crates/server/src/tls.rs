@@ -30,13 +30,18 @@ struct Current {
 impl TransportIdentity {
     /// An identity for these names, without a certificate yet.
     pub(crate) fn new(names: Vec<GeneralName>) -> Arc<Self> {
-        Arc::new(Self { names, current: RwLock::new(None) })
+        Arc::new(Self {
+            names,
+            current: RwLock::new(None),
+        })
     }
 
     /// Asks for a certificate when there is none or a third of its life is left.
     pub(crate) async fn renew_if_due(&self, core: &Core, now: DateTime<Utc>) -> anyhow::Result<()> {
         let due = self.current.read().map_or(true, |current| {
-            current.as_ref().is_none_or(|current| now >= current.renew_at)
+            current
+                .as_ref()
+                .is_none_or(|current| now >= current.renew_at)
         });
         if !due {
             return Ok(());
@@ -45,16 +50,23 @@ impl TransportIdentity {
         let issued = clm_core::transport_certificate::issue(core, names, SYSTEM_ORGANIZATION)
             .await
             .context("asking for the HTTPS certificate")?;
-        let chain = issued.certificate_chain_der.into_iter().map(CertificateDer::from).collect();
+        let chain = issued
+            .certificate_chain_der
+            .into_iter()
+            .map(CertificateDer::from)
+            .collect();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(
             issued.private_key_pkcs8.expose().to_vec(),
         ));
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let key = CertifiedKey::from_der(chain, key, &provider)
-            .context("using the HTTPS certificate")?;
+        let key =
+            CertifiedKey::from_der(chain, key, &provider).context("using the HTTPS certificate")?;
         let renew_at = issued.not_after - (issued.not_after - now) / 3;
         if let Ok(mut current) = self.current.write() {
-            *current = Some(Current { key: Arc::new(key), renew_at });
+            *current = Some(Current {
+                key: Arc::new(key),
+                renew_at,
+            });
         }
         tracing::info!(certificate.not_after = %issued.not_after, "the HTTPS certificate is new");
         Ok(())

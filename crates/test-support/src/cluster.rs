@@ -37,7 +37,10 @@ impl TestCluster {
         })
         .await
         .expect("a private PostgreSQL starts");
-        Self { cluster: Some(cluster), directory }
+        Self {
+            cluster: Some(cluster),
+            directory,
+        }
     }
 
     /// The server.
@@ -58,7 +61,10 @@ impl TestCluster {
     /// # Panics
     /// After [`Self::stop`].
     pub fn admin(&self, database: &str) -> PgConnectOptions {
-        self.cluster.as_ref().expect("the server was not stopped").admin_connect_options(database)
+        self.cluster
+            .as_ref()
+            .expect("the server was not stopped")
+            .admin_connect_options(database)
     }
 
     /// Creates and migrates one of the two databases, and says how its application user connects.
@@ -109,18 +115,24 @@ pub fn directory() -> TempDir {
 
 /// The account of a server that is started as root.
 pub fn account() -> Option<Account> {
-    if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) != 0)
+    if std::fs::metadata("/proc/self")
+        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) != 0)
     {
         return None;
     }
     let postgres = Account::find("postgres").expect("accounts can be read");
-    Some(postgres.unwrap_or_else(|| {
-        Account::ensure_system_account("clm").expect("an account can be made")
-    }))
+    Some(
+        postgres.unwrap_or_else(|| {
+            Account::ensure_system_account("clm").expect("an account can be made")
+        }),
+    )
 }
 
 /// PostgreSQL's programs, when a test run names them (`make test-matrix`).
 pub fn pg_bin() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "the one setting of the test programs")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one setting of the test programs"
+    )]
     std::env::var_os("CLM_TEST_PG_BIN").map(PathBuf::from)
 }

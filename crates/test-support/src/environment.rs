@@ -22,13 +22,19 @@ impl ManualClock {
     /// # Panics
     /// When another thread panicked while it held the clock.
     pub fn advance(&self, by: Duration) {
-        *self.0.lock().expect("no test panics while it holds the clock") += by;
+        *self
+            .0
+            .lock()
+            .expect("no test panics while it holds the clock") += by;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().expect("no test panics while it holds the clock")
+        *self
+            .0
+            .lock()
+            .expect("no test panics while it holds the clock")
     }
 }
 
@@ -45,6 +51,9 @@ impl SeededRng {
 
 impl Rng for SeededRng {
     fn fill(&self, buffer: &mut [u8]) {
-        self.0.lock().expect("no test panics while it holds the rng").fill_bytes(buffer);
+        self.0
+            .lock()
+            .expect("no test panics while it holds the rng")
+            .fill_bytes(buffer);
     }
 }

@@ -53,11 +53,19 @@ impl AuthenticationCache {
 
     /// To be called before a look-up, for [`Self::insert`] after it.
     pub(super) fn begin(&self) -> LookupBegun {
-        LookupBegun { evictions: self.state().evictions, at: Instant::now() }
+        LookupBegun {
+            evictions: self.state().evictions,
+            at: Instant::now(),
+        }
     }
 
     /// Remembers what a look-up found, unless something was evicted meanwhile.
-    pub(super) fn insert(&self, begun: &LookupBegun, hash: CredentialHash, identity: Arc<Identity>) {
+    pub(super) fn insert(
+        &self,
+        begun: &LookupBegun,
+        hash: CredentialHash,
+        identity: Arc<Identity>,
+    ) {
         let mut state = self.state();
         if state.evictions != begun.evictions {
             return;
@@ -66,7 +74,13 @@ impl AuthenticationCache {
             // Most have ended; the others are looked up once more.
             state.entries.clear();
         }
-        state.entries.insert(hash, Entry { identity, ends_at: begun.at + LIFETIME });
+        state.entries.insert(
+            hash,
+            Entry {
+                identity,
+                ends_at: begun.at + LIFETIME,
+            },
+        );
     }
 
     /// Forgets the credentials of a user, of which one was just revoked; the others are looked up
@@ -74,7 +88,9 @@ impl AuthenticationCache {
     pub(crate) fn evict(&self, user_id: UserId) {
         let mut state = self.state();
         state.evictions += 1;
-        state.entries.retain(|_, entry| entry.identity.actor.user_id() != Some(user_id));
+        state
+            .entries
+            .retain(|_, entry| entry.identity.actor.user_id() != Some(user_id));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

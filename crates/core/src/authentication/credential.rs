@@ -1,13 +1,5 @@
-//! The credentials that the platform gives out: their formats and their hashes.
-//!
-//! - **API key**: `clm_`, 43 base62 digits of 32 random bytes, 6 base62 digits of a checksum; 53
-//!   characters, `clm_[0-9A-Za-z]{49}`. The checksum is the first four bytes of the SHA-256 of the
-//!   47 characters before it: garbage is refused without a query, and scanners that look for leaked
-//!   secrets can tell a key from a text that merely looks like one.
-//! - **Session token** and **CSRF token**: base64url of 32 random bytes without padding; 43
-//!   characters.
-//!
-//! What is stored is the SHA-256 of the whole text: 256 random bits need no slow hash.
+//! The texts of the credentials that the platform gives out, as the module above describes them,
+//! and the hashes that it keeps.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -72,14 +64,21 @@ pub(crate) fn hash(credential: &str) -> CredentialHash {
 
 /// Compares in a time that does not depend on where the first difference is.
 pub(crate) fn equal_in_constant_time(left: &CredentialHash, right: &CredentialHash) -> bool {
-    let difference = left.iter().zip(right).fold(0, |found, (a, b)| found | (a ^ b));
+    let difference = left
+        .iter()
+        .zip(right)
+        .fold(0, |found, (a, b)| found | (a ^ b));
     std::hint::black_box(difference) == 0
 }
 
 fn checksum(body: &str) -> String {
     let digest = Sha256::digest(body.as_bytes());
     let mut digits = String::with_capacity(API_KEY_CHECKSUM_DIGITS);
-    push_base62(&mut digits, digest.get(..4).unwrap_or_default(), API_KEY_CHECKSUM_DIGITS);
+    push_base62(
+        &mut digits,
+        digest.get(..4).unwrap_or_default(),
+        API_KEY_CHECKSUM_DIGITS,
+    );
     digits
 }
 

@@ -37,31 +37,58 @@ fn an_active_member_of_an_active_organization_may_do_what_the_roles_allow() {
 #[test]
 fn every_other_user_status_stops_the_credential() {
     for status in UserStatus::ALL {
-        let admitted = admit(&Holder { user_status: *status, ..holder() });
-        assert_eq!(admitted.is_some(), *status == UserStatus::Active, "{status}");
+        let admitted = admit(&Holder {
+            user_status: *status,
+            ..holder()
+        });
+        assert_eq!(
+            admitted.is_some(),
+            *status == UserStatus::Active,
+            "{status}"
+        );
     }
 }
 
 #[test]
 fn without_an_active_membership_nothing_is_left() {
-    assert_eq!(admit(&Holder { membership_active: false, ..holder() }), None);
+    assert_eq!(
+        admit(&Holder {
+            membership_active: false,
+            ..holder()
+        }),
+        None
+    );
 }
 
 #[test]
 fn an_inactive_organization_stops_the_credential() {
     let inactive = OrganizationStatus::Inactive;
-    assert_eq!(admit(&Holder { organization_status: inactive, ..holder() }), None);
+    assert_eq!(
+        admit(&Holder {
+            organization_status: inactive,
+            ..holder()
+        }),
+        None
+    );
 }
 
 #[test]
 fn a_suspended_organization_can_be_read_and_left() {
     let suspended = OrganizationStatus::Suspended;
-    let left = admit(&Holder { organization_status: suspended, ..holder() }).unwrap();
+    let left = admit(&Holder {
+        organization_status: suspended,
+        ..holder()
+    })
+    .unwrap();
 
     for (resource, action) in Permissions::all().iter() {
         let expected = matches!(action, Action::Read | Action::List | Action::Verify)
             || (resource, action) == (Resource::Session, Action::Delete);
-        assert_eq!(left.allows(resource, action), expected, "{action:?} on {resource:?}");
+        assert_eq!(
+            left.allows(resource, action),
+            expected,
+            "{action:?} on {resource:?}"
+        );
     }
 }
 

@@ -7,7 +7,9 @@ fn slugs_are_dns_labels() {
         assert!(is_slug(slug), "{slug}");
     }
     let too_long = "x".repeat(64);
-    for slug in ["", "-", "-a", "a-", "Acme", "a_b", "a.b", "ä", "a b", "a\0", &too_long] {
+    for slug in [
+        "", "-", "-a", "a-", "Acme", "a_b", "a.b", "ä", "a b", "a\0", &too_long,
+    ] {
         assert!(!is_slug(slug), "{slug}");
     }
 }

@@ -3,7 +3,12 @@ use crate::test_values::CountingRng;
 
 /// Small, so that tests are quick; the structure is the same.
 fn small() -> PasswordHashing {
-    PasswordHashing { memory_kib: 64, iterations: 1, parallelism: 1, concurrent_max: 1 }
+    PasswordHashing {
+        memory_kib: 64,
+        iterations: 1,
+        parallelism: 1,
+        concurrent_max: 1,
+    }
 }
 
 fn secret(text: &str) -> SecretString {
@@ -15,11 +20,19 @@ async fn a_password_matches_its_own_hash_only() {
     let hasher = PasswordHasher::new(small());
     let password = secret("correct horse battery");
 
-    let phc = hasher.hash(&password, &CountingRng::default()).await.unwrap();
+    let phc = hasher
+        .hash(&password, &CountingRng::default())
+        .await
+        .unwrap();
 
     assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
     assert!(hasher.verify(&password, &phc).await.unwrap());
-    assert!(!hasher.verify(&secret("correct horse batterY"), &phc).await.unwrap());
+    assert!(
+        !hasher
+            .verify(&secret("correct horse batterY"), &phc)
+            .await
+            .unwrap()
+    );
     assert!(!hasher.verify(&secret(""), &phc).await.unwrap());
 }
 
@@ -39,10 +52,19 @@ async fn the_same_password_is_salted_anew() {
 async fn the_hash_for_unknown_users_can_be_checked_and_matches_nothing() {
     let hasher = PasswordHasher::new(small());
 
-    hasher.verify_unknown(&secret("correct horse battery")).await.unwrap();
-    hasher.verify_unknown(&secret(&"x".repeat(1_000_000))).await.unwrap();
+    hasher
+        .verify_unknown(&secret("correct horse battery"))
+        .await
+        .unwrap();
+    hasher
+        .verify_unknown(&secret(&"x".repeat(1_000_000)))
+        .await
+        .unwrap();
 
-    assert!(!hasher.needs_rehash(&hasher.unknown), "must cost what real hashes cost");
+    assert!(
+        !hasher.needs_rehash(&hasher.unknown),
+        "must cost what real hashes cost"
+    );
     assert!(!hasher.verify(&secret(""), &hasher.unknown).await.unwrap());
 }
 
@@ -58,13 +80,19 @@ async fn a_password_beyond_the_limit_is_never_right() {
 #[tokio::test]
 async fn hashes_of_other_parameters_are_made_anew() {
     let weak = PasswordHasher::new(small());
-    let strong = PasswordHasher::new(PasswordHashing { iterations: 3, ..small() });
+    let strong = PasswordHasher::new(PasswordHashing {
+        iterations: 3,
+        ..small()
+    });
     let password = secret("correct horse battery");
     let phc = weak.hash(&password, &CountingRng::default()).await.unwrap();
 
     assert!(!weak.needs_rehash(&phc));
     assert!(strong.needs_rehash(&phc));
-    assert!(strong.verify(&password, &phc).await.unwrap(), "old hashes are still good");
+    assert!(
+        strong.verify(&password, &phc).await.unwrap(),
+        "old hashes are still good"
+    );
     assert!(strong.needs_rehash(&phc.replace("argon2id", "argon2i")));
     assert!(strong.needs_rehash("nonsense"));
 }
@@ -73,16 +101,25 @@ async fn hashes_of_other_parameters_are_made_anew() {
 async fn what_is_no_hash_is_our_fault() {
     let hasher = PasswordHasher::new(small());
 
-    let error = hasher.verify(&secret("correct horse battery"), "plain text").await.unwrap_err();
+    let error = hasher
+        .verify(&secret("correct horse battery"), "plain text")
+        .await
+        .unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::Internal);
 }
 
 #[tokio::test]
 async fn parameters_out_of_range_are_reported() {
-    let hasher = PasswordHasher::new(PasswordHashing { memory_kib: 1, ..small() });
+    let hasher = PasswordHasher::new(PasswordHashing {
+        memory_kib: 1,
+        ..small()
+    });
 
-    let error = hasher.hash(&secret("correct horse"), &CountingRng::default()).await.unwrap_err();
+    let error = hasher
+        .hash(&secret("correct horse"), &CountingRng::default())
+        .await
+        .unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::Internal);
 }
@@ -92,7 +129,10 @@ async fn a_queue_that_does_not_move_is_left() {
     let hasher = PasswordHasher::new(small());
     let _turn = hasher.turns.acquire().await.unwrap();
 
-    let error = hasher.verify_unknown(&secret("correct horse")).await.unwrap_err();
+    let error = hasher
+        .verify_unknown(&secret("correct horse"))
+        .await
+        .unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert_eq!(error.0.code, "sign_in_busy");
@@ -110,7 +150,13 @@ fn new_passwords_are_judged() {
     assert_eq!(judge("twelve chars"), Ok(()));
     assert_eq!(judge("zwölf Zeich."), Ok(()));
     assert_eq!(judge("eleven char"), Err("password_too_short".to_owned()));
-    assert_eq!(judge("administrator"), Err("password_is_username".to_owned()));
+    assert_eq!(
+        judge("administrator"),
+        Err("password_is_username".to_owned())
+    );
     assert_eq!(judge(&"x".repeat(1_024)), Ok(()));
-    assert_eq!(judge(&"x".repeat(1_025)), Err("password_too_long".to_owned()));
+    assert_eq!(
+        judge(&"x".repeat(1_025)),
+        Err("password_too_long".to_owned())
+    );
 }

@@ -12,7 +12,6 @@ fn state() -> PasswordState {
         home_organization_id: SYSTEM_ORGANIZATION,
         user_status: UserStatus::Active,
         password_hash: Some(HASH.to_owned()),
-        must_change_password: false,
         failed_sign_in_count: 0,
         locked_until: None,
     }
@@ -52,7 +51,11 @@ fn attempt(verified_hash: Option<&str>, home: OrganizationStatus) -> Attempt {
 }
 
 fn judged(verified_hash: Option<&str>, state: &PasswordState) -> Option<&'static str> {
-    judge(&attempt(verified_hash, OrganizationStatus::Active), state, at(0))
+    judge(
+        &attempt(verified_hash, OrganizationStatus::Active),
+        state,
+        at(0),
+    )
 }
 
 #[test]
@@ -67,19 +70,28 @@ fn a_wrong_password_is_wrong() {
 
 #[test]
 fn a_password_that_was_changed_meanwhile_is_wrong() {
-    let changed = PasswordState { password_hash: Some("$argon2id$new".to_owned()), ..state() };
+    let changed = PasswordState {
+        password_hash: Some("$argon2id$new".to_owned()),
+        ..state()
+    };
     assert_eq!(judged(Some(HASH), &changed), Some("wrong_password"));
 }
 
 #[test]
 fn a_user_without_password_never_signs_in_with_one() {
-    let none = PasswordState { password_hash: None, ..state() };
+    let none = PasswordState {
+        password_hash: None,
+        ..state()
+    };
     assert_eq!(judged(None, &none), Some("wrong_password"));
 }
 
 #[test]
 fn a_lock_hides_whether_the_password_is_right() {
-    let locked = PasswordState { locked_until: Some(at(1)), ..state() };
+    let locked = PasswordState {
+        locked_until: Some(at(1)),
+        ..state()
+    };
 
     assert_eq!(judged(Some(HASH), &locked), Some("locked"));
     assert_eq!(judged(None, &locked), Some("locked"));
@@ -87,14 +99,21 @@ fn a_lock_hides_whether_the_password_is_right() {
 
 #[test]
 fn a_lock_ends_by_itself() {
-    let unlocked = PasswordState { locked_until: Some(at(0)), failed_sign_in_count: 9, ..state() };
+    let unlocked = PasswordState {
+        locked_until: Some(at(0)),
+        failed_sign_in_count: 9,
+        ..state()
+    };
     assert_eq!(judged(Some(HASH), &unlocked), None);
 }
 
 #[test]
 fn only_active_users_sign_in() {
     for status in UserStatus::ALL {
-        let state = PasswordState { user_status: *status, ..state() };
+        let state = PasswordState {
+            user_status: *status,
+            ..state()
+        };
         let expected = (*status != UserStatus::Active).then_some("user_not_active");
         assert_eq!(judged(Some(HASH), &state), expected, "{status}");
     }

@@ -7,8 +7,8 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::users::{Holder, permissions_of_roles};
 use super::parse_stored;
+use super::users::{Holder, permissions_of_roles};
 use crate::api_keys::ApiKeyRecord;
 use crate::authentication::credential::CredentialHash;
 

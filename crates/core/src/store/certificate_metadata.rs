@@ -81,7 +81,10 @@ pub(crate) async fn apply(
         record.not_after,
         record.context.owner_user_id.map(Uuid::from),
         record.has_private_key,
-        record.context.environment.map(DeploymentEnvironment::as_str),
+        record
+            .context
+            .environment
+            .map(DeploymentEnvironment::as_str),
         &record.context.tags,
         custom_fields,
         record.revision,
@@ -109,7 +112,11 @@ pub(crate) async fn apply(
     .fetch_one(pool.unscoped())
     .await
     .map_err(|error| pool.commit_error("certificate_metadata::apply", error))?;
-    Ok(if applied == 0 { Applied::AlreadyApplied } else { Applied::Applied })
+    Ok(if applied == 0 {
+        Applied::AlreadyApplied
+    } else {
+        Applied::Applied
+    })
 }
 
 /// The form that searches compare: lower case (names of hosts compare without case).
@@ -249,7 +256,9 @@ fn certificate(row: Row) -> sqlx::Result<Certificate> {
     Ok(Certificate {
         certificate_id: CertificateId::from_uuid(row.certificate_id),
         organization_id: OrganizationId::from_uuid(row.organization_id),
-        certificate_request_id: row.certificate_request_id.map(CertificateRequestId::from_uuid),
+        certificate_request_id: row
+            .certificate_request_id
+            .map(CertificateRequestId::from_uuid),
         issuer_id: row.issuer_id.map(IssuerId::from_uuid),
         certificate_type: parse::<CertificateType>(&row.certificate_type)?,
         status: parse::<CertificateStatus>(&row.status)?,
@@ -264,7 +273,11 @@ fn certificate(row: Row) -> sqlx::Result<Certificate> {
         not_after: row.not_after,
         has_private_key: row.has_private_key,
         owner_user_id: row.owner_user_id.map(UserId::from_uuid),
-        environment: row.environment.as_deref().map(parse::<DeploymentEnvironment>).transpose()?,
+        environment: row
+            .environment
+            .as_deref()
+            .map(parse::<DeploymentEnvironment>)
+            .transpose()?,
         tags: row.tags,
         custom_fields,
         revision: row.revision,
@@ -278,5 +291,6 @@ where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,
 {
-    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    text.parse()
+        .map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }

@@ -34,7 +34,12 @@ pub(crate) async fn reserve(
     connection: &mut PgConnection,
     reservation: &Reservation,
 ) -> sqlx::Result<bool> {
-    let KeyScope { organization_id, principal, route, key } = &reservation.scope;
+    let KeyScope {
+        organization_id,
+        principal,
+        route,
+        key,
+    } = &reservation.scope;
     let done = sqlx::query!(
         "-- idempotency_keys::reserve
         INSERT INTO idempotency_keys (

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::parse_stored;
+use crate::users::KnownUser;
 
 /// Whoever finds this lock taken waits until the first administrator has been made, or not.
 const FIRST_ADMINISTRATOR_LOCK: i64 = 0x636c_6d5f_6164_6d69;
@@ -81,7 +82,6 @@ pub(crate) struct PasswordState {
     pub(crate) home_organization_id: OrganizationId,
     pub(crate) user_status: UserStatus,
     pub(crate) password_hash: Option<String>,
-    pub(crate) must_change_password: bool,
     pub(crate) failed_sign_in_count: i32,
     pub(crate) locked_until: Option<DateTime<Utc>>,
 }
@@ -94,8 +94,8 @@ pub(crate) async fn lock_password_state(
 ) -> sqlx::Result<Option<PasswordState>> {
     let row = sqlx::query!(
         "-- users::lock_password_state
-        SELECT username, home_organization_id, status, password_hash, must_change_password,
-            failed_sign_in_count, locked_until
+        SELECT username, home_organization_id, status, password_hash, failed_sign_in_count,
+            locked_until
         FROM users
         WHERE id = $1 AND deleted_at IS NULL
         FOR NO KEY UPDATE",
@@ -109,7 +109,6 @@ pub(crate) async fn lock_password_state(
             home_organization_id: OrganizationId::from_uuid(row.home_organization_id),
             user_status: parse_stored(&row.status)?,
             password_hash: row.password_hash,
-            must_change_password: row.must_change_password,
             failed_sign_in_count: row.failed_sign_in_count,
             locked_until: row.locked_until,
         })
@@ -329,4 +328,26 @@ pub(crate) async fn insert_assignment(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// What the bootstrap asks about a user.
+pub(crate) async fn find_known(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    username_normalized: &str,
+) -> sqlx::Result<Option<KnownUser>> {
+    let row = sqlx::query!(
+        r#"-- users::find_known
+        SELECT id, coalesce(password_changed_at > created_at, false) AS "password_changed!"
+        FROM users
+        WHERE home_organization_id = $1 AND username_normalized = $2 AND deleted_at IS NULL"#,
+        organization_id.as_uuid(),
+        username_normalized,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| KnownUser {
+        user_id: UserId::from_uuid(row.id),
+        password_changed: row.password_changed,
+    }))
 }

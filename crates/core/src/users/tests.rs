@@ -1,3 +1,6 @@
+use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_domain::states::UserStatus;
+
 use super::*;
 use crate::test_values::at;
 
@@ -25,13 +28,26 @@ fn names_are_compared_in_lower_case_without_space_around() {
 #[test]
 fn names_are_bounded_and_printable() {
     let longest = "x".repeat(256);
-    for name in ["ada", "ada lovelace", "ada@example.com", "ä", longest.as_str()] {
+    for name in [
+        "ada",
+        "ada lovelace",
+        "ada@example.com",
+        "ä",
+        longest.as_str(),
+    ] {
         assert!(check_username(name).is_ok(), "{name}");
     }
     let too_long = "x".repeat(257);
     // One character that becomes two in lower case.
     let too_long_in_lower_case = "İ".repeat(256);
-    for name in ["", "   ", "a\0b", "a\nb", &too_long, &too_long_in_lower_case] {
+    for name in [
+        "",
+        "   ",
+        "a\0b",
+        "a\nb",
+        &too_long,
+        &too_long_in_lower_case,
+    ] {
         let error = check_username(name).unwrap_err();
         assert_eq!(error.0.violations[0].field, "username", "{name}");
     }
@@ -41,7 +57,15 @@ fn names_are_bounded_and_printable() {
 fn addresses_have_two_parts() {
     assert_eq!(check_email(" ada@example.com ").unwrap(), "ada@example.com");
     let too_long = format!("{}@example.com", "x".repeat(320));
-    for address in ["", "ada", "@example.com", "ada@", "ada@exa mple.com", "a\0@b", &too_long] {
+    for address in [
+        "",
+        "ada",
+        "@example.com",
+        "ada@",
+        "ada@exa mple.com",
+        "a\0@b",
+        &too_long,
+    ] {
         let error = check_email(address).unwrap_err();
         assert_eq!(error.0.violations[0].field, "email", "{address}");
     }
@@ -51,10 +75,9 @@ fn addresses_have_two_parts() {
 fn a_lock_says_when_to_come_back() {
     let state = PasswordState {
         username: "ada".to_owned(),
-        home_organization_id: clm_domain::ids::SYSTEM_ORGANIZATION,
-        user_status: clm_domain::states::UserStatus::Active,
+        home_organization_id: SYSTEM_ORGANIZATION,
+        user_status: UserStatus::Active,
         password_hash: None,
-        must_change_password: false,
         failed_sign_in_count: 5,
         locked_until: Some(at(30)),
     };

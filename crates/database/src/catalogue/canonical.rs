@@ -12,7 +12,9 @@ pub(super) fn text(definition: &str) -> String {
 pub(super) fn view(definition: &str) -> String {
     let text = text(definition);
     let qualifiers: BTreeSet<&str> = qualified(&text).map(|(_, qualifier)| qualifier).collect();
-    let (Some(only), 1) = (qualifiers.first(), qualifiers.len()) else { return text };
+    let (Some(only), 1) = (qualifiers.first(), qualifiers.len()) else {
+        return text;
+    };
     let mut short = String::with_capacity(text.len());
     let mut copied = 0;
     for (at, _) in qualified(&text) {

@@ -27,7 +27,12 @@ impl Partition {
         }
         let (year, month) = (year.parse().ok()?, month.parse().ok()?);
         let table = table.to_owned();
-        (1..=12).contains(&month).then(|| Self { name: name.to_owned(), table, year, month })
+        (1..=12).contains(&month).then(|| Self {
+            name: name.to_owned(),
+            table,
+            year,
+            month,
+        })
     }
 
     /// The partition of `table` for a month such as `y2026m11`.
@@ -47,7 +52,11 @@ impl Partition {
     /// The bounds as the server writes them in UTC.
     fn bounds(&self) -> String {
         let (year, month) = (self.year, self.month);
-        let (end_year, end_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+        let (end_year, end_month) = if month == 12 {
+            (year + 1, 1)
+        } else {
+            (year, month + 1)
+        };
         format!(
             "FROM ('{year:04}-{month:02}-01 00:00:00+00') TO ('{end_year:04}-{end_month:02}-01 00:00:00+00')"
         )
@@ -82,8 +91,9 @@ pub(super) fn specialized(
     let about = |partition: &Partition| {
         let general = partition.general_name();
         let name = name.strip_prefix(&general)?;
-        let definition =
-            definition.replace(&general, &partition.name).replace(ANY_MONTH, &partition.bounds());
+        let definition = definition
+            .replace(&general, &partition.name)
+            .replace(ANY_MONTH, &partition.bounds());
         Some((format!("{}{name}", partition.name), definition))
     };
     partitions.iter().filter_map(about).collect()

@@ -52,31 +52,97 @@ pub(super) const ROLE: &str = "role";
 pub(super) const SEED_ROW: &str = "seed row";
 
 /// What only the roles file makes.
-pub(super) const OF_THE_ROLES_FILE: [&str; 6] =
-    [ROLE, "role attribute", "role membership", "setting", "ownership", "grant"];
+pub(super) const OF_THE_ROLES_FILE: [&str; 6] = [
+    ROLE,
+    "role attribute",
+    "role membership",
+    "setting",
+    "ownership",
+    "grant",
+];
 
 /// Every kind, in the order of reports: containers first.
 pub(super) const KINDS: [Kind; 20] = [
-    Kind { name: "extension", query: EXTENSIONS },
-    Kind { name: ROLE, query: ROLES },
-    Kind { name: "role attribute", query: ROLE_ATTRIBUTES },
-    Kind { name: "role membership", query: ROLE_MEMBERSHIPS },
-    Kind { name: "setting", query: SETTINGS },
-    Kind { name: TABLE, query: TABLES },
-    Kind { name: PARTITION, query: PARTITIONS },
-    Kind { name: VIEW, query: VIEWS },
-    Kind { name: "sequence", query: SEQUENCES },
-    Kind { name: "type", query: TYPES },
-    Kind { name: FUNCTION, query: FUNCTIONS },
-    Kind { name: "column", query: COLUMNS },
-    Kind { name: "constraint", query: CONSTRAINTS },
-    Kind { name: "index", query: INDEXES },
-    Kind { name: "trigger", query: TRIGGERS },
-    Kind { name: "rule", query: RULES },
-    Kind { name: POLICY, query: POLICIES },
-    Kind { name: "ownership", query: OWNERSHIPS },
-    Kind { name: "grant", query: GRANTS },
-    Kind { name: "comment", query: COMMENTS },
+    Kind {
+        name: "extension",
+        query: EXTENSIONS,
+    },
+    Kind {
+        name: ROLE,
+        query: ROLES,
+    },
+    Kind {
+        name: "role attribute",
+        query: ROLE_ATTRIBUTES,
+    },
+    Kind {
+        name: "role membership",
+        query: ROLE_MEMBERSHIPS,
+    },
+    Kind {
+        name: "setting",
+        query: SETTINGS,
+    },
+    Kind {
+        name: TABLE,
+        query: TABLES,
+    },
+    Kind {
+        name: PARTITION,
+        query: PARTITIONS,
+    },
+    Kind {
+        name: VIEW,
+        query: VIEWS,
+    },
+    Kind {
+        name: "sequence",
+        query: SEQUENCES,
+    },
+    Kind {
+        name: "type",
+        query: TYPES,
+    },
+    Kind {
+        name: FUNCTION,
+        query: FUNCTIONS,
+    },
+    Kind {
+        name: "column",
+        query: COLUMNS,
+    },
+    Kind {
+        name: "constraint",
+        query: CONSTRAINTS,
+    },
+    Kind {
+        name: "index",
+        query: INDEXES,
+    },
+    Kind {
+        name: "trigger",
+        query: TRIGGERS,
+    },
+    Kind {
+        name: "rule",
+        query: RULES,
+    },
+    Kind {
+        name: POLICY,
+        query: POLICIES,
+    },
+    Kind {
+        name: "ownership",
+        query: OWNERSHIPS,
+    },
+    Kind {
+        name: "grant",
+        query: GRANTS,
+    },
+    Kind {
+        name: "comment",
+        query: COMMENTS,
+    },
 ];
 
 // Those that operators add to watch a server are no excess.

@@ -22,6 +22,13 @@ pub(super) const FILE_NAME: &str = "clm.conf";
 /// The longest user name: PostgreSQL up to 15 reads tokens of at most 255 bytes.
 const USER_NAME_BYTES_MAX: usize = 200;
 
+/// What an operator may set otherwise. Compiling queries costs more than short ones take.
+const DEFAULTS: &str = "\
+    shared_buffers = '128MB'\n\
+    max_wal_size = '1GB'\n\
+    wal_level = replica\n\
+    jit = off\n";
+
 /// What the configuration depends on.
 pub(super) struct Settings<'a> {
     pub(super) version: ServerVersion,
@@ -79,21 +86,16 @@ impl Settings<'_> {
             ),
             ("password_encryption", quoted("scram-sha-256")),
             ("max_connections", self.max_connections.to_string()),
-            ("shared_buffers", quoted("128MB")),
-            ("wal_level", "replica".to_owned()),
-            ("max_wal_size", quoted("1GB")),
             ("fsync", durable.to_owned()),
             ("full_page_writes", durable.to_owned()),
             ("synchronous_commit", durable.to_owned()),
             ("timezone", quoted("UTC")),
-            // Compiling short queries costs more than it saves.
-            ("jit", "off".to_owned()),
         ];
         settings.extend(self.logging());
-        let mut text = String::from(
+        let mut text = format!(
             "# Written by clm at every start: changes here are lost. Settings of your own go to\n\
-             # postgresql.conf; what is set below wins over them.\n\
-             include_if_exists 'postgresql.conf'\n",
+             # postgresql.conf; they win over the first ones here, the last ones over them.\n\
+             {DEFAULTS}include_if_exists 'postgresql.conf'\n",
         );
         for (name, value) in settings {
             text.push_str(&format!("{name} = {value}\n"));

@@ -138,7 +138,9 @@ pub enum MigrateError {
         message: String,
     },
     /// A file ran but did not leave (or, rolling back, remove) its row in `schema_migrations`.
-    #[error("{file} ran without error but did not keep schema_migrations up to date: the file is broken")]
+    #[error(
+        "{file} ran without error but did not keep schema_migrations up to date: the file is broken"
+    )]
     NotRecorded {
         /// The file.
         file: String,
@@ -158,7 +160,9 @@ pub enum MigrateError {
         differences: Vec<Difference>,
     },
     /// There is no such version to roll back to.
-    #[error("there is no version {version:03} to roll back to: choose one from 000 (nothing) to {latest:03}")]
+    #[error(
+        "there is no version {version:03} to roll back to: choose one from 000 (nothing) to {latest:03}"
+    )]
     UnknownTarget {
         /// The version asked for.
         version: i32,
@@ -170,13 +174,14 @@ pub enum MigrateError {
 /// The hint of the server, and what we know about some codes.
 fn advice(code: &str, hint: Option<&str>) -> String {
     let known = match code {
-        "42501" => {
-            Some("Connect as an administrator: a superuser, or the owner of the database with CREATEROLE and BYPASSRLS.")
-        }
+        "42501" => Some("Connect as a superuser."),
         "55P03" => Some("Another session holds a lock: end long transactions and try again."),
         _ => None,
     };
-    hint.into_iter().chain(known).map(|advice| format!(" {advice}")).collect()
+    hint.into_iter()
+        .chain(known)
+        .map(|advice| format!(" {advice}"))
+        .collect()
 }
 
 fn listing(differences: &[Difference]) -> String {

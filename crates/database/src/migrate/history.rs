@@ -77,15 +77,23 @@ pub(super) async fn record(
     .map_err(|error| DatabaseError::from_statement(database.name(), error))?;
     match changed.rows_affected() {
         1 => Ok(()),
-        _ => Err(MigrateError::NotRecorded { file: format!("{}.sql", migration.name) }),
+        _ => Err(MigrateError::NotRecorded {
+            file: format!("{}.sql", migration.name),
+        }),
     }
 }
 
 fn read_error(database: Database, error: sqlx::Error) -> MigrateError {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     match code.as_deref() {
-        Some(UNDEFINED_COLUMN) => MigrateError::ForeignHistory { database: database.name() },
-        Some(INSUFFICIENT_PRIVILEGE) => MigrateError::Unreadable { database: database.name() },
+        Some(UNDEFINED_COLUMN) => MigrateError::ForeignHistory {
+            database: database.name(),
+        },
+        Some(INSUFFICIENT_PRIVILEGE) => MigrateError::Unreadable {
+            database: database.name(),
+        },
         _ => DatabaseError::from_statement(database.name(), error).into(),
     }
 }

@@ -35,11 +35,19 @@ pub(super) async fn acquire(
         let holder = holder(connection).await;
         if started.elapsed() >= wait {
             let waited_seconds = started.elapsed().as_secs();
-            return Err(MigrateError::Busy { database: database.name(), waited_seconds, holder });
+            return Err(MigrateError::Busy {
+                database: database.name(),
+                waited_seconds,
+                holder,
+            });
         }
         if !told {
             told = true;
-            tracing::info!(database.name = database.name(), holder, "waits for another migration");
+            tracing::info!(
+                database.name = database.name(),
+                holder,
+                "waits for another migration"
+            );
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -69,5 +77,8 @@ async fn holder(connection: &mut PgConnection) -> String {
     .bind(KEY)
     .fetch_optional(connection)
     .await;
-    found.ok().flatten().unwrap_or_else(|| "it has just ended".to_owned())
+    found
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| "it has just ended".to_owned())
 }

@@ -31,7 +31,11 @@ pub(super) fn forwards(set: &MigrationSet, recorded: &[Recorded]) -> Result<Plan
             .filter(|row| row.checksum.is_none())
             .filter_map(|row| set.find(row.version))
             .collect(),
-        apply: set.migrations().iter().filter(|migration| migration.version > applied).collect(),
+        apply: set
+            .migrations()
+            .iter()
+            .filter(|migration| migration.version > applied)
+            .collect(),
     })
 }
 
@@ -43,7 +47,10 @@ pub(super) fn backwards(
     destroy_data: bool,
 ) -> Result<Vec<&'static Migration>, MigrateError> {
     if to != 0 && set.find(to).is_none() {
-        return Err(MigrateError::UnknownTarget { version: to, latest: set.latest() });
+        return Err(MigrateError::UnknownTarget {
+            version: to,
+            latest: set.latest(),
+        });
     }
     if let Some(newer) = newest_unknown(set, recorded) {
         return Err(newer_error(set, newer));
@@ -74,7 +81,11 @@ pub(super) fn check_for_serving(
     }
     let found = newest(recorded);
     if found < set.latest() {
-        return Err(MigrateError::Outdated { database, found, needed: set.latest() });
+        return Err(MigrateError::Outdated {
+            database,
+            found,
+            needed: set.latest(),
+        });
     }
     Ok(())
 }
@@ -95,7 +106,11 @@ pub(super) fn status(set: &MigrationSet, recorded: &[Recorded]) -> Vec<Migration
                 }
                 (Some(_), Some(_)) => MigrationState::Changed,
             },
-            applied: Some((row.applied_at, row.applied_by.clone(), row.execution_time_ms)),
+            applied: Some((
+                row.applied_at,
+                row.applied_by.clone(),
+                row.execution_time_ms,
+            )),
         })
         .collect();
     for migration in set.migrations() {
@@ -104,7 +119,11 @@ pub(super) fn status(set: &MigrationSet, recorded: &[Recorded]) -> Vec<Migration
             lines.push(MigrationStatus {
                 version: migration.version,
                 description: description(migration),
-                state: if skipped { MigrationState::Skipped } else { MigrationState::Pending },
+                state: if skipped {
+                    MigrationState::Skipped
+                } else {
+                    MigrationState::Pending
+                },
                 applied: None,
             });
         }
@@ -115,7 +134,9 @@ pub(super) fn status(set: &MigrationSet, recorded: &[Recorded]) -> Vec<Migration
 
 /// `001_init_core_schema` is described as `init core schema`.
 fn description(migration: &Migration) -> String {
-    let words = migration.name.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+    let words = migration
+        .name
+        .trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
     words.replace('_', " ")
 }
 
@@ -141,16 +162,20 @@ fn check_gap(set: &MigrationSet, recorded: &[Recorded]) -> Result<(), MigrateErr
     let applied = newest(recorded);
     let is_recorded = |version: i32| recorded.iter().any(|row| row.version == version);
     match (1..applied).find(|&version| !is_recorded(version)) {
-        Some(missing) => {
-            Err(MigrateError::Gap { database: set.database.name(), missing, applied })
-        }
+        Some(missing) => Err(MigrateError::Gap {
+            database: set.database.name(),
+            missing,
+            applied,
+        }),
         None => Ok(()),
     }
 }
 
 fn check_checksums(set: &MigrationSet, recorded: &[Recorded]) -> Result<(), MigrateError> {
     for row in recorded {
-        let (Some(ours), Some(checksum)) = (set.find(row.version), &row.checksum) else { continue };
+        let (Some(ours), Some(checksum)) = (set.find(row.version), &row.checksum) else {
+            continue;
+        };
         if ours.checksum() != checksum.as_slice() {
             return Err(MigrateError::Changed {
                 database: set.database.name(),
@@ -170,7 +195,10 @@ fn shown(checksum: &[u8]) -> String {
 /// Whether a schema that asks for `min_program_version` takes this program. What cannot be read is
 /// no permission.
 fn is_served_by_us(min_program_version: &str) -> bool {
-    match (parse_version(min_program_version), parse_version(PROGRAM_VERSION)) {
+    match (
+        parse_version(min_program_version),
+        parse_version(PROGRAM_VERSION),
+    ) {
         (Some(needed), Some(ours)) => ours >= needed,
         _ => false,
     }
@@ -180,7 +208,10 @@ fn is_served_by_us(min_program_version: &str) -> bool {
 fn parse_version(text: &str) -> Option<[u32; 3]> {
     let release = text.split('-').next()?;
     let mut parts = release.split('.').map(str::parse);
-    let version =
-        [parts.next()?.ok()?, parts.next()?.ok()?, parts.next().unwrap_or(Ok(0)).ok()?];
+    let version = [
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+        parts.next().unwrap_or(Ok(0)).ok()?,
+    ];
     parts.next().is_none().then_some(version)
 }

@@ -49,9 +49,12 @@ fn failure(
     };
     // The server counts characters from 1.
     let lines_before = match reported.position() {
-        Some(PgErrorPosition::Original(position)) => {
-            statement.text.chars().take(position).filter(|&c| c == '\n').count()
-        }
+        Some(PgErrorPosition::Original(position)) => statement
+            .text
+            .chars()
+            .take(position)
+            .filter(|&c| c == '\n')
+            .count(),
         _ => 0,
     };
     MigrateError::ScriptFailed {
@@ -99,7 +102,10 @@ pub(super) fn statements(script: &'static str) -> Vec<Statement> {
 fn statement(script: &'static str, text: &'static str) -> Statement {
     let offset = text.as_ptr().addr() - script.as_ptr().addr();
     let before = script.get(..offset).unwrap_or_default();
-    Statement { line: before.matches('\n').count() + 1, text }
+    Statement {
+        line: before.matches('\n').count() + 1,
+        text,
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -124,9 +130,7 @@ fn next_token(rest: &str) -> Option<Token> {
     let first = rest.chars().next()?;
     let (kind, length) = match first {
         c if c.is_whitespace() => (TokenKind::Blank, c.len_utf8()),
-        '-' if rest.starts_with("--") => {
-            (TokenKind::Blank, rest.find('\n').unwrap_or(rest.len()))
-        }
+        '-' if rest.starts_with("--") => (TokenKind::Blank, rest.find('\n').unwrap_or(rest.len())),
         '/' if rest.starts_with("/*") => (TokenKind::Blank, block_comment_length(rest)),
         ';' => (TokenKind::Semicolon, 1),
         '(' => (TokenKind::Open, 1),
@@ -179,7 +183,8 @@ fn dollar_quoted_length(rest: &str) -> usize {
         return 1; // A parameter such as $1.
     };
     let body = rest.get(tag.len()..).unwrap_or_default();
-    body.find(tag).map_or(rest.len(), |end| tag.len() + end + tag.len())
+    body.find(tag)
+        .map_or(rest.len(), |end| tag.len() + end + tag.len())
 }
 
 /// Block comments nest in SQL.

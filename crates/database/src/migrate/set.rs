@@ -41,11 +41,15 @@ impl MigrationSet {
 
     /// The newest version; 0 when there is none.
     pub fn latest(&self) -> i32 {
-        self.migrations.last().map_or(0, |migration| migration.version)
+        self.migrations
+            .last()
+            .map_or(0, |migration| migration.version)
     }
 
     pub(super) fn find(&self, version: i32) -> Option<&'static Migration> {
-        self.migrations.iter().find(|migration| migration.version == version)
+        self.migrations
+            .iter()
+            .find(|migration| migration.version == version)
     }
 
     pub(super) const fn roles_file(&self) -> &'static str {

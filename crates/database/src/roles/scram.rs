@@ -26,7 +26,9 @@ pub(super) fn verifier(
 ) -> Result<Zeroizing<String>, RolesError> {
     let password = password.expose();
     // Of printable ASCII, SASLprep (RFC 4013) makes the same on every side.
-    let is_plain = password.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let is_plain = password
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if !is_plain || password.is_empty() || password.len() > PASSWORD_OCTETS_MAX {
         return Err(RolesError::UnsuitablePassword);
     }

@@ -32,7 +32,11 @@ fn generated_passwords_are_long_and_plain() {
     let (one, other) = (generate_password(&rng), generate_password(&rng));
     assert_ne!(one.expose(), other.expose());
     assert_eq!(one.expose().len(), 43);
-    assert!(one.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+    assert!(
+        one.expose()
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,8 +44,16 @@ async fn databases_and_passwords_on_a_server() {
     let server = Server::start().await;
     let admin = server.maintenance();
     let name = "odd \"name\"";
-    assert!(create_named_database_if_missing(&admin, name).await.unwrap());
-    assert!(!create_named_database_if_missing(&admin, name).await.unwrap());
+    assert!(
+        create_named_database_if_missing(&admin, name)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !create_named_database_if_missing(&admin, name)
+            .await
+            .unwrap()
+    );
     let (one, other) = tokio::join!(
         create_database_if_missing(&admin, Database::Core),
         create_database_if_missing(&admin, Database::Core)
@@ -56,13 +68,25 @@ async fn databases_and_passwords_on_a_server() {
     .unwrap();
     assert_eq!((encoding.as_str(), collation.as_str()), ("UTF8", "C.UTF-8"));
 
-    sqlx::raw_sql("CREATE ROLE \"an\"\"na\" LOGIN").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("CREATE ROLE \"an\"\"na\" LOGIN")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let anna = admin.clone().username("an\"na");
     let rng = rng();
     for password in ["correct horse", "another'one"] {
         let password = SecretString::new(password.to_owned());
-        set_password(&admin, "an\"na", &password, &rng).await.unwrap();
-        anna.clone().password(password.expose()).connect().await.unwrap().close().await.unwrap();
+        set_password(&admin, "an\"na", &password, &rng)
+            .await
+            .unwrap();
+        anna.clone()
+            .password(password.expose())
+            .connect()
+            .await
+            .unwrap()
+            .close()
+            .await
+            .unwrap();
         anna.clone().password("wrong").connect().await.unwrap_err();
     }
     connection.close().await.unwrap();

@@ -24,18 +24,25 @@ fn the_last_variants_are_listed() {
 
 #[test]
 fn intersection_holds_what_both_hold() {
-    let left: Permissions =
-        [(Resource::Certificate, Action::Read), (Resource::User, Action::Administer)]
-            .into_iter()
-            .collect();
-    let right: Permissions =
-        [(Resource::Certificate, Action::Read), (Resource::Certificate, Action::List)]
-            .into_iter()
-            .collect();
+    let left: Permissions = [
+        (Resource::Certificate, Action::Read),
+        (Resource::User, Action::Administer),
+    ]
+    .into_iter()
+    .collect();
+    let right: Permissions = [
+        (Resource::Certificate, Action::Read),
+        (Resource::Certificate, Action::List),
+    ]
+    .into_iter()
+    .collect();
 
     let both = left.intersect(&right);
 
-    assert_eq!(both.iter().collect::<Vec<_>>(), [(Resource::Certificate, Action::Read)]);
+    assert_eq!(
+        both.iter().collect::<Vec<_>>(),
+        [(Resource::Certificate, Action::Read)]
+    );
     assert_eq!(left.intersect(&Permissions::none()), Permissions::none());
 }
 
@@ -50,6 +57,12 @@ fn unknown_words_of_the_stored_form_grant_nothing() {
 
     let permissions = Permissions::from_stored(&stored);
 
-    assert_eq!(permissions.iter().collect::<Vec<_>>(), [(Resource::Certificate, Action::Read)]);
-    assert_eq!(Permissions::from_stored(&json!(["certificate"])), Permissions::none());
+    assert_eq!(
+        permissions.iter().collect::<Vec<_>>(),
+        [(Resource::Certificate, Action::Read)]
+    );
+    assert_eq!(
+        Permissions::from_stored(&json!(["certificate"])),
+        Permissions::none()
+    );
 }

@@ -96,7 +96,10 @@ fn object_identifiers_of_known_encodings() {
         assert_eq!(decode_oid(&bytes).unwrap().as_str(), text);
     }
     for malformed in ["", "80", "2a80", "2a8001", "2a86"] {
-        assert!(decode_oid(&hex::decode(malformed).unwrap()).is_err(), "{malformed}");
+        assert!(
+            decode_oid(&hex::decode(malformed).unwrap()).is_err(),
+            "{malformed}"
+        );
     }
 }
 

@@ -11,7 +11,11 @@ use crate::test_fixture::{P256, extension, oid as encode_oid, sequence};
 
 /// A certificate that [`P256`] issues to itself.
 fn certificate(serial: &[u8], extensions: &[&[u8]]) -> Vec<u8> {
-    signed(serial, extensions, signature_algorithm_identifier(SignatureAlgorithm::EcdsaSha256))
+    signed(
+        serial,
+        extensions,
+        signature_algorithm_identifier(SignatureAlgorithm::EcdsaSha256),
+    )
 }
 
 fn signed(serial: &[u8], extensions: &[&[u8]], outer_algorithm: &[u8]) -> Vec<u8> {
@@ -36,7 +40,10 @@ fn valid() -> Vec<u8> {
     certificate(
         &[0x00, 0x80],
         &[
-            &extension("2.5.29.17", &sequence(&[&asn1::encode(0x82, b"web.example")])),
+            &extension(
+                "2.5.29.17",
+                &sequence(&[&asn1::encode(0x82, b"web.example")]),
+            ),
             &extension("2.5.29.15", &[3, 2, 5, 0xa0]),
             &extension("2.5.29.19", &[0x30, 0]),
             &extension("2.5.29.37", &sequence(&[&encode_oid("1.3.6.1.5.5.7.3.1")])),
@@ -53,21 +60,42 @@ fn all_parts_are_read() {
     assert_eq!(certificate.der(), der);
     assert_eq!(certificate.version(), 2);
     assert_eq!(certificate.serial(), [0x00, 0x80]);
-    assert_eq!(certificate.subject_der(), from_rfc4514("CN=web,O=Example").unwrap());
+    assert_eq!(
+        certificate.subject_der(),
+        from_rfc4514("CN=web,O=Example").unwrap()
+    );
     assert_eq!(certificate.issuer_der(), certificate.subject_der());
     assert_eq!(certificate.spki_der(), P256.subject_public_key_info());
     assert_eq!(certificate.key_algorithm(), Some(KeyAlgorithm::EcdsaP256));
-    assert_eq!(certificate.signature_algorithm(), Some(SignatureAlgorithm::EcdsaSha256));
-    assert_eq!(certificate.not_before().to_rfc3339(), "2026-01-01T00:00:00+00:00");
-    assert_eq!(certificate.not_after().to_rfc3339(), "2051-01-01T00:00:00+00:00");
+    assert_eq!(
+        certificate.signature_algorithm(),
+        Some(SignatureAlgorithm::EcdsaSha256)
+    );
+    assert_eq!(
+        certificate.not_before().to_rfc3339(),
+        "2026-01-01T00:00:00+00:00"
+    );
+    assert_eq!(
+        certificate.not_after().to_rfc3339(),
+        "2051-01-01T00:00:00+00:00"
+    );
     assert_eq!(certificate.extensions().len(), 6);
     let names = certificate.subject_alternative_names().unwrap();
     assert_eq!(names, [GeneralName::Dns("web.example".to_owned())]);
     assert!(certificate.key_usage().unwrap().unwrap().key_encipherment);
-    assert!(!certificate.basic_constraints().unwrap().unwrap().certificate_authority);
+    assert!(
+        !certificate
+            .basic_constraints()
+            .unwrap()
+            .unwrap()
+            .certificate_authority
+    );
     assert_eq!(certificate.extended_key_usage().unwrap().len(), 1);
     assert_eq!(certificate.subject_key_identifier(), Some(vec![0xab, 0xcd]));
-    assert_eq!(certificate.authority_key_identifier(), Some(vec![0xab, 0xcd]));
+    assert_eq!(
+        certificate.authority_key_identifier(),
+        Some(vec![0xab, 0xcd])
+    );
     assert_eq!(certificate.fingerprint_sha256(), key::sha256(&der));
     let pem = pem::encode("CERTIFICATE", &der);
     assert_eq!(Certificate::parse(pem.as_bytes()).unwrap(), certificate);
@@ -76,11 +104,16 @@ fn all_parts_are_read() {
 #[test]
 fn signatures_are_verified() {
     let certificate = Certificate::from_der(&valid()).unwrap();
-    certificate.verify_signed_by(&certificate.public_key().unwrap()).unwrap();
+    certificate
+        .verify_signed_by(&certificate.public_key().unwrap())
+        .unwrap();
     let other = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let other = PublicKey::from_spki_der(other.subject_public_key_info()).unwrap();
     let error = certificate.verify_signed_by(&other).unwrap_err();
-    assert_eq!(error, CertificateError::Signature(KeyError::SignatureInvalid));
+    assert_eq!(
+        error,
+        CertificateError::Signature(KeyError::SignatureInvalid)
+    );
 }
 
 #[test]
@@ -88,8 +121,13 @@ fn the_two_signature_algorithms_must_agree() {
     let sha384 = signature_algorithm_identifier(SignatureAlgorithm::EcdsaSha384);
     let certificate = Certificate::from_der(&signed(&[1], &[], sha384)).unwrap();
     assert_eq!(certificate.signature_algorithm(), None);
-    let error = certificate.verify_signed_by(&certificate.public_key().unwrap()).unwrap_err();
-    assert!(error.to_string().contains("another than outside"), "{error}");
+    let error = certificate
+        .verify_signed_by(&certificate.public_key().unwrap())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("another than outside"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -124,14 +162,23 @@ fn long_cut_off_and_trailing_bytes_are_refused() {
     assert_eq!(Certificate::from_der(&long), Err(CertificateError::TooLong));
     let long = vec![b'a'; CERTIFICATE_DER_BYTES_MAX * 2 + 1];
     assert_eq!(Certificate::parse(&long), Err(CertificateError::TooLong));
-    assert!(matches!(Certificate::parse(b"hello"), Err(CertificateError::Pem(_))));
+    assert!(matches!(
+        Certificate::parse(b"hello"),
+        Err(CertificateError::Pem(_))
+    ));
 }
 
 /// Calls everything that reads lazily.
 fn touch(certificate: &Certificate) {
     let _ = (certificate.key_usage(), certificate.basic_constraints());
-    let _ = (certificate.extended_key_usage(), certificate.subject_alternative_names());
-    let _ = (certificate.subject_key_identifier(), certificate.authority_key_identifier());
+    let _ = (
+        certificate.extended_key_usage(),
+        certificate.subject_alternative_names(),
+    );
+    let _ = (
+        certificate.subject_key_identifier(),
+        certificate.authority_key_identifier(),
+    );
     let _ = certificate.key_algorithm();
 }
 

@@ -33,7 +33,10 @@ fn with_subject(subject: &[u8]) -> CsrError {
 }
 
 fn san(names: &[&str]) -> Vec<u8> {
-    let names: Vec<GeneralName> = names.iter().map(|name| GeneralName::Dns((*name).to_owned())).collect();
+    let names: Vec<GeneralName> = names
+        .iter()
+        .map(|name| GeneralName::Dns((*name).to_owned()))
+        .collect();
     extension(SAN, &general_name::encode_general_names(&names).unwrap())
 }
 
@@ -54,10 +57,16 @@ fn our_own_requests_are_read() {
     assert_eq!(request.subject_der(), subject());
     assert_eq!(request.spki_der(), spki());
     assert_eq!(request.key_algorithm(), KeyAlgorithm::EcdsaP256);
-    assert_eq!(request.signature_algorithm(), SignatureAlgorithm::EcdsaSha256);
+    assert_eq!(
+        request.signature_algorithm(),
+        SignatureAlgorithm::EcdsaSha256
+    );
     assert_eq!(request.requested().subject_alternative_names.len(), 2);
     let pem = pem::encode("CERTIFICATE REQUEST", &der);
-    assert_eq!(CertificationRequest::parse(pem.as_bytes()).unwrap().der(), der);
+    assert_eq!(
+        CertificationRequest::parse(pem.as_bytes()).unwrap().der(),
+        der
+    );
     assert_eq!(CertificationRequest::parse(&der).unwrap().der(), der);
 }
 
@@ -86,7 +95,10 @@ fn all_known_extensions_are_read() {
     let requested = request.requested();
     assert!(requested.key_usage.unwrap().digital_signature);
     assert!(!requested.basic_constraints.unwrap().certificate_authority);
-    assert_eq!(requested.extended_key_usage, ["1.3.6.1.5.5.7.3.1".parse().unwrap()]);
+    assert_eq!(
+        requested.extended_key_usage,
+        ["1.3.6.1.5.5.7.3.1".parse().unwrap()]
+    );
     assert_eq!(requested.other, ["1.3.6.1.5.5.7.1.24".parse().unwrap()]);
     assert_eq!(requested.subject_alternative_names.len(), 1);
 }
@@ -98,7 +110,10 @@ fn other_attributes_are_ignored() {
         &asn1::encode(tag::SET, &asn1::encode(tag::UTF8_STRING, b"secret")),
     ]);
     let request = with_attributes(&[&challenge, &extension_request(&[&san(&["a.example"])])]);
-    assert_eq!(request.unwrap().requested().subject_alternative_names.len(), 1);
+    assert_eq!(
+        request.unwrap().requested().subject_alternative_names.len(),
+        1
+    );
 }
 
 #[test]
@@ -118,16 +133,25 @@ fn the_old_windows_attribute_counts_too() {
 fn what_occurs_twice_is_refused() {
     let one = extension_request(&[&san(&["a.example"])]);
     let error = with_attributes(&[&one, &one]).unwrap_err();
-    assert_eq!((error.code(), error.field()), ("csr_extensions_invalid", "extensions"));
+    assert_eq!(
+        (error.code(), error.field()),
+        ("csr_extensions_invalid", "extensions")
+    );
     let error = with_extensions(&[&san(&["a.example"]), &san(&["b.example"])]).unwrap_err();
-    assert!(error.to_string().contains("2.5.29.17 occurs twice"), "{error}");
+    assert!(
+        error.to_string().contains("2.5.29.17 occurs twice"),
+        "{error}"
+    );
     // Two values in one attribute.
     let extensions = sequence(&[&san(&["a.example"])]);
     let twofold = sequence(&[
         &encode_oid("1.2.840.113549.1.9.14"),
         &asn1::encode_parts(tag::SET, &[&extensions, &extensions]),
     ]);
-    assert_eq!(with_attributes(&[&twofold]).unwrap_err().code(), "csr_malformed");
+    assert_eq!(
+        with_attributes(&[&twofold]).unwrap_err().code(),
+        "csr_malformed"
+    );
 }
 
 #[test]
@@ -162,10 +186,14 @@ fn malformed_extensions_are_refused() {
         assert_eq!(error.code(), "csr_extensions_invalid", "{kind}");
         assert!(error.to_string().contains(kind), "{error}");
     }
-    let many: Vec<Vec<u8>> =
-        (0..65).map(|number| extension(&format!("1.2.3.{number}"), &[5, 0])).collect();
+    let many: Vec<Vec<u8>> = (0..65)
+        .map(|number| extension(&format!("1.2.3.{number}"), &[5, 0]))
+        .collect();
     let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
-    assert_eq!(with_extensions(&many).unwrap_err().code(), "csr_extensions_invalid");
+    assert_eq!(
+        with_extensions(&many).unwrap_err().code(),
+        "csr_extensions_invalid"
+    );
 }
 
 #[test]
@@ -179,7 +207,10 @@ fn subjects_are_judged_and_kept() {
     ];
     for (string_tag, value) in cases {
         let error = with_subject(&name("2.5.4.3", string_tag, value));
-        assert_eq!((error.code(), error.field()), ("subject_invalid", "subject"));
+        assert_eq!(
+            (error.code(), error.field()),
+            ("subject_invalid", "subject")
+        );
     }
     assert_eq!(with_subject(&[0x30, 2, 0x31, 0]).field(), "subject");
     let attribute = |kind: &str, value: &[u8]| {
@@ -200,7 +231,10 @@ fn subjects_are_judged_and_kept() {
 #[test]
 fn weak_and_foreign_keys_are_refused() {
     let rsa = |modulus: &[u8], exponent: &[u8]| {
-        let key = sequence(&[&asn1::encode_unsigned(modulus), &asn1::encode_unsigned(exponent)]);
+        let key = sequence(&[
+            &asn1::encode_unsigned(modulus),
+            &asn1::encode_unsigned(exponent),
+        ]);
         let identifier = sequence(&[&encode_oid("1.2.840.113549.1.1.1"), &[5, 0]]);
         sequence(&[&identifier, &asn1::encode_bit_string(&key)])
     };
@@ -211,11 +245,18 @@ fn weak_and_foreign_keys_are_refused() {
         (rsa(&modulus, &[1]), "key_too_weak"),
         (rsa(&modulus, &[1, 0, 1]), "key_too_weak"),
         (rsa(&[0xff; 320], &[1, 0, 1]), "key_algorithm_unsupported"),
-        (sequence(&[&sequence(&[&encode_oid("1.3.101.113")]), &[3, 1, 0]]), "key_algorithm_unsupported"),
+        (
+            sequence(&[&sequence(&[&encode_oid("1.3.101.113")]), &[3, 1, 0]]),
+            "key_algorithm_unsupported",
+        ),
         (sequence(&[]), "key_malformed"),
     ] {
         let error = CertificationRequest::from_der(&request(&subject(), &spki, &[])).unwrap_err();
-        assert_eq!((error.code(), error.field()), (code, "public_key"), "{error}");
+        assert_eq!(
+            (error.code(), error.field()),
+            (code, "public_key"),
+            "{error}"
+        );
     }
 }
 
@@ -223,25 +264,39 @@ fn weak_and_foreign_keys_are_refused() {
 fn wrong_signatures_are_refused() {
     // Signed by another key.
     let der = request(&subject(), RSA.subject_public_key_info(), &[]);
-    let error = CertificationRequest::from_der(&der).unwrap().verify_proof_of_possession();
-    assert_eq!(error.unwrap_err().code(), "csr_signature_algorithm_unsupported");
+    let error = CertificationRequest::from_der(&der)
+        .unwrap()
+        .verify_proof_of_possession();
+    assert_eq!(
+        error.unwrap_err().code(),
+        "csr_signature_algorithm_unsupported"
+    );
     let other = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let der = request(&subject(), other.subject_public_key_info(), &[]);
-    let error = CertificationRequest::from_der(&der).unwrap().verify_proof_of_possession();
+    let error = CertificationRequest::from_der(&der)
+        .unwrap()
+        .verify_proof_of_possession();
     assert_eq!(error, Err(CsrError::SignatureInvalid));
     assert_eq!(CsrError::SignatureInvalid.code(), "csr_signature_invalid");
     // Changed afterwards.
     let mut der = valid();
     let position = der.windows(3).position(|part| part == b"web").unwrap();
     der[position] = b'W';
-    let error = CertificationRequest::from_der(&der).unwrap().verify_proof_of_possession();
+    let error = CertificationRequest::from_der(&der)
+        .unwrap()
+        .verify_proof_of_possession();
     assert_eq!(error, Err(CsrError::SignatureInvalid));
 }
 
 #[test]
 fn forbidden_signature_algorithms_are_refused() {
     let information = sequence(&[&[2, 1, 0], &subject(), spki(), &[0xa0, 0]]);
-    for kind in ["1.2.840.113549.1.1.5", "1.2.840.113549.1.1.4", "1.2.840.10045.4.1", "1.2.3"] {
+    for kind in [
+        "1.2.840.113549.1.1.5",
+        "1.2.840.113549.1.1.4",
+        "1.2.840.10045.4.1",
+        "1.2.3",
+    ] {
         let der = sequence(&[&information, &sequence(&[&encode_oid(kind)]), &[3, 2, 0, 1]]);
         let error = CertificationRequest::from_der(&der).unwrap_err();
         assert_eq!(error.code(), "csr_signature_algorithm_unsupported");
@@ -258,21 +313,43 @@ fn structures_are_strict() {
     }
     let mut trailing = good.clone();
     trailing.push(0);
-    assert_eq!(CertificationRequest::from_der(&trailing).unwrap_err().code(), "csr_malformed");
+    assert_eq!(
+        CertificationRequest::from_der(&trailing)
+            .unwrap_err()
+            .code(),
+        "csr_malformed"
+    );
     let long = vec![0x30; CSR_DER_BYTES_MAX + 1];
-    assert_eq!(CertificationRequest::from_der(&long).unwrap_err(), CsrError::TooLong);
+    assert_eq!(
+        CertificationRequest::from_der(&long).unwrap_err(),
+        CsrError::TooLong
+    );
     let long = vec![b'a'; CSR_DER_BYTES_MAX * 2 + 1];
-    assert_eq!(CertificationRequest::parse(&long).unwrap_err(), CsrError::TooLong);
-    assert_eq!(CertificationRequest::parse(b"hello").unwrap_err().code(), "csr_malformed");
+    assert_eq!(
+        CertificationRequest::parse(&long).unwrap_err(),
+        CsrError::TooLong
+    );
+    assert_eq!(
+        CertificationRequest::parse(b"hello").unwrap_err().code(),
+        "csr_malformed"
+    );
     // Another version; attributes left out; something behind the attributes.
     let information = |parts: &[&[u8]]| sign_request(&P256, &sequence(parts));
     let subject = subject();
     let version_3 = information(&[&[2, 1, 2], &subject, spki(), &[0xa0, 0]]);
-    assert_eq!(CertificationRequest::from_der(&version_3).unwrap_err().code(), "csr_malformed");
+    assert_eq!(
+        CertificationRequest::from_der(&version_3)
+            .unwrap_err()
+            .code(),
+        "csr_malformed"
+    );
     let bare = information(&[&[2, 1, 0], &subject, spki()]);
     assert!(CertificationRequest::from_der(&bare).is_ok());
     let more = information(&[&[2, 1, 0], &subject, spki(), &[0xa0, 0], &[5, 0]]);
-    assert_eq!(CertificationRequest::from_der(&more).unwrap_err().code(), "csr_malformed");
+    assert_eq!(
+        CertificationRequest::from_der(&more).unwrap_err().code(),
+        "csr_malformed"
+    );
 }
 
 #[test]
@@ -284,14 +361,20 @@ fn ber_is_refused_everywhere() {
     let long = [&[0x30, 0x83, 0x00, good[2], good[3]][..], body].concat();
     let indefinite = [&[0x30, 0x80][..], body, &[0, 0]].concat();
     for der in [long, indefinite] {
-        assert_eq!(CertificationRequest::from_der(&der).unwrap_err().code(), "csr_malformed");
+        assert_eq!(
+            CertificationRequest::from_der(&der).unwrap_err().code(),
+            "csr_malformed"
+        );
     }
     // A constructed string deep inside an attribute that is otherwise ignored.
     let attribute = sequence(&[
         &encode_oid("1.2.3.4"),
         &asn1::encode(tag::SET, &[0x24, 0x03, 0x04, 0x01, 0x00]),
     ]);
-    assert_eq!(with_attributes(&[&attribute]).unwrap_err().code(), "csr_malformed");
+    assert_eq!(
+        with_attributes(&[&attribute]).unwrap_err().code(),
+        "csr_malformed"
+    );
 }
 
 #[test]

@@ -52,12 +52,11 @@ fn object_identifiers_agree_with_an_independent_encoder() {
         "1.3.6.1.5.5.7.3.1",
         "2.5.29.37.0",
         "0.9.2342.19200300.100.1.25",
-        "2.999.3",
+        "2.5.29.32.0",
         "1.2.840.113549.1.1.11",
     ] {
         let ours = written(|writer| writer.object_identifier(&text.parse().expect("syntax")));
-        let reference =
-            ObjectIdentifier::new(text).and_then(|oid| Ok(oid.to_der().expect("encodes")));
+        let reference = ObjectIdentifier::new(text).map(|oid| oid.to_der().expect("encodes"));
         assert_eq!(ours, reference.expect("syntax"), "{text}");
     }
 }

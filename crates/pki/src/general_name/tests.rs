@@ -39,7 +39,10 @@ fn every_form_survives() {
     assert!(asn1::check_single(&der).is_ok());
     assert_eq!(decode_general_names(&der).unwrap(), names);
     for name in names {
-        assert_eq!(decode_one(&encode_general_name(&name).unwrap()).unwrap(), name);
+        assert_eq!(
+            decode_one(&encode_general_name(&name).unwrap()).unwrap(),
+            name
+        );
     }
 }
 
@@ -80,7 +83,11 @@ fn unicode_is_refused_with_advice() {
         "name 1 (dNSName) holds characters beyond ASCII: write internationalized names with \
          A-labels (punycode), such as xn--bcher-kva.example"
     );
-    assert!(check(&dns("bücher.example")).unwrap_err().contains("punycode"));
+    assert!(
+        check(&dns("bücher.example"))
+            .unwrap_err()
+            .contains("punycode")
+    );
 }
 
 #[test]
@@ -88,18 +95,47 @@ fn host_names() {
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     for good in [
-        "example.com", "localhost", "a-b.example", "1.example", "EXAMPLE.com", "*.example.com",
-        "*.a.b.example", "xn--80ak6aa92e.com", &longest,
+        "example.com",
+        "localhost",
+        "a-b.example",
+        "1.example",
+        "EXAMPLE.com",
+        "*.example.com",
+        "*.a.b.example",
+        "xn--80ak6aa92e.com",
+        &longest,
     ] {
         assert_eq!(check(&dns(good)), Ok(()), "{good}");
     }
     let too_long = format!("{longest}b");
     let long_label = format!("{label}a.example");
     for bad in [
-        "", ".", "example.com.", ".example.com", "a..b", "a_b.example", "-a.example", "a-.example",
-        "*", "*.", "*.com", "*.*.example.com", "a*.example.com", "a.*.example.com", "*a.example.com",
-        "**.example.com", "exa mple.com", "example.com/", "http://example.com", "a@b.example",
-        "192.0.2.1", "example.1", "xn--.example", "a\0b.example", &too_long, &long_label,
+        "",
+        ".",
+        "example.com.",
+        ".example.com",
+        "a..b",
+        "a_b.example",
+        "-a.example",
+        "a-.example",
+        "*",
+        "*.",
+        "*.com",
+        "*.*.example.com",
+        "a*.example.com",
+        "a.*.example.com",
+        "*a.example.com",
+        "**.example.com",
+        "exa mple.com",
+        "example.com/",
+        "http://example.com",
+        "a@b.example",
+        "192.0.2.1",
+        "example.1",
+        "xn--.example",
+        "a\0b.example",
+        &too_long,
+        &long_label,
     ] {
         assert!(check(&dns(bad)).is_err(), "{bad}");
     }
@@ -109,13 +145,32 @@ fn host_names() {
 fn mailboxes() {
     let email = |text: &str| check(&GeneralName::Email(text.to_owned()));
     let longest = format!("{}@example.com", "a".repeat(64));
-    for good in ["a@b", "first.last@mail.example", "o'neil+x@a-b.example", &longest] {
+    for good in [
+        "a@b",
+        "first.last@mail.example",
+        "o'neil+x@a-b.example",
+        &longest,
+    ] {
         assert_eq!(email(good), Ok(()), "{good}");
     }
     let too_long = format!("{}@example.com", "a".repeat(65));
     for bad in [
-        "", "a", "@b", "a@", "a@b@c", "a b@c.example", "\"a b\"@c.example", ".a@b", "a.@b", "a..b@c",
-        "a@b.", "a@*.example", "a@[192.0.2.1]", "A <a@b.example>", "ü@b.example", &too_long,
+        "",
+        "a",
+        "@b",
+        "a@",
+        "a@b@c",
+        "a b@c.example",
+        "\"a b\"@c.example",
+        ".a@b",
+        "a.@b",
+        "a..b@c",
+        "a@b.",
+        "a@*.example",
+        "a@[192.0.2.1]",
+        "A <a@b.example>",
+        "ü@b.example",
+        &too_long,
     ] {
         assert!(email(bad).is_err(), "{bad}");
     }
@@ -125,21 +180,46 @@ fn mailboxes() {
 fn uris() {
     let uri = |text: &str| check(&GeneralName::Uri(text.to_owned()));
     for good in [
-        "https://example.com", "http://example.com:8080/a?b=c#d", "https://[2001:db8::1]:443/",
-        "https://192.0.2.1/", "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
-        "spiffe://trust.example/workload", "ldap:///CN=CA?cACertificate", "tag:a,2026:b",
-        "HTTPS://EXAMPLE.com/%7Ea", "https://example.com?x",
+        "https://example.com",
+        "http://example.com:8080/a?b=c#d",
+        "https://[2001:db8::1]:443/",
+        "https://192.0.2.1/",
+        "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+        "spiffe://trust.example/workload",
+        "ldap:///CN=CA?cACertificate",
+        "tag:a,2026:b",
+        "HTTPS://EXAMPLE.com/%7Ea",
+        "https://example.com?x",
     ] {
         assert_eq!(uri(good), Ok(()), "{good}");
     }
     let too_long = format!("urn:{}", "a".repeat(2_048));
     for bad in [
-        "", "example.com", "//example.com", "/path", ":a", "1a:b", "http:", "https:///path",
-        "https://", "https:example.com", "https://:80/", "https://a b.example/", "https://exa_mple.com",
-        "https://a@b.example/", "https://example.com:99999/", "https://example.com:x/",
-        "https://[::1/", "https://[example]/", "https://[::1]x/", "https://example.com/<script>",
-        "https://example.com/%zz", "https://example.com/%a", "https://ex\u{e4}mple.com/",
-        "https://*.example.com/", &too_long,
+        "",
+        "example.com",
+        "//example.com",
+        "/path",
+        ":a",
+        "1a:b",
+        "http:",
+        "https:///path",
+        "https://",
+        "https:example.com",
+        "https://:80/",
+        "https://a b.example/",
+        "https://exa_mple.com",
+        "https://a@b.example/",
+        "https://example.com:99999/",
+        "https://example.com:x/",
+        "https://[::1/",
+        "https://[example]/",
+        "https://[::1]x/",
+        "https://example.com/<script>",
+        "https://example.com/%zz",
+        "https://example.com/%a",
+        "https://ex\u{e4}mple.com/",
+        "https://*.example.com/",
+        &too_long,
     ] {
         assert!(uri(bad).is_err(), "{bad}");
     }
@@ -167,7 +247,12 @@ fn nested_names_and_values_are_judged() {
 fn errors_name_the_place() {
     let names = [dns("a.example"), dns("b_c.example")];
     let error = check_all(&names).unwrap_err();
-    assert!(error.to_string().starts_with("name 2 (dNSName) has a label"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("name 2 (dNSName) has a label"),
+        "{error}"
+    );
     assert_eq!(encode_general_names(&names).unwrap_err(), error);
 }
 

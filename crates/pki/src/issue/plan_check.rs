@@ -8,9 +8,10 @@ use clm_domain::certificate_plan::{CertificatePlan, NameSubtree};
 use clm_domain::states::CertificateType;
 
 use super::{IssuerIdentity, PrepareError};
-use crate::asn1::{check_single, single, tag};
+use crate::asn1::check_single;
 use crate::extension::ExtensionError;
 use crate::key::PublicKey;
+use crate::tbs_view::NameView;
 
 /// Years that `UTCTime` and `GeneralizedTime` can say in a certificate (RFC 5280 §4.1.2.5).
 const YEARS: std::ops::RangeInclusive<i32> = 1950..=9999;
@@ -48,8 +49,9 @@ pub(super) fn is_self_signed(
 }
 
 fn check_name(der: &[u8]) -> Result<(), String> {
-    single(der, tag::SEQUENCE)
-        .and_then(|_| check_single(der))
+    check_single(der)
+        .and_then(|()| NameView::parse(der))
+        .map(|_| ())
         .map_err(|error| error.to_string())
 }
 

@@ -26,7 +26,10 @@ fn each_algorithm_signs_verifies_and_survives_pkcs8() {
         assert_eq!(made.algorithm(), algorithm);
         let read = PrivateKey::from_pkcs8_der(made.to_pkcs8_der().unwrap().expose()).unwrap();
         assert_eq!(read.algorithm(), algorithm);
-        assert_eq!(read.subject_public_key_info(), made.subject_public_key_info());
+        assert_eq!(
+            read.subject_public_key_info(),
+            made.subject_public_key_info()
+        );
         let public = PublicKey::from_spki_der(made.subject_public_key_info()).unwrap();
         assert_eq!(public.algorithm(), algorithm);
         assert_eq!(public.spki_der(), made.subject_public_key_info());
@@ -41,7 +44,9 @@ fn each_algorithm_signs_verifies_and_survives_pkcs8() {
                 continue;
             }
             let signature = signature.unwrap();
-            public.verify(signature_algorithm, MESSAGE, &signature).unwrap();
+            public
+                .verify(signature_algorithm, MESSAGE, &signature)
+                .unwrap();
             let other = public.verify(signature_algorithm, b"other", &signature);
             assert_eq!(other, Err(KeyError::SignatureInvalid));
         }
@@ -52,11 +57,20 @@ fn each_algorithm_signs_verifies_and_survives_pkcs8() {
 fn signatures_of_other_algorithms_do_not_verify() {
     let public = PublicKey::from_spki_der(RSA.subject_public_key_info()).unwrap();
     let signature = RSA.sign(SignatureAlgorithm::RsaPssSha256, MESSAGE).unwrap();
-    for other in [SignatureAlgorithm::RsaPkcs1Sha256, SignatureAlgorithm::RsaPssSha384] {
-        assert_eq!(public.verify(other, MESSAGE, &signature), Err(KeyError::SignatureInvalid));
+    for other in [
+        SignatureAlgorithm::RsaPkcs1Sha256,
+        SignatureAlgorithm::RsaPssSha384,
+    ] {
+        assert_eq!(
+            public.verify(other, MESSAGE, &signature),
+            Err(KeyError::SignatureInvalid)
+        );
     }
     let mismatch = public.verify(SignatureAlgorithm::EcdsaSha256, MESSAGE, &signature);
-    assert!(matches!(mismatch, Err(KeyError::SignatureAlgorithmMismatch { .. })));
+    assert!(matches!(
+        mismatch,
+        Err(KeyError::SignatureAlgorithmMismatch { .. })
+    ));
 }
 
 #[test]
@@ -68,7 +82,10 @@ fn debug_output_hides_the_private_key() {
 fn rsa_parameters_must_be_null() {
     let good = RSA.subject_public_key_info();
     let identifier = sequence(&[&oid("1.2.840.113549.1.1.1"), &[5, 0]]);
-    let position = good.windows(identifier.len()).position(|part| part == identifier).unwrap();
+    let position = good
+        .windows(identifier.len())
+        .position(|part| part == identifier)
+        .unwrap();
     let bit_string = &good[position + identifier.len()..];
     for (parameters, code) in [
         (&[][..], "key_malformed"),
@@ -108,12 +125,24 @@ fn other_curves_and_forms_of_points_are_refused() {
     assert!(error.to_string().contains("uncompressed"), "{error}");
     let mut hybrid = point.to_vec();
     hybrid[0] = 6 + (point[64] & 1);
-    assert_eq!(refusal(&spki::encode(Family::P256, &hybrid)).code(), "key_malformed");
+    assert_eq!(
+        refusal(&spki::encode(Family::P256, &hybrid)).code(),
+        "key_malformed"
+    );
     let mut off_curve = point.to_vec();
     off_curve[64] ^= 1;
-    assert_eq!(refusal(&spki::encode(Family::P256, &off_curve)).code(), "key_malformed");
-    assert_eq!(refusal(&spki::encode(Family::P256, &[0])).code(), "key_malformed");
-    assert_eq!(refusal(&spki::encode(Family::P384, point)).code(), "key_malformed");
+    assert_eq!(
+        refusal(&spki::encode(Family::P256, &off_curve)).code(),
+        "key_malformed"
+    );
+    assert_eq!(
+        refusal(&spki::encode(Family::P256, &[0])).code(),
+        "key_malformed"
+    );
+    assert_eq!(
+        refusal(&spki::encode(Family::P384, point)).code(),
+        "key_malformed"
+    );
 }
 
 #[test]
@@ -125,14 +154,26 @@ fn weak_keys_are_refused() {
     let modulus = asn1::unsigned(&modulus).unwrap();
     assert_eq!(rsa_spki(modulus, &[1, 0, 1]), good);
     for exponent in [&[1][..], &[3], &[1, 0, 0]] {
-        assert_eq!(refusal(&rsa_spki(modulus, exponent)), KeyError::Weak(WeakKey::Exponent));
+        assert_eq!(
+            refusal(&rsa_spki(modulus, exponent)),
+            KeyError::Weak(WeakKey::Exponent)
+        );
     }
-    assert_eq!(refusal(&rsa_spki(&modulus[..128], &[1, 0, 1])).code(), "key_too_weak");
+    assert_eq!(
+        refusal(&rsa_spki(&modulus[..128], &[1, 0, 1])).code(),
+        "key_too_weak"
+    );
     let error = refusal(&spki::encode(Family::Ed25519, &[0; 32]));
     assert_eq!(error, KeyError::Weak(WeakKey::LowOrder));
-    assert_eq!(refusal(&spki::encode(Family::Ed25519, &[9; 31])).code(), "key_malformed");
+    assert_eq!(
+        refusal(&spki::encode(Family::Ed25519, &[9; 31])).code(),
+        "key_malformed"
+    );
     // The library verifies with exponents of at most 33 bits.
-    assert_eq!(refusal(&rsa_spki(modulus, &[0xff; 32])).code(), "key_malformed");
+    assert_eq!(
+        refusal(&rsa_spki(modulus, &[0xff; 32])).code(),
+        "key_malformed"
+    );
 }
 
 #[test]
@@ -144,7 +185,12 @@ fn encodings_that_are_not_der_are_refused() {
     trailing.push(0);
     let mut unused_bits = good.to_vec();
     unused_bits[25] = 1;
-    for bytes in [&long_length, &trailing, &unused_bits, &good[..good.len() - 1].to_vec()] {
+    for bytes in [
+        &long_length,
+        &trailing,
+        &unused_bits,
+        &good[..good.len() - 1].to_vec(),
+    ] {
         assert_eq!(refusal(bytes).code(), "key_malformed");
     }
 }
@@ -165,7 +211,10 @@ fn private_keys_that_do_not_fit_are_refused() {
     let mut swapped = der.expose().to_vec();
     let length = swapped.len();
     swapped[length - 65..].copy_from_slice(public);
-    assert_eq!(PrivateKey::from_pkcs8_der(&swapped).unwrap_err().code(), "key_malformed");
+    assert_eq!(
+        PrivateKey::from_pkcs8_der(&swapped).unwrap_err().code(),
+        "key_malformed"
+    );
 }
 
 #[test]
@@ -220,9 +269,18 @@ fn pss_parameters_are_checked() {
         ]);
         signature_algorithm_from_der(&sequence(&[&oid("1.2.840.113549.1.1.10"), &parameters]))
     };
-    assert_eq!(pss(&sha256, &sha256, 32), Ok(SignatureAlgorithm::RsaPssSha256));
-    assert_eq!(pss(&sha256_bare, &sha256_bare, 32), Ok(SignatureAlgorithm::RsaPssSha256));
-    assert_eq!(pss(&sha384, &sha384, 48), Ok(SignatureAlgorithm::RsaPssSha384));
+    assert_eq!(
+        pss(&sha256, &sha256, 32),
+        Ok(SignatureAlgorithm::RsaPssSha256)
+    );
+    assert_eq!(
+        pss(&sha256_bare, &sha256_bare, 32),
+        Ok(SignatureAlgorithm::RsaPssSha256)
+    );
+    assert_eq!(
+        pss(&sha384, &sha384, 48),
+        Ok(SignatureAlgorithm::RsaPssSha384)
+    );
     for refused in [
         pss(&sha256, &sha384, 32),
         pss(&sha256, &sha256, 20),

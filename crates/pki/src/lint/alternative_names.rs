@@ -172,10 +172,19 @@ fn read_other_name(name: &Element<'_>) -> Result<(), crate::asn1::DerError> {
 
 fn once(candidate: &Candidate<'_>) -> Vec<String> {
     let names = candidate.tbs.known.subject_alternative_names.as_deref();
-    let mut sorted: Vec<&[u8]> = names.iter().copied().flatten().map(|name| name.raw).collect();
+    let mut sorted: Vec<&[u8]> = names
+        .iter()
+        .copied()
+        .flatten()
+        .map(|name| name.raw)
+        .collect();
     sorted.sort_unstable();
-    let twice = sorted.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
-    require(!twice, || "Subject alternative names list a name twice.".to_owned())
+    let twice = sorted
+        .windows(2)
+        .any(|pair| matches!(pair, [one, other] if one == other));
+    require(!twice, || {
+        "Subject alternative names list a name twice.".to_owned()
+    })
 }
 
 /// RFC 5280 §4.1.2.6: a mailbox in the subject is out of date, and must at least be an rfc822Name.
@@ -191,9 +200,13 @@ fn common_name_among_names(candidate: &Candidate<'_>) -> Vec<String> {
     let mut purposes = candidate.tbs.known.extended_key_usage.iter().flatten();
     let is_server = purposes.any(|purpose| *purpose == ID_KP_SERVER_AUTH.as_bytes())
         && !candidate.tbs.is_certificate_authority();
-    require(!is_server || all_among_names(candidate, COMMON_NAME), || {
-        "The common name of a TLS server should be among its subject alternative names.".to_owned()
-    })
+    require(
+        !is_server || all_among_names(candidate, COMMON_NAME),
+        || {
+            "The common name of a TLS server should be among its subject alternative names."
+                .to_owned()
+        },
+    )
 }
 
 /// Whether every subject attribute of this type is also a subject alternative name.
@@ -236,7 +249,9 @@ fn judge_text(
         if !name.value.is_ascii() {
             return Err("has characters beyond ASCII".to_owned());
         }
-        check(&general_name(String::from_utf8_lossy(name.value).into_owned()))
+        check(&general_name(
+            String::from_utf8_lossy(name.value).into_owned(),
+        ))
     })
 }
 

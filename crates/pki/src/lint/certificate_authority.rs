@@ -54,9 +54,10 @@ fn key_cert_sign_only_in_ca(candidate: &Candidate<'_>) -> Vec<String> {
 fn path_length_only_in_ca(candidate: &Candidate<'_>) -> Vec<String> {
     let constraints = candidate.tbs.known.basic_constraints;
     let has_length = constraints.is_some_and(|constraints| constraints.path_length_max.is_some());
-    require(!has_length || candidate.tbs.is_certificate_authority(), || {
-        "Only a CA certificate may limit the path length.".to_owned()
-    })
+    require(
+        !has_length || candidate.tbs.is_certificate_authority(),
+        || "Only a CA certificate may limit the path length.".to_owned(),
+    )
 }
 
 fn ca_subject_not_empty(candidate: &Candidate<'_>) -> Vec<String> {
@@ -68,9 +69,10 @@ fn ca_subject_not_empty(candidate: &Candidate<'_>) -> Vec<String> {
 
 fn name_constraints_only_in_ca(candidate: &Candidate<'_>) -> Vec<String> {
     let constrained = candidate.tbs.known.name_constraints.is_some();
-    require(!constrained || candidate.tbs.is_certificate_authority(), || {
-        "Only a CA certificate may have name constraints.".to_owned()
-    })
+    require(
+        !constrained || candidate.tbs.is_certificate_authority(),
+        || "Only a CA certificate may have name constraints.".to_owned(),
+    )
 }
 
 fn policy_limits_only_in_ca(candidate: &Candidate<'_>) -> Vec<String> {

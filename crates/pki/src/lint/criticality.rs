@@ -48,7 +48,10 @@ fn must_be_critical(candidate: &Candidate<'_>) -> Vec<String> {
 
 fn must_not_be_critical(candidate: &Candidate<'_>) -> Vec<String> {
     const NEVER: [Named; 5] = [
-        (oids::ID_CE_AUTHORITY_KEY_IDENTIFIER, "authorityKeyIdentifier"),
+        (
+            oids::ID_CE_AUTHORITY_KEY_IDENTIFIER,
+            "authorityKeyIdentifier",
+        ),
         (oids::ID_CE_SUBJECT_KEY_IDENTIFIER, "subjectKeyIdentifier"),
         (oids::ID_CE_FRESHEST_CRL, "freshestCRL"),
         (oids::ID_PE_AUTHORITY_INFO_ACCESS, "authorityInfoAccess"),

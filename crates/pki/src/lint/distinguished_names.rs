@@ -66,7 +66,11 @@ pub(super) const LINTS: &[Lint] = &[
 const UPPER_BOUNDS: [(ObjectIdentifier, &str, usize); 13] = [
     (attribute::COMMON_NAME, "commonName", 64),
     (attribute::ORGANIZATION_NAME, "organizationName", 64),
-    (attribute::ORGANIZATIONAL_UNIT_NAME, "organizationalUnitName", 64),
+    (
+        attribute::ORGANIZATIONAL_UNIT_NAME,
+        "organizationalUnitName",
+        64,
+    ),
     (attribute::LOCALITY_NAME, "localityName", 128),
     (attribute::ST, "stateOrProvinceName", 128),
     (attribute::COUNTRY_NAME, "countryName", 2),
@@ -81,10 +85,26 @@ const UPPER_BOUNDS: [(ObjectIdentifier, &str, usize); 13] = [
 
 /// Attributes whose string type RFC 5280 appendix A.1 fixes.
 const FIXED_TYPES: [(ObjectIdentifier, &str, u8); 5] = [
-    (attribute::COUNTRY_NAME, "countryName", tag::PRINTABLE_STRING),
-    (attribute::SERIAL_NUMBER, "serialNumber", tag::PRINTABLE_STRING),
-    (attribute::DN_QUALIFIER, "dnQualifier", tag::PRINTABLE_STRING),
-    (attribute::DOMAIN_COMPONENT, "domainComponent", tag::IA5_STRING),
+    (
+        attribute::COUNTRY_NAME,
+        "countryName",
+        tag::PRINTABLE_STRING,
+    ),
+    (
+        attribute::SERIAL_NUMBER,
+        "serialNumber",
+        tag::PRINTABLE_STRING,
+    ),
+    (
+        attribute::DN_QUALIFIER,
+        "dnQualifier",
+        tag::PRINTABLE_STRING,
+    ),
+    (
+        attribute::DOMAIN_COMPONENT,
+        "domainComponent",
+        tag::IA5_STRING,
+    ),
     (EMAIL_ADDRESS, "emailAddress", tag::IA5_STRING),
 ];
 
@@ -129,9 +149,9 @@ fn string_type(candidate: &Candidate<'_>) -> Vec<String> {
         let fixed = find(&FIXED_TYPES, attribute.oid);
         let tag = attribute.value.tag;
         match fixed {
-            Some((_, name, expected)) if tag != *expected => {
-                Some(format!("{name} has a string type that the standard does not allow"))
-            }
+            Some((_, name, expected)) if tag != *expected => Some(format!(
+                "{name} has a string type that the standard does not allow"
+            )),
             Some(_) => None,
             None => find(&UPPER_BOUNDS, attribute.oid)
                 .filter(|_| !DIRECTORY_STRING.contains(&tag))
@@ -209,15 +229,15 @@ fn text_fits_its_type(value: &Element<'_>) -> bool {
     let octets = value.value;
     match value.tag {
         tag::UTF8_STRING => std::str::from_utf8(octets).is_ok(),
-        tag::PRINTABLE_STRING => octets.iter().all(|octet| {
-            octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet)
-        }),
+        tag::PRINTABLE_STRING => octets
+            .iter()
+            .all(|octet| octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(octet)),
         tag::IA5_STRING | tag::VISIBLE_STRING => octets.is_ascii(),
         tag::NUMERIC_STRING => octets
             .iter()
             .all(|octet| octet.is_ascii_digit() || *octet == b' '),
-        tag::BMP_STRING => octets.len() % 2 == 0,
-        tag::UNIVERSAL_STRING => octets.len() % 4 == 0,
+        tag::BMP_STRING => octets.len().is_multiple_of(2),
+        tag::UNIVERSAL_STRING => octets.len().is_multiple_of(4),
         _ => true,
     }
 }

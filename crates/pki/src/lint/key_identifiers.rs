@@ -73,7 +73,9 @@ fn authority_of_issuer(candidate: &Candidate<'_>) -> Vec<String> {
     let authority = candidate.tbs.known.authority_key_identifier;
     let found = authority.and_then(|authority| authority.key_identifier);
     let expected = candidate.context.issuer_subject_key_identifier;
-    let differs = found.zip(expected).is_some_and(|(found, expected)| found != expected);
+    let differs = found
+        .zip(expected)
+        .is_some_and(|(found, expected)| found != expected);
     require(!differs, || {
         "The authority key identifier is not the subject key identifier of the issuer.".to_owned()
     })

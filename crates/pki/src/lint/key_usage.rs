@@ -57,9 +57,10 @@ pub(super) const LINTS: &[Lint] = &[
 
 fn not_zero(candidate: &Candidate<'_>) -> Vec<String> {
     let usage = candidate.tbs.known.key_usage;
-    require(usage.is_none_or(|usage| usage != KeyUsage::default()), || {
-        "Key usage must set at least one bit.".to_owned()
-    })
+    require(
+        usage.is_none_or(|usage| usage != KeyUsage::default()),
+        || "Key usage must set at least one bit.".to_owned(),
+    )
 }
 
 fn key_agreement_direction(candidate: &Candidate<'_>) -> Vec<String> {
@@ -105,11 +106,15 @@ fn extended_once(candidate: &Candidate<'_>) -> Vec<String> {
         .iter()
         .enumerate()
         .any(|(index, purpose)| purposes.iter().take(index).any(|other| other == purpose));
-    require(!twice, || "Extended key usage names a purpose twice.".to_owned())
+    require(!twice, || {
+        "Extended key usage names a purpose twice.".to_owned()
+    })
 }
 
 fn extended_not_any(candidate: &Candidate<'_>) -> Vec<String> {
-    let any = purposes(candidate).iter().any(|purpose| purpose == usages::ANY);
+    let any = purposes(candidate)
+        .iter()
+        .any(|purpose| purpose == usages::ANY);
     require(!any, || {
         "Extended key usage must name purposes, not anyExtendedKeyUsage.".to_owned()
     })
@@ -145,7 +150,9 @@ fn purpose_fits(purpose: &str, usage: KeyUsage) -> bool {
 
 fn time_stamping(candidate: &Candidate<'_>) -> Vec<String> {
     let purposes = purposes(candidate);
-    let stamps = purposes.iter().any(|purpose| purpose == usages::TIME_STAMPING);
+    let stamps = purposes
+        .iter()
+        .any(|purpose| purpose == usages::TIME_STAMPING);
     if !stamps || candidate.tbs.is_certificate_authority() {
         return Vec::new();
     }
@@ -159,7 +166,9 @@ fn time_stamping(candidate: &Candidate<'_>) -> Vec<String> {
 fn no_check(candidate: &Candidate<'_>) -> Vec<String> {
     let no_check = candidate.tbs.known.ocsp_no_check.is_some();
     let purposes = purposes(candidate);
-    let answers = purposes.iter().any(|purpose| purpose == usages::OCSP_SIGNING);
+    let answers = purposes
+        .iter()
+        .any(|purpose| purpose == usages::OCSP_SIGNING);
     require(!no_check || answers, || {
         "OCSP nocheck is only for certificates that sign OCSP responses.".to_owned()
     })

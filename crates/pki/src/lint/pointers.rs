@@ -49,10 +49,19 @@ const TLS_FEATURE_MAX: u32 = 65_535;
 fn not_empty(candidate: &Candidate<'_>) -> Vec<String> {
     let known = &candidate.tbs.known;
     let empty = [
-        ("cRLDistributionPoints", is_empty(known.crl_distribution_points.as_ref())),
+        (
+            "cRLDistributionPoints",
+            is_empty(known.crl_distribution_points.as_ref()),
+        ),
         ("freshestCRL", is_empty(known.freshest_crl.as_ref())),
-        ("authorityInfoAccess", is_empty(known.authority_information_access.as_ref())),
-        ("subjectInfoAccess", is_empty(known.subject_information_access.as_ref())),
+        (
+            "authorityInfoAccess",
+            is_empty(known.authority_information_access.as_ref()),
+        ),
+        (
+            "subjectInfoAccess",
+            is_empty(known.subject_information_access.as_ref()),
+        ),
     ];
     empty
         .into_iter()
@@ -128,7 +137,9 @@ fn fetchable(name: &Element<'_>, schemes: &[&str]) -> Result<(), String> {
     }
     let uri = String::from_utf8_lossy(name.value).into_owned();
     let scheme = uri.split(':').next().unwrap_or_default();
-    let known = schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let known = schemes
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(scheme));
     if !schemes.is_empty() && !known {
         return Err(format!("has scheme '{scheme}' instead of http or ldap"));
     }

@@ -83,7 +83,9 @@ fn policy_once(candidate: &Candidate<'_>) -> Vec<String> {
         .iter()
         .enumerate()
         .any(|(index, policy)| policies.iter().take(index).any(|other| other == policy));
-    require(!twice, || "Certificate policies name a policy twice.".to_owned())
+    require(!twice, || {
+        "Certificate policies name a policy twice.".to_owned()
+    })
 }
 
 fn qualifier(candidate: &Candidate<'_>) -> Vec<String> {
@@ -185,7 +187,9 @@ fn name_constraints_not_empty(candidate: &Candidate<'_>) -> Vec<String> {
     let empty = constraints.is_some_and(|constraints| {
         constraints.permitted.is_empty() && constraints.excluded.is_empty()
     });
-    require(!empty, || "Name constraints must have a subtree.".to_owned())
+    require(!empty, || {
+        "Name constraints must have a subtree.".to_owned()
+    })
 }
 
 fn name_constraints_distances(candidate: &Candidate<'_>) -> Vec<String> {
@@ -249,9 +253,14 @@ fn check_network(octets: &[u8]) -> Result<(), String> {
         .flat_map(|octet| (0..8).map(move |bit| octet & (0x80 >> bit) != 0))
         .collect();
     let contiguous = bits.is_sorted_by_key(|bit| !bit);
-    let reaches_behind = address.iter().zip(mask).any(|(octet, mask)| octet & !mask != 0);
+    let reaches_behind = address
+        .iter()
+        .zip(mask)
+        .any(|(octet, mask)| octet & !mask != 0);
     if !contiguous || reaches_behind {
-        return Err("is no network: its mask has gaps, or its address reaches behind it".to_owned());
+        return Err(
+            "is no network: its mask has gaps, or its address reaches behind it".to_owned(),
+        );
     }
     Ok(())
 }

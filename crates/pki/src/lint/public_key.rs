@@ -59,11 +59,14 @@ const RSA_BITS: [usize; 3] = [2048, 3072, 4096];
 const RSA_EXPONENT_MIN: u64 = 65_537;
 
 fn algorithm(candidate: &Candidate<'_>) -> Vec<String> {
-    require(read(candidate).is_ok_and(|(kind, _)| kind.is_some()), || {
-        "The public key is not RSA, P-256, P-384, P-521 or Ed25519 with the parameters of its \
+    require(
+        read(candidate).is_ok_and(|(kind, _)| kind.is_some()),
+        || {
+            "The public key is not RSA, P-256, P-384, P-521 or Ed25519 with the parameters of its \
          standard."
-            .to_owned()
-    })
+                .to_owned()
+        },
+    )
 }
 
 fn encoding(candidate: &Candidate<'_>) -> Vec<String> {
@@ -96,7 +99,9 @@ fn rsa_key(candidate: &Candidate<'_>) -> Vec<String> {
     let leading = modulus.first().map_or(0, |first| first.leading_zeros());
     let bits = (modulus.len() * 8).saturating_sub(usize::try_from(leading).unwrap_or(0));
     if !RSA_BITS.contains(&bits) {
-        messages.push(format!("The RSA modulus has {bits} bits instead of 2048, 3072 or 4096."));
+        messages.push(format!(
+            "The RSA modulus has {bits} bits instead of 2048, 3072 or 4096."
+        ));
     }
     let is_odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if !is_odd(modulus) {

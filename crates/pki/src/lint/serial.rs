@@ -58,7 +58,13 @@ fn shortest_form(candidate: &Candidate<'_>) -> Vec<String> {
 
 /// The length stands for the entropy, which no lint can see.
 fn at_least_64_bits(candidate: &Candidate<'_>) -> Vec<String> {
-    let digits: Vec<u8> = candidate.tbs.serial.iter().copied().skip_while(|octet| *octet == 0).collect();
+    let digits: Vec<u8> = candidate
+        .tbs
+        .serial
+        .iter()
+        .copied()
+        .skip_while(|octet| *octet == 0)
+        .collect();
     let leading = digits.first().map_or(0, |first| first.leading_zeros());
     let bits = (digits.len() * 8).saturating_sub(usize::try_from(leading).unwrap_or(0));
     require(bits >= BITS_MIN, || {

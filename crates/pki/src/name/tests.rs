@@ -23,7 +23,11 @@ fn every_string_type_is_read_as_text() {
         (tag::VISIBLE_STRING, b"plain", "plain"),
         (tag::NUMERIC_STRING, b"12 3", "12 3"),
         (tag::BMP_STRING, b"\x00G\x67\x71", "G東"),
-        (tag::UNIVERSAL_STRING, b"\x00\x01\xf6\x00\x00\x00\x00a", "😀a"),
+        (
+            tag::UNIVERSAL_STRING,
+            b"\x00\x01\xf6\x00\x00\x00\x00a",
+            "😀a",
+        ),
     ] {
         let der = name(COMMON_NAME, string_tag, value);
         let read = read(&der);
@@ -45,8 +49,18 @@ fn strings_outside_the_rules_are_refused() {
     assert!(common(tag::BMP_STRING, b"\xd8\x00\xdc\x00").contains("no character"));
     assert!(common(tag::BMP_STRING, b"\x00").contains("no character"));
     assert!(common(tag::UNIVERSAL_STRING, b"\x00\x11\x00\x00").contains("no character"));
-    for control in ["a\0b", "a\nb", "\u{1b}[2J", "a\u{85}", "a\u{202e}b", "\u{7f}"] {
-        assert!(common(tag::UTF8_STRING, control.as_bytes()).contains("control"), "{control:?}");
+    for control in [
+        "a\0b",
+        "a\nb",
+        "\u{1b}[2J",
+        "a\u{85}",
+        "a\u{202e}b",
+        "\u{7f}",
+    ] {
+        assert!(
+            common(tag::UTF8_STRING, control.as_bytes()).contains("control"),
+            "{control:?}"
+        );
     }
     assert!(common(tag::TELETEX_STRING, b"a\x00").contains("control"));
     assert!(common(tag::BMP_STRING, b"\x00\x00").contains("control"));
@@ -70,7 +84,11 @@ fn lengths_and_countries() {
         common(65).unwrap_err().to_string(),
         "the value of CN has 65 characters; at most 64 are allowed"
     );
-    let huge = name("1.2.3.4", tag::UTF8_STRING, &vec![b'a'; SUBJECT_DER_BYTES_MAX]);
+    let huge = name(
+        "1.2.3.4",
+        tag::UTF8_STRING,
+        &vec![b'a'; SUBJECT_DER_BYTES_MAX],
+    );
     assert_eq!(DistinguishedName::from_der(&huge), Err(NameError::TooLong));
 }
 
@@ -93,7 +111,14 @@ fn malformed_structures_are_refused() {
     let empty_set = sequence(&[&[tag::SET, 0]]);
     let bare = sequence(&[&sequence(&[&oid(COMMON_NAME), &[0x0c, 1, b'a']])]);
     let no_value = sequence(&[&asn1::encode(tag::SET, &sequence(&[&oid(COMMON_NAME)]))]);
-    for der in [trailing, empty_set, bare, no_value, good[..good.len() - 1].to_vec(), vec![]] {
+    for der in [
+        trailing,
+        empty_set,
+        bare,
+        no_value,
+        good[..good.len() - 1].to_vec(),
+        vec![],
+    ] {
         assert!(DistinguishedName::from_der(&der).is_err(), "{der:02x?}");
     }
 }
@@ -144,7 +169,10 @@ fn the_builder_refuses_what_it_would_not_read() {
     assert!(matches!(add("CN", ""), NameError::Value { .. }));
     assert!(matches!(add("CN", "a\0"), NameError::Value { .. }));
     assert!(matches!(add("DC", "ü"), NameError::Value { .. }));
-    assert!(matches!(add("serialNumber", "a_b"), NameError::Value { .. }));
+    assert!(matches!(
+        add("serialNumber", "a_b"),
+        NameError::Value { .. }
+    ));
     assert_eq!(add("1.2.3", &"a".repeat(9_000)), NameError::TooLong);
     assert!(NameBuilder::new().add_multi_valued(&[]).is_err());
 }
@@ -152,13 +180,25 @@ fn the_builder_refuses_what_it_would_not_read() {
 #[test]
 fn reads_rfc_4514_text() {
     let text = |input: &str| from_rfc4514(input).map(|der| read(&der).rfc4514());
-    assert_eq!(text("CN=web,O=Example,C=DE").unwrap(), "CN=web,O=Example,C=DE");
-    assert_eq!(text("cn = web , o=Example  GmbH").unwrap(), "CN=web,O=Example  GmbH");
-    assert_eq!(text("CN=a\\,b\\+c\\\\\\\"").unwrap(), "CN=a\\,b\\+c\\\\\\\"");
+    assert_eq!(
+        text("CN=web,O=Example,C=DE").unwrap(),
+        "CN=web,O=Example,C=DE"
+    );
+    assert_eq!(
+        text("cn = web , o=Example  GmbH").unwrap(),
+        "CN=web,O=Example  GmbH"
+    );
+    assert_eq!(
+        text("CN=a\\,b\\+c\\\\\\\"").unwrap(),
+        "CN=a\\,b\\+c\\\\\\\""
+    );
     assert_eq!(text("CN=\\ a\\ ").unwrap(), "CN=\\ a\\ ");
     assert_eq!(text("CN=\\#a").unwrap(), "CN=\\#a");
     assert_eq!(text("CN=Lu\\C4\\8Di\\C4\\87").unwrap(), "CN=Lučić");
-    assert_eq!(text("1.3.6.1.4.1.1466.0=#04024869").unwrap(), "1.3.6.1.4.1.1466.0=#04024869");
+    assert_eq!(
+        text("1.3.6.1.4.1.1466.0=#04024869").unwrap(),
+        "1.3.6.1.4.1.1466.0=#04024869"
+    );
     // A set is sorted by its encodings, and the shorter one comes first.
     assert_eq!(
         text("CN=J. Smith+OU=Sales,DC=example,DC=net").unwrap(),
@@ -166,8 +206,21 @@ fn reads_rfc_4514_text() {
     );
     assert!(is_empty(&from_rfc4514(" ").unwrap()));
     for malformed in [
-        "web", "CN=a,", "CN=a,,O=b", "CN=a;O=b", "CN=\"a\"", "CN=a\\", "CN=a\\zz", "CN=\\ff",
-        "CN=#0", "CN=#zz", "CN=#0c05", "CN=", "=a", "CN=a+", "C=DEU",
+        "web",
+        "CN=a,",
+        "CN=a,,O=b",
+        "CN=a;O=b",
+        "CN=\"a\"",
+        "CN=a\\",
+        "CN=a\\zz",
+        "CN=\\ff",
+        "CN=#0",
+        "CN=#zz",
+        "CN=#0c05",
+        "CN=",
+        "=a",
+        "CN=a+",
+        "C=DEU",
     ] {
         assert!(from_rfc4514(malformed).is_err(), "{malformed}");
     }

@@ -107,12 +107,11 @@ fn names(certificate: &Certificate) -> Result<Vec<GeneralName>, PathFault> {
     let mut names = certificate
         .subject_alternative_names()
         .map_err(PathFault::Malformed)?;
-    let subject = directory_name(certificate.subject_der()).map_err(|message| {
-        PathFault::NameConstraint {
+    let subject =
+        directory_name(certificate.subject_der()).map_err(|message| PathFault::NameConstraint {
             name: "of the subject".to_owned(),
             problem: message,
-        }
-    })?;
+        })?;
     // RFC 5280 §4.2.1.10: legacy mailboxes in the subject are held to rfc822Name constraints.
     let mailboxes = subject.texts(EMAIL_ADDRESS);
     names.extend(mailboxes.map(|mailbox| GeneralName::Email(mailbox.to_owned())));
@@ -242,7 +241,9 @@ fn mailbox_within(base: &str, mailbox: &str) -> Result<bool, String> {
 fn host_of(uri: &str) -> Option<&str> {
     let (_, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
-    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host_and_port = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let host = host_and_port.split(':').next()?;
     let is_name = !host.is_empty() && !host.starts_with('[') && host.parse::<IpAddr>().is_err();
     is_name.then_some(host)

@@ -21,11 +21,17 @@ fn reads_among_other_text() {
         encode("EC PARAMETERS", &[1]),
         encode("CERTIFICATE", b"abc").replace('\n', "\r\n")
     );
-    assert_eq!(decode_one(text.as_bytes(), CERTIFICATE_LABELS).unwrap(), b"abc");
+    assert_eq!(
+        decode_one(text.as_bytes(), CERTIFICATE_LABELS).unwrap(),
+        b"abc"
+    );
     let blocks = decode_all(text.as_bytes(), &["EC PARAMETERS", "CERTIFICATE"]).unwrap();
     assert_eq!(blocks.len(), 2);
     assert_eq!(blocks[0].label, "EC PARAMETERS");
-    assert_eq!(format!("{:?}", blocks[0]), "PemBlock(EC PARAMETERS, 1 bytes)");
+    assert_eq!(
+        format!("{:?}", blocks[0]),
+        "PemBlock(EC PARAMETERS, 1 bytes)"
+    );
 }
 
 #[test]

@@ -61,9 +61,8 @@ fn other_schemes_are_refused() {
         other[at] ^= 0x01;
         // Salt, rounds and initialization vector may be anything; all else is fixed.
         if let Ok(parts) = read(&wrap(&other, &[0; 16])) {
-            let same = parts.salt == [1; 16]
-                && parts.iterations == ITERATIONS
-                && parts.vector == [2; 16];
+            let same =
+                parts.salt == [1; 16] && parts.iterations == ITERATIONS && parts.vector == [2; 16];
             assert!(!same, "octet {at} does not matter");
         }
     }

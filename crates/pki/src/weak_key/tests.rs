@@ -45,7 +45,10 @@ fn sizes_are_exact() {
         assert_eq!(algorithm_of(&modulus), expected);
     }
     assert_eq!(algorithm_of(&[]), Err(WeakKey::ModulusTooShort { bits: 0 }));
-    assert_eq!(WeakKey::ModulusTooShort { bits: 1024 }.code(), "key_too_weak");
+    assert_eq!(
+        WeakKey::ModulusTooShort { bits: 1024 }.code(),
+        "key_too_weak"
+    );
     let long = WeakKey::ModulusLengthNotAccepted { bits: 8192 };
     assert_eq!(long.code(), "key_algorithm_unsupported");
 }
@@ -56,10 +59,24 @@ fn exponents() {
     assert_eq!(check_exponent(&below_2_256), Ok(()));
     below_2_256[31] = 0xfe;
     assert_eq!(check_exponent(&below_2_256), Err(WeakKey::Exponent));
-    for weak in [&[][..], &[0], &[1], &[3], &[17], &[0xff, 0xff], &[1, 0, 0], &[0xff; 33]] {
+    for weak in [
+        &[][..],
+        &[0],
+        &[1],
+        &[3],
+        &[17],
+        &[0xff, 0xff],
+        &[1, 0, 0],
+        &[0xff; 33],
+    ] {
         assert_eq!(check_exponent(weak), Err(WeakKey::Exponent), "{weak:02x?}");
     }
-    for good in [&[1, 0, 1][..], &[1, 0, 3], &[0xff, 0xff, 0xff], &[1, 0, 0, 1]] {
+    for good in [
+        &[1, 0, 1][..],
+        &[1, 0, 3],
+        &[0xff, 0xff, 0xff],
+        &[1, 0, 0, 1],
+    ] {
         assert_eq!(check_exponent(good), Ok(()), "{good:02x?}");
     }
 }
@@ -68,7 +85,10 @@ fn exponents() {
 fn the_faulty_generator_is_recognized() {
     let modulus = faulty_modulus();
     assert_eq!(modulus.len(), 256);
-    assert_eq!(check_rsa(&modulus, &EXPONENT), Err(WeakKey::FaultyGenerator));
+    assert_eq!(
+        check_rsa(&modulus, &EXPONENT),
+        Err(WeakKey::FaultyGenerator)
+    );
     assert_eq!(WeakKey::FaultyGenerator.code(), "key_too_weak");
     // A neighbour that keeps no residue is not mistaken for one.
     let other = (BigUint::from_bytes_be(&modulus) + 2_u32).to_bytes_be();
@@ -92,7 +112,10 @@ fn a_square_has_close_factors() {
         factor += 2_u32;
         modulus = &factor * &factor;
     }
-    assert_eq!(check_rsa(&modulus.to_bytes_be(), &EXPONENT), Err(WeakKey::CloseFactors));
+    assert_eq!(
+        check_rsa(&modulus.to_bytes_be(), &EXPONENT),
+        Err(WeakKey::CloseFactors)
+    );
 }
 
 #[test]
@@ -108,7 +131,10 @@ fn small_factors_are_found() {
         );
     }
     let even = (odd - 1_u32).to_bytes_be();
-    assert_eq!(check_rsa(&even, &EXPONENT), Err(WeakKey::SmallFactor { factor: 2 }));
+    assert_eq!(
+        check_rsa(&even, &EXPONENT),
+        Err(WeakKey::SmallFactor { factor: 2 })
+    );
 }
 
 #[test]

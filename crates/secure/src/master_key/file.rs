@@ -228,7 +228,10 @@ fn parse(bytes: &[u8], path: &Path) -> Result<SecretBytes, MasterKeyFileError> {
     if header.strip_suffix('\n') != Some(HEADER) {
         return Err(malformed("its first line is not that of a known version"));
     }
-    let expected = Sha256::digest([header, key].concat().as_bytes());
+    let expected = Sha256::new()
+        .chain_update(header)
+        .chain_update(key)
+        .finalize();
     let found = checksum
         .strip_prefix(CHECKSUM_PREFIX)
         .and_then(|line| line.strip_suffix('\n'));

@@ -12,7 +12,10 @@ fn user(number: u128) -> UserId {
 fn identity_of(user_id: UserId) -> Arc<Identity> {
     let api_key_id = ApiKeyId::from_uuid(Uuid::from_u128(99));
     Arc::new(Identity {
-        actor: Actor::ApiKey { api_key_id, user_id },
+        actor: Actor::ApiKey {
+            api_key_id,
+            user_id,
+        },
         username: String::new(),
         organization_id: SYSTEM_ORGANIZATION,
         permissions: Permissions::none(),

@@ -17,7 +17,10 @@ fn api_keys_have_the_documented_form() {
 
         assert_eq!(text.len(), 53, "{text}");
         let digits = text.strip_prefix("clm_").unwrap();
-        assert!(digits.bytes().all(|digit| digit.is_ascii_alphanumeric()), "{text}");
+        assert!(
+            digits.bytes().all(|digit| digit.is_ascii_alphanumeric()),
+            "{text}"
+        );
         assert_eq!(api_key_hash(text), Some(hash(text)));
     }
 }
@@ -46,7 +49,11 @@ fn every_changed_character_of_an_api_key_is_noticed() {
 
     for position in 0..text.len() {
         let mut changed = text.as_bytes().to_vec();
-        changed[position] = if changed[position] == b'x' { b'y' } else { b'x' };
+        changed[position] = if changed[position] == b'x' {
+            b'y'
+        } else {
+            b'x'
+        };
         let changed = String::from_utf8(changed).unwrap();
         assert_eq!(api_key_hash(&changed), None, "{changed}");
     }
@@ -57,8 +64,15 @@ fn what_is_no_api_key_has_no_hash() {
     let key = new_api_key(&Fixed(0x5a));
     let text = key.expose();
 
-    for garbage in ["", "clm_", "ü", &"ü".repeat(30), &text[1..], &text[..52], &format!("{text}0")]
-    {
+    for garbage in [
+        "",
+        "clm_",
+        "ü",
+        &"ü".repeat(30),
+        &text[1..],
+        &text[..52],
+        &format!("{text}0"),
+    ] {
         assert_eq!(api_key_hash(garbage), None, "{garbage}");
     }
 }
@@ -79,7 +93,14 @@ fn what_is_no_token_has_no_hash() {
     let token = new_token(&Fixed(0xff));
     let text = token.expose();
 
-    for garbage in ["", "a", &text[1..], &format!("{text}A"), &format!("{text}="), &"é".repeat(21)] {
+    for garbage in [
+        "",
+        "a",
+        &text[1..],
+        &format!("{text}A"),
+        &format!("{text}="),
+        &"é".repeat(21),
+    ] {
         assert_eq!(token_hash(garbage), None, "{garbage}");
     }
 }

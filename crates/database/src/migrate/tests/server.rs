@@ -37,7 +37,10 @@ impl Server {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = PathBuf::from(format!("/tmp/clm-m{}-{number}", std::process::id()));
         std::fs::create_dir(&root).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "make test-matrix chooses the version so")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "make test-matrix chooses the version so"
+        )]
         let pg_bin = std::env::var_os("CLM_PG_BIN").map(PathBuf::from);
         let options = ClusterOptions {
             data_directory: root.join("data"),
@@ -48,20 +51,30 @@ impl Server {
             max_connections: 20,
             log_file: root.join("postgres.log"),
         };
-        Self { cluster: Cluster::start(options).await.unwrap(), root }
+        Self {
+            cluster: Cluster::start(options).await.unwrap(),
+            root,
+        }
     }
 
     /// A server with the database, not migrated yet.
     pub(crate) async fn with_empty(database: Database) -> Self {
         let server = Self::start().await;
-        assert!(create_database_if_missing(&server.maintenance(), database).await.unwrap());
+        assert!(
+            create_database_if_missing(&server.maintenance(), database)
+                .await
+                .unwrap()
+        );
         server
     }
 
     /// A server with the database, migrated.
     pub(crate) async fn with_migrated(database: Database) -> Self {
         let server = Self::with_empty(database).await;
-        Migrator::new(&server.admin(database), database).migrate().await.unwrap();
+        Migrator::new(&server.admin(database), database)
+            .migrate()
+            .await
+            .unwrap();
         server
     }
 
@@ -78,7 +91,9 @@ impl Server {
     }
 
     pub(crate) async fn execute(&self, database: Database, sql: &str) {
-        execute(&mut self.connect(database).await, sql).await.unwrap();
+        execute(&mut self.connect(database).await, sql)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn stop(self) {
@@ -88,7 +103,10 @@ impl Server {
 }
 
 pub(crate) async fn execute(connection: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(|_| ())
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 /// PostgreSQL refuses to run as root.
