@@ -111,6 +111,19 @@ pub enum MigrationState {
     Unknown,
 }
 
+impl std::fmt::Display for MigrationState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Applied => "applied",
+            Self::AppliedByHand => "applied by hand",
+            Self::Changed => "changed",
+            Self::Pending => "pending",
+            Self::Skipped => "skipped",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 impl<'a> Migrator<'a> {
     /// A migrator that connects with `admin`, an administrator's options with the database selected.
     pub fn new(admin: &'a PgConnectOptions, database: Database) -> Self {

@@ -32,8 +32,8 @@ const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 
 /// SQLSTATE 42P04, and 23505 when two make it at the same moment.
 const DUPLICATE_DATABASE: [&str; 2] = ["42P04", "23505"];
-/// SQLSTATE 42809 (invalid locale name) and 22023 (the same, newer servers).
-const INVALID_LOCALE: [&str; 2] = ["42809", "22023"];
+/// SQLSTATE 42809, which CREATE DATABASE gives for a locale that the server does not have.
+const INVALID_LOCALE: &str = "42809";
 
 /// Why a server could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -192,7 +192,7 @@ async fn create(connection: &mut PgConnection, name: &str) -> Result<bool, Datab
         match code.as_deref() {
             // Somebody else made it at this moment.
             Some(code) if DUPLICATE_DATABASE.contains(&code) => return Ok(false),
-            Some(code) if INVALID_LOCALE.contains(&code) => outcome = Err(statement_error(error)),
+            Some(INVALID_LOCALE) => outcome = Err(statement_error(error)),
             _ => return Err(statement_error(error)),
         }
     }

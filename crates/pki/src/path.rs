@@ -1,11 +1,11 @@
 //! Whether a chain of certificates is what it claims to be (RFC 5280 §6.1).
 //!
 //! This is the platform's own check of the chains that it makes or takes in, without any trust
-//! store: the caller says which root it trusts. Beyond RFC 5280, the root's own validity, path
-//! length and name constraints bind as well (RFC 5937). Left out: certificate policies (their
-//! extensions are accepted, also critical ones, and not evaluated), extended key usage and
-//! revocation. A critical extension that is not known is always an error. Start with
-//! [`verify_chain`].
+//! store: the caller says which root it trusts. Stricter than RFC 5280: the root's own validity,
+//! path length and name constraints bind as well (RFC 5937), and names chain byte for byte
+//! instead of by the comparison of §7.1. Left out: certificate policies (their extensions are
+//! accepted, also critical ones, and not evaluated), extended key usage and revocation. A
+//! critical extension that is not known is always an error. Start with [`verify_chain`].
 
 mod name_constraints;
 

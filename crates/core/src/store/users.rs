@@ -231,7 +231,8 @@ pub(crate) async fn lock_first_administrator(connection: &mut PgConnection) -> s
     Ok(())
 }
 
-/// Whether any live user of any organization holds the role now (system scope).
+/// Whether any live user of any organization holds the role, or will (system scope). Assignments
+/// that have not begun count: the clock of whoever made one may run ahead.
 pub(crate) async fn role_is_held(
     connection: &mut PgConnection,
     role_id: RoleId,
@@ -243,7 +244,7 @@ pub(crate) async fn role_is_held(
             SELECT 1
             FROM user_roles ur
             JOIN users u ON u.id = ur.user_id AND u.deleted_at IS NULL
-            WHERE ur.role_id = $1 AND ur.deleted_at IS NULL AND ur.valid_from <= $2
+            WHERE ur.role_id = $1 AND ur.deleted_at IS NULL
                 AND (ur.valid_until IS NULL OR ur.valid_until > $2)
         ) AS "held!""#,
         role_id.as_uuid(),

@@ -10,6 +10,7 @@ use crate::plan_fixture::{
 };
 use crate::test_fixture::{RSA, oid, sequence};
 
+mod openssl;
 mod properties;
 
 fn prepare_leaf(plan: &CertificatePlan) -> Result<PreparedCertificate, PrepareError> {

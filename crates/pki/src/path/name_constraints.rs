@@ -79,7 +79,7 @@ impl ConstrainedNames {
 
     fn check_name(&self, name: &GeneralName) -> Result<(), PathFault> {
         let fault = |problem: String| PathFault::NameConstraint {
-            name: name.to_string(),
+            name: describe(name),
             problem,
         };
         for base in self.excluded.iter().filter(|base| base.has_form_of(name)) {
@@ -119,6 +119,17 @@ fn names(certificate: &Certificate) -> Result<Vec<GeneralName>, PathFault> {
         names.push(GeneralName::DirectoryName(subject.der().to_vec()));
     }
     Ok(names)
+}
+
+/// The name for a person to read.
+fn describe(name: &GeneralName) -> String {
+    match name {
+        GeneralName::DirectoryName(der) => match directory_name(der) {
+            Ok(name) => format!("dirName:{}", name.rfc4514()),
+            Err(_) => name.to_string(),
+        },
+        _ => name.to_string(),
+    }
 }
 
 fn directory_name(der: &[u8]) -> Result<DistinguishedName, String> {

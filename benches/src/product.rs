@@ -1,0 +1,310 @@
+//! The platform: a fresh installation in its embedded mode with full durability, asked over plain
+//! HTTP on loopback with an API key.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clm_api_types::api_keys::ApiKeyCreate;
+use clm_api_types::certificate_requests::{CertificateRequestCreate, CertificateRequestCreated};
+use clm_api_types::client::{Client as ApiClient, ClientOptions, Credential};
+use clm_api_types::sessions::SessionCreate;
+use clm_api_types::{BASE_PATH, IDEMPOTENCY_HEADER};
+use http::{HeaderValue, StatusCode};
+use serde::Deserialize;
+
+use crate::http_client::{Connection, Endpoint};
+use crate::load::Client;
+use crate::process::Process;
+use crate::requests::{Csr, Turns};
+
+/// How long a start may take before it counts as failed.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// How often it is looked whether it is ready: the resolution of start-up times.
+const POLL: Duration = Duration::from_millis(5);
+/// How many bytes of the log are told when the program ends at its start.
+const LOG_TOLD_BYTES_MAX: usize = 2_000;
+
+/// An installation that does not run. Dropping it removes what it left outside its directory.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// Its data directory; missing before the first start.
+    pub(crate) data_directory: PathBuf,
+    /// PostgreSQL's programs.
+    pub(crate) pg_bin: Option<PathBuf>,
+}
+
+/// A running installation.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Process,
+    bootstrap: Bootstrap,
+    /// From the start of the process until `/readyz` said yes.
+    pub(crate) ready_after: Duration,
+    installation: Installation,
+}
+
+/// What is read of `bootstrap.json`.
+#[derive(Debug, Deserialize)]
+struct Bootstrap {
+    url: String,
+    username: String,
+    password: String,
+}
+
+impl Installation {
+    /// Starts the program and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends or is not ready in time.
+    pub(crate) async fn start(self) -> anyhow::Result<Server> {
+        let out = self.data_directory.with_extension("out");
+        let log = self.data_directory.with_extension("log");
+        let command = self.command(&out, &log)?;
+        let begun = Instant::now();
+        let mut process = Process::spawn("clm", command)?;
+        loop {
+            if let Some(status) = process.ended() {
+                bail!("clm ended at its start ({status}): {}", tail(&log));
+            }
+            if begun.elapsed() > READY_WITHIN {
+                bail!("clm is not ready after {READY_WITHIN:?}: {}", tail(&log));
+            }
+            // The address is not known before, because the system chooses the port.
+            if fs::read_to_string(&out).is_ok_and(|out| out.lines().any(|line| line == "ready")) {
+                break;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let bootstrap = self.read_bootstrap()?;
+        let ready = Endpoint::new(address(&bootstrap.url)?, "/readyz")?;
+        let answer = Connection::to(&ready).send(ready.get()).await?;
+        answer
+            .expect(StatusCode::OK)
+            .context("clm says 'ready', and /readyz does not")?;
+        Ok(Server {
+            process,
+            bootstrap,
+            ready_after: begun.elapsed(),
+            installation: self,
+        })
+    }
+
+    /// The directory of the private PostgreSQL's socket.
+    pub(crate) fn postgresql_socket_directory(&self) -> Option<PathBuf> {
+        self.run_directory().map(|directory| directory.join("pg"))
+    }
+
+    fn command(&self, out: &Path, log: &Path) -> anyhow::Result<Command> {
+        let mut command = Command::new(&self.program);
+        command.arg("serve");
+        // No setting of whoever runs the benchmark.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"CLM_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("CLM_DATA_DIR", &self.data_directory)
+            .env("CLM_HTTP_LISTEN", "127.0.0.1:0")
+            .env("CLM_HTTPS_LISTEN", "127.0.0.1:0");
+        if let Some(pg_bin) = &self.pg_bin {
+            command.env("CLM_PG_BIN", pg_bin);
+        }
+        let file =
+            |path: &Path| File::create(path).with_context(|| format!("writing {}", path.display()));
+        command.stdout(file(out)?).stderr(file(log)?);
+        Ok(command)
+    }
+
+    fn read_bootstrap(&self) -> anyhow::Result<Bootstrap> {
+        let path = self.data_directory.join("bootstrap.json");
+        let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// Where its sockets are, as the link in the data directory says.
+    fn run_directory(&self) -> Option<PathBuf> {
+        let socket = fs::read_link(self.data_directory.join("clm.sock")).ok()?;
+        Some(socket.parent()?.to_path_buf())
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        let belongs_to_clm = |path: &PathBuf| {
+            let below = path.parent().is_some_and(|parent| parent.ends_with("clm"));
+            let named = path.file_name().and_then(|name| name.to_str());
+            below || named.is_some_and(|name| name.starts_with("clm-"))
+        };
+        let elsewhere = fs::read_to_string(self.data_directory.join("location"))
+            .ok()
+            .map(|text| PathBuf::from(text.trim_end()));
+        for path in [self.run_directory(), elsewhere].into_iter().flatten() {
+            if belongs_to_clm(&path) {
+                let _ = fs::remove_dir_all(path);
+            }
+        }
+        let _ = fs::remove_dir_all(&self.data_directory);
+    }
+}
+
+impl Server {
+    /// The program's process id; PostgreSQL runs below it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The installation that it runs.
+    pub(crate) const fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// Ends it in order; the installation can be started again.
+    ///
+    /// # Errors
+    /// When it does not end, or says that it failed.
+    pub(crate) async fn stop(self) -> anyhow::Result<Installation> {
+        let status = self.process.stop().await?;
+        if !status.success() {
+            bail!("clm did not end in order ({status})");
+        }
+        Ok(self.installation)
+    }
+
+    /// Signs in as the administrator and makes an API key.
+    async fn make_api_key(&self) -> anyhow::Result<String> {
+        let connect = |credential| {
+            ApiClient::over_network(&self.bootstrap.url, credential, &ClientOptions::default())
+        };
+        let sign_in = SessionCreate {
+            username: self.bootstrap.username.clone(),
+            password: self.bootstrap.password.clone(),
+            organization: None,
+        };
+        let (_, session) = connect(Credential::None)?
+            .sign_in(&sign_in)
+            .await
+            .context("signing in")?;
+        let wanted = ApiKeyCreate {
+            name: "benchmark".to_owned(),
+            scopes: None,
+            expires_at: None,
+        };
+        let created = connect(session)?
+            .create_api_key(&wanted)
+            .await
+            .context("making an API key")?;
+        Ok(created.secret)
+    }
+}
+
+/// A running installation that can be asked for certificates.
+#[derive(Debug)]
+pub(crate) struct Product {
+    pub(crate) server: Server,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    endpoint: Endpoint,
+    bodies: Turns<String>,
+}
+
+impl Product {
+    /// Prepares a running installation, and shows by one request that it issues.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) async fn prepare(server: Server, csrs: &[Csr]) -> anyhow::Result<Self> {
+        let api_key = server.make_api_key().await?;
+        let path = format!("{BASE_PATH}/certificate-requests");
+        let endpoint = Endpoint::new(address(&server.bootstrap.url)?, &path)?
+            .with_header("authorization", &format!("Bearer {api_key}"))?;
+        let bodies = csrs.iter().map(body).collect::<anyhow::Result<_>>()?;
+        let product = Self {
+            server,
+            shared: Arc::new(Shared {
+                endpoint,
+                bodies: Turns::new(bodies),
+            }),
+        };
+        let answer = product
+            .client()
+            .ask()
+            .await
+            .context("asking clm at first")?;
+        let _certificate: CertificateRequestCreated =
+            serde_json::from_slice(&answer).context("reading the first certificate")?;
+        Ok(product)
+    }
+
+    /// So many clients.
+    pub(crate) fn clients(&self, count: u16) -> Vec<ProductClient> {
+        (0..count).map(|_| self.client()).collect()
+    }
+
+    fn client(&self) -> ProductClient {
+        ProductClient {
+            connection: Connection::to(&self.shared.endpoint),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+/// One who asks the platform.
+#[derive(Debug)]
+pub(crate) struct ProductClient {
+    connection: Connection,
+    shared: Arc<Shared>,
+}
+
+impl ProductClient {
+    async fn ask(&mut self) -> anyhow::Result<Vec<u8>> {
+        let (number, body) = self.shared.bodies.next()?;
+        let mut request = self.shared.endpoint.post(body.clone());
+        let key = HeaderValue::try_from(format!("benchmark-request-{number:012}"))?;
+        request.headers_mut().insert(IDEMPOTENCY_HEADER, key);
+        let answer = self.connection.send(request).await?;
+        Ok(answer.expect(StatusCode::CREATED)?.body)
+    }
+}
+
+impl Client for ProductClient {
+    async fn issue(&mut self) -> anyhow::Result<()> {
+        self.ask().await.map(drop)
+    }
+}
+
+fn body(csr: &Csr) -> anyhow::Result<String> {
+    let request = CertificateRequestCreate {
+        csr: Some(csr.pem()),
+        ..CertificateRequestCreate::default()
+    };
+    serde_json::to_string(&request).context("writing a request")
+}
+
+/// The address in a URL such as `http://127.0.0.1:8080`.
+fn address(url: &str) -> anyhow::Result<SocketAddr> {
+    let parsed = url::Url::parse(url).with_context(|| format!("reading the URL '{url}'"))?;
+    let addresses = parsed.socket_addrs(|| None)?;
+    addresses
+        .first()
+        .copied()
+        .with_context(|| format!("'{url}' names no address"))
+}
+
+/// The end of a log.
+fn tail(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    let begin = bytes.len().saturating_sub(LOG_TOLD_BYTES_MAX);
+    let end = bytes.get(begin..).unwrap_or_default();
+    String::from_utf8_lossy(end).trim().to_owned()
+}

@@ -1,0 +1,127 @@
+//! What the platform owes, and whether a run shows it.
+
+use super::{Medians, Report, ratio};
+
+/// Numbers of clients for which speed is promised.
+const PROMISED_CLIENTS: [u16; 2] = [16, 64];
+/// Certificates per second, as a share of the bare loop.
+const SHARE_OF_BARE_MIN: f64 = 0.40;
+const SHARE_OF_BARE_TARGET: f64 = 0.60;
+/// The same of `cfssl serve`, which stores nothing.
+const SHARE_OF_CFSSL_MIN: f64 = 0.50;
+const SHARE_OF_CFSSL_TARGET: f64 = 1.0;
+/// Seconds of the first start, with everything to be made.
+const FIRST_START_SECONDS_MAX: f64 = 10.0;
+/// Seconds of every other start.
+const SECOND_START_SECONDS_MAX: f64 = 2.0;
+/// Resident memory without work, in MiB.
+const IDLE_MIB_MAX: f64 = 80.0;
+
+/// One goal with what was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Goal {
+    pub(super) name: String,
+    pub(super) measured: Option<f64>,
+    /// What is owed at least.
+    pub(super) floor: f64,
+    /// What is wished for.
+    pub(super) target: Option<f64>,
+    /// Whether less is better.
+    pub(super) less_is_better: bool,
+    /// Digits behind the point.
+    pub(super) digits: usize,
+}
+
+/// Whether the floor holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Met,
+    NotMet,
+    NotMeasured,
+}
+
+impl Goal {
+    /// Whether the floor holds.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.measured {
+            None => Verdict::NotMeasured,
+            Some(measured) if self.less_is_better && measured <= self.floor => Verdict::Met,
+            Some(measured) if !self.less_is_better && measured >= self.floor => Verdict::Met,
+            Some(_) => Verdict::NotMet,
+        }
+    }
+
+    fn at_most(name: &str, measured: Option<f64>, floor: f64, digits: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            measured,
+            floor,
+            target: None,
+            less_is_better: true,
+            digits,
+        }
+    }
+
+    fn share(name: String, measured: Option<f64>, floor: f64, target: f64) -> Self {
+        Self {
+            name,
+            measured,
+            floor,
+            target: Some(target),
+            less_is_better: false,
+            digits: 2,
+        }
+    }
+}
+
+/// All goals.
+pub(super) fn of(report: &Report) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for clients in PROMISED_CLIENTS {
+        let medians = report
+            .rounds
+            .get(&clients)
+            .map(|rounds| Medians::of(rounds));
+        let share = |yardstick: fn(&Medians) -> Option<f64>| {
+            let medians = medians.as_ref()?;
+            ratio(medians.product, yardstick(medians))
+        };
+        goals.push(Goal::share(
+            format!("share of the bare loop, {clients} clients"),
+            share(|medians| medians.bare),
+            SHARE_OF_BARE_MIN,
+            SHARE_OF_BARE_TARGET,
+        ));
+        goals.push(Goal::share(
+            format!("share of cfssl, {clients} clients"),
+            share(|medians| medians.cfssl),
+            SHARE_OF_CFSSL_MIN,
+            SHARE_OF_CFSSL_TARGET,
+        ));
+    }
+    let first = report.median_start(|one| one.first);
+    let second = report.median_start(|one| one.second);
+    let memory = report.memory.as_ref();
+    // The larger one: a first start does more, and its program runs on.
+    let idle = memory.and_then(|memory| {
+        let both = [
+            memory.idle_after_first_start,
+            memory.idle_after_second_start,
+        ];
+        both.into_iter().flatten().reduce(f64::max)
+    });
+    goals.push(Goal::at_most(
+        "seconds of the first start",
+        first,
+        FIRST_START_SECONDS_MAX,
+        2,
+    ));
+    goals.push(Goal::at_most(
+        "seconds of the second start",
+        second,
+        SECOND_START_SECONDS_MAX,
+        2,
+    ));
+    goals.push(Goal::at_most("MiB resident, idle", idle, IDLE_MIB_MAX, 1));
+    goals
+}

@@ -1,0 +1,12 @@
+//! Whole-application tests: the program is started as its users start it, and judged from outside.
+//! One binary, one module per concern.
+
+mod access_coverage;
+mod audit_coverage;
+mod bad_input;
+mod crash;
+mod database_roles;
+mod embedded;
+mod idempotency;
+mod issuance;
+mod secrets;
