@@ -1067,6 +1067,9 @@ DROP TRIGGER IF EXISTS trg_audit_log_no_truncate ON audit_log;
 CREATE TRIGGER trg_audit_log_no_truncate
     BEFORE TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION forbid_audit_change();
+-- ALWAYS: session_replication_role = replica switches other triggers off, and must not these.
+ALTER TABLE audit_log ENABLE ALWAYS TRIGGER trg_audit_log_append_only;
+ALTER TABLE audit_log ENABLE ALWAYS TRIGGER trg_audit_log_no_truncate;
 
 -- Makes what is missing of last month (a clock may be behind), this month and the given number of
 -- months ahead. A table is built aside and then attached: CREATE TABLE ... PARTITION OF would lock
@@ -1103,6 +1106,10 @@ BEGIN
         EXECUTE format(
             'CREATE TRIGGER trg_audit_log_no_truncate BEFORE TRUNCATE ON public.%I '
             'FOR EACH STATEMENT EXECUTE FUNCTION public.forbid_audit_change()', partition_name);
+        EXECUTE format(
+            'ALTER TABLE public.%I ENABLE ALWAYS TRIGGER trg_audit_log_append_only_row', partition_name);
+        EXECUTE format(
+            'ALTER TABLE public.%I ENABLE ALWAYS TRIGGER trg_audit_log_no_truncate', partition_name);
         EXECUTE format(
             'ALTER TABLE public.audit_log ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
             partition_name,
