@@ -48,10 +48,14 @@ fn main() -> ExitCode {
 /// Measures and prints. Success unless something failed to run; goals that are not met are told,
 /// not punished, because a busy machine misses them too.
 async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // Before anything is made that would have to be removed.
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut bench = Bench::new(arguments)?;
     let measured = tokio::select! {
         measured = Box::pin(bench.run()) => measured,
-        stopped = interrupted() => stopped.and_then(|()| Err(anyhow::anyhow!("interrupted"))),
+        _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminate.recv() => Err(anyhow::anyhow!("told to end")),
     };
     let stopped = Box::pin(bench.stop()).await;
     let report = measured?;
@@ -61,15 +65,4 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
-}
-
-/// Waits for SIGINT or SIGTERM.
-async fn interrupted() -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }

@@ -76,7 +76,8 @@ impl Bench {
         let mut report = Report::new(&self.plan);
         report.file_system = environment::file_system(self.directory.path());
         progress(&format!("making {REQUESTS} certificate requests"));
-        let csrs = requests::make(REQUESTS)?;
+        let making = tokio::task::spawn_blocking(|| requests::make(REQUESTS));
+        let csrs = making.await.context("making certificate requests")??;
         if self.arguments.wants(Subject::Product) {
             self.start_product(&csrs, &mut report).await?;
         }

@@ -1,5 +1,11 @@
 //! What whole-application tests share: the program itself, started as its users start it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot be set up fails where it stands"
+)]
+
 pub mod openssl;
 pub mod program;
 

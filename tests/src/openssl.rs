@@ -38,8 +38,19 @@ pub fn csr(directory: &Path, host: &str) -> String {
     expect(
         directory,
         &[
-            "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-keyout", "/dev/null", "-subj", &subject, "-addext", &name,
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "/dev/null",
+            "-subj",
+            &subject,
+            "-addext",
+            &name,
         ],
     )
 }

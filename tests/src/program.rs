@@ -38,7 +38,10 @@ pub fn executable() -> PathBuf {
         .nth(2)
         .expect("tests live in the target directory")
         .join("clm");
-    assert!(path.exists(), "build the program first: cargo build -p clm-cli");
+    assert!(
+        path.exists(),
+        "build the program first: cargo build -p clm-cli"
+    );
     path
 }
 
@@ -48,7 +51,10 @@ pub fn executable() -> PathBuf {
 /// When no port is free.
 pub fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a bound listener has an address").to_string()
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+        .to_string()
 }
 
 impl Program {
@@ -64,7 +70,11 @@ impl Program {
 
     /// A directory with settings, and no server yet.
     pub fn prepare() -> Self {
-        Self { child: None, directory: cluster::directory(), environment: Vec::new() }
+        Self {
+            child: None,
+            directory: cluster::directory(),
+            environment: Vec::new(),
+        }
     }
 
     /// `CLM_DATA_DIR`.
@@ -104,7 +114,10 @@ impl Program {
             .env("CLM_DATA_DIR", self.data_directory())
             .env("CLM_HTTP_LISTEN", free_address())
             .env("CLM_HTTPS_LISTEN", free_address())
-            .env("CLM_LOG", "info,clm_core=debug,clm_secure=debug,clm_api=debug,sqlx=warn")
+            .env(
+                "CLM_LOG",
+                "info,clm_core=debug,clm_secure=debug,clm_api=debug,sqlx=warn",
+            )
             .stdin(Stdio::null())
             .stdout(ready)
             .stderr(log);
@@ -128,10 +141,18 @@ impl Program {
             if output.is_ok_and(|text| text.lines().any(|line| line == "ready")) {
                 return;
             }
-            if let Some(status) = self.child().try_wait().expect("the child can be waited for") {
+            if let Some(status) = self
+                .child()
+                .try_wait()
+                .expect("the child can be waited for")
+            {
                 panic!("the server ended with {status}: {}", self.read_log());
             }
-            assert!(begun.elapsed() < START_TIMEOUT, "not ready in time: {}", self.read_log());
+            assert!(
+                begun.elapsed() < START_TIMEOUT,
+                "not ready in time: {}",
+                self.read_log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -172,11 +193,19 @@ impl Program {
         signal_process(signal, self.pid());
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child().try_wait().expect("the child can be waited for") {
+            if let Some(status) = self
+                .child()
+                .try_wait()
+                .expect("the child can be waited for")
+            {
                 self.child = None;
                 return status.success();
             }
-            assert!(begun.elapsed() < STOP_TIMEOUT, "does not stop: {}", self.read_log());
+            assert!(
+                begun.elapsed() < STOP_TIMEOUT,
+                "does not stop: {}",
+                self.read_log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -197,7 +226,10 @@ impl Program {
     /// When it is absent.
     pub fn bootstrap_text(&self, name: &str) -> String {
         let file = self.bootstrap();
-        file.get(name).and_then(Value::as_str).expect("bootstrap.json has the text").to_owned()
+        file.get(name)
+            .and_then(Value::as_str)
+            .expect("bootstrap.json has the text")
+            .to_owned()
     }
 
     /// Runs `clm` on the machine of the server.
@@ -230,7 +262,10 @@ impl Program {
             password: self.bootstrap_text("password"),
             organization: None,
         };
-        let (_, credential) = anonymous.sign_in(&request).await.expect("the administrator signs in");
+        let (_, credential) = anonymous
+            .sign_in(&request)
+            .await
+            .expect("the administrator signs in");
         Client::over_network(&url, credential, &options).expect("a client is made")
     }
 
@@ -239,8 +274,17 @@ impl Program {
     /// # Panics
     /// When it cannot be made.
     pub async fn api_key(&self) -> String {
-        let request = ApiKeyCreate { name: "test".to_owned(), scopes: None, expires_at: None };
-        self.sign_in().await.create_api_key(&request).await.expect("an API key is made").secret
+        let request = ApiKeyCreate {
+            name: "test".to_owned(),
+            scopes: None,
+            expires_at: None,
+        };
+        self.sign_in()
+            .await
+            .create_api_key(&request)
+            .await
+            .expect("an API key is made")
+            .secret
     }
 
     /// A client with an API key of the first administrator.
@@ -261,7 +305,10 @@ impl Program {
     pub fn admin(&self, database: &str) -> PgConnectOptions {
         let socket = std::fs::read_link(self.data_directory().join("clm.sock"))
             .expect("the server made its socket");
-        let run = socket.parent().expect("a socket has a directory").join("pg");
+        let run = socket
+            .parent()
+            .expect("a socket has a directory")
+            .join("pg");
         PgConnectOptions::new_without_pgpass()
             .socket(run)
             .username(clm_database::cluster::ADMIN_ROLE)
@@ -270,8 +317,17 @@ impl Program {
 
     /// The private server's process, from its own file.
     pub fn postmaster_pid(&self) -> Option<u32> {
-        let path = self.data_directory().join("postgresql").join("postmaster.pid");
-        std::fs::read_to_string(path).ok()?.lines().next()?.trim().parse().ok()
+        let path = self
+            .data_directory()
+            .join("postgresql")
+            .join("postmaster.pid");
+        std::fs::read_to_string(path)
+            .ok()?
+            .lines()
+            .next()?
+            .trim()
+            .parse()
+            .ok()
     }
 }
 

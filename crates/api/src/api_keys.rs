@@ -33,12 +33,17 @@ pub(crate) async fn create(
         scopes: body.scopes,
         expires_at: body.expires_at,
     };
-    once(&context, &state.core, StatusCode::CREATED, async {
-        let created = api_keys::create(&context, &state.core, new).await?;
-        let secret = created.secret.expose().to_owned();
-        let api_key = api_key(created.record);
-        Ok((api_key.id, ApiKeyCreated { api_key, secret }))
-    })
+    once(
+        &context,
+        &state.core,
+        StatusCode::CREATED,
+        Box::pin(async {
+            let created = api_keys::create(&context, &state.core, new).await?;
+            let secret = created.secret.expose().to_owned();
+            let api_key = api_key(created.record);
+            Ok((api_key.id, ApiKeyCreated { api_key, secret }))
+        }),
+    )
     .await
 }
 

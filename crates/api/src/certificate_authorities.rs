@@ -39,13 +39,18 @@ pub(crate) async fn create(
         limits: body.limits,
         organization_ids: Vec::new(),
     };
-    repeatable(&context, &state.core, StatusCode::CREATED, async {
-        let created = certificate_authorities::create(&context, &state.core, new).await?;
-        Ok((
-            Some(created.issuer_id.as_uuid()),
-            convert::certificate_authority(created),
-        ))
-    })
+    repeatable(
+        &context,
+        &state.core,
+        StatusCode::CREATED,
+        Box::pin(async {
+            let created = certificate_authorities::create(&context, &state.core, new).await?;
+            Ok((
+                Some(created.issuer_id.as_uuid()),
+                convert::certificate_authority(created),
+            ))
+        }),
+    )
     .await
 }
 

@@ -67,15 +67,20 @@ pub(crate) async fn export_private_key(
 ) -> Result<Response, ApiError> {
     let certificate_id = CertificateId::from_uuid(id(&certificate_id, "certificate")?);
     let passphrase = SecretString::new(body.passphrase);
-    once(&context, &state.core, StatusCode::OK, async {
-        let exported =
-            certificates::export_private_key(&context, &state.core, certificate_id, passphrase)
-                .await?;
-        let exported = PrivateKeyExported {
-            certificate_id: certificate_id.as_uuid(),
-            encrypted_private_key_pem: exported.expose().to_owned(),
-        };
-        Ok((certificate_id.as_uuid(), exported))
-    })
+    once(
+        &context,
+        &state.core,
+        StatusCode::OK,
+        Box::pin(async {
+            let exported =
+                certificates::export_private_key(&context, &state.core, certificate_id, passphrase)
+                    .await?;
+            let exported = PrivateKeyExported {
+                certificate_id: certificate_id.as_uuid(),
+                encrypted_private_key_pem: exported.expose().to_owned(),
+            };
+            Ok((certificate_id.as_uuid(), exported))
+        }),
+    )
     .await
 }

@@ -1,6 +1,7 @@
 //! What operations share: reading ids, and answers that survive a repetition.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -19,12 +20,15 @@ pub(crate) fn id(text: &str, noun: &str) -> std::result::Result<Uuid, ApiError> 
     Uuid::parse_str(text).map_err(|_| Fault::not_found(noun).into())
 }
 
+/// An act on its way, boxed: it is large, and wrapped several times.
+pub(crate) type Act<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
 /// Carries out an act whose answer may be given again.
 pub(crate) async fn repeatable<B: Serialize>(
     context: &OpContext,
     core: &Core,
     status: StatusCode,
-    act: impl Future<Output = Result<(Option<Uuid>, B)>>,
+    act: Act<'_, (Option<Uuid>, B)>,
 ) -> std::result::Result<Response, ApiError> {
     let answer = idempotency::run(context, core, async {
         let (resource_id, body) = act.await?;
@@ -43,7 +47,7 @@ pub(crate) async fn once<B: Serialize>(
     context: &OpContext,
     core: &Core,
     status: StatusCode,
-    act: impl Future<Output = Result<(Uuid, B)>>,
+    act: Act<'_, (Uuid, B)>,
 ) -> std::result::Result<Response, ApiError> {
     let answer = idempotency::run_once(context, core, async {
         let (resource_id, answer) = act.await?;

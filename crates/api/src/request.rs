@@ -146,11 +146,7 @@ async fn authenticate(
 }
 
 /// Where the request came from, and the idempotency key bound to its body.
-fn request_info(
-    parts: &Parts,
-    state: &ApiState,
-    body: &[u8],
-) -> Result<RequestInfo, ApiError> {
+fn request_info(parts: &Parts, state: &ApiState, body: &[u8]) -> Result<RequestInfo, ApiError> {
     let request_id = parts
         .extensions
         .get::<RequestId>()

@@ -38,7 +38,7 @@ pub(crate) async fn create(
         organization: body.organization,
     };
     let mut cookie = None;
-    let act = async {
+    let act = Box::pin(async {
         let created = sessions::create(&context, &state.core, sign_in).await?;
         cookie = Some(session_cookie(created.token.expose()));
         let session_id = created.session.session_id.as_uuid();
@@ -47,7 +47,7 @@ pub(crate) async fn create(
             csrf_token: created.csrf_token.expose().to_owned(),
         };
         Ok((session_id, body))
-    };
+    });
     let mut response = once(&context, &state.core, StatusCode::CREATED, act).await?;
     if let Some(Ok(cookie)) = cookie {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -54,9 +54,14 @@ pub(crate) async fn change_own_password(
     let current = SecretString::new(body.current_password);
     let new = SecretString::new(body.new_password);
     let user_id = context.actor.user_id().map(Uuid::from);
-    repeatable(&context, &state.core, StatusCode::NO_CONTENT, async {
-        users::change_own_password(&context, &state.core, current, new).await?;
-        Ok((user_id, ()))
-    })
+    repeatable(
+        &context,
+        &state.core,
+        StatusCode::NO_CONTENT,
+        Box::pin(async {
+            users::change_own_password(&context, &state.core, current, new).await?;
+            Ok((user_id, ()))
+        }),
+    )
     .await
 }

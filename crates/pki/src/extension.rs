@@ -5,32 +5,33 @@
 //! the two key identifiers, and no value is corrected: [`crate::lint`] judges the result. Start
 //! with [`encode_all`], which also fixes the order.
 
-use std::net::IpAddr;
+mod name_constraints;
+mod pointers;
+mod policies;
 
 use clm_domain::certificate_plan::{
-    BasicConstraints, CertificatePlan, CertificatePolicy, KeyUsage, NameConstraints, NameSubtree,
-    PlannedExtension, PolicyConstraints, PolicyMapping, extended_key_usage,
+    BasicConstraints, CertificatePlan, KeyUsage, PlannedExtension, extended_key_usage,
 };
 use clm_domain::general_name::GeneralName;
 use clm_domain::oid::Oid;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::{
-    ID_AD_CA_ISSUERS, ID_AD_CA_REPOSITORY, ID_AD_OCSP, ID_CE_AUTHORITY_KEY_IDENTIFIER,
-    ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES, ID_CE_CRL_DISTRIBUTION_POINTS,
-    ID_CE_EXT_KEY_USAGE, ID_CE_FRESHEST_CRL, ID_CE_INHIBIT_ANY_POLICY, ID_CE_ISSUER_ALT_NAME,
-    ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS, ID_CE_POLICY_CONSTRAINTS, ID_CE_POLICY_MAPPINGS,
-    ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_PE_AUTHORITY_INFO_ACCESS,
-    ID_PE_SUBJECT_INFO_ACCESS, ID_QT_CPS, ID_QT_UNOTICE,
+    ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES,
+    ID_CE_CRL_DISTRIBUTION_POINTS, ID_CE_EXT_KEY_USAGE, ID_CE_FRESHEST_CRL,
+    ID_CE_INHIBIT_ANY_POLICY, ID_CE_ISSUER_ALT_NAME, ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS,
+    ID_CE_POLICY_CONSTRAINTS, ID_CE_POLICY_MAPPINGS, ID_CE_SUBJECT_ALT_NAME,
+    ID_CE_SUBJECT_KEY_IDENTIFIER, ID_PE_AUTHORITY_INFO_ACCESS, ID_PE_SUBJECT_INFO_ACCESS,
 };
 use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
 
-use crate::asn1::tag::{
-    IA5_STRING, INTEGER, OCTET_STRING, UTF8_STRING, context, context_constructed,
-};
+use crate::asn1::tag::{INTEGER, OCTET_STRING, context};
 use crate::asn1::{check_single, encode_oid};
 use crate::der_writer::DerWriter;
 use crate::general_name::encode_general_names;
 use crate::name;
+use name_constraints::write_name_constraints;
+use pointers::write_pointers;
+use policies::{write_policies, write_policy_limits};
 
 /// `id-pe-tlsfeature` (RFC 7633 §4.1).
 pub const ID_PE_TLS_FEATURE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24");
@@ -239,231 +240,6 @@ fn write_general_names(
         .map_err(|error| ExtensionError::new(field, error.to_string()))?;
     write_extension(writer, oid, critical, |writer| writer.raw(&value));
     Ok(())
-}
-
-fn write_policies(writer: &mut DerWriter, plan: &CertificatePlan) {
-    if !plan.certificate_policies.is_empty() {
-        write_extension(writer, ID_CE_CERTIFICATE_POLICIES, false, |writer| {
-            writer.sequence(|writer| {
-                for policy in &plan.certificate_policies {
-                    write_policy_information(writer, policy);
-                }
-            });
-        });
-    }
-    if !plan.policy_mappings.is_empty() {
-        // RFC 5280 §4.2.1.5: should be critical.
-        write_extension(writer, ID_CE_POLICY_MAPPINGS, true, |writer| {
-            writer.sequence(|writer| write_policy_mappings(writer, &plan.policy_mappings));
-        });
-    }
-}
-
-fn write_policy_mappings(writer: &mut DerWriter, mappings: &[PolicyMapping]) {
-    for mapping in mappings {
-        writer.sequence(|writer| {
-            writer.object_identifier(&mapping.issuer_domain_policy);
-            writer.object_identifier(&mapping.subject_domain_policy);
-        });
-    }
-}
-
-fn write_policy_information(writer: &mut DerWriter, policy: &CertificatePolicy) {
-    writer.sequence(|writer| {
-        writer.object_identifier(&policy.policy_id);
-        if !policy.cps_uris.is_empty() || policy.user_notice.is_some() {
-            writer.sequence(|writer| write_qualifiers(writer, policy));
-        }
-    });
-}
-
-fn write_qualifiers(writer: &mut DerWriter, policy: &CertificatePolicy) {
-    for uri in &policy.cps_uris {
-        writer.sequence(|writer| {
-            writer.known_object_identifier(ID_QT_CPS);
-            writer.primitive(IA5_STRING, uri.as_bytes());
-        });
-    }
-    if let Some(text) = &policy.user_notice {
-        writer.sequence(|writer| {
-            writer.known_object_identifier(ID_QT_UNOTICE);
-            // RFC 5280 §4.2.1.4: conforming CAs should use UTF8String for explicitText.
-            writer.sequence(|writer| writer.primitive(UTF8_STRING, text.as_bytes()));
-        });
-    }
-}
-
-fn write_name_constraints(
-    writer: &mut DerWriter,
-    constraints: &NameConstraints,
-) -> Result<(), ExtensionError> {
-    // RFC 5280 §4.2.1.10: must be critical.
-    write_extension(writer, ID_CE_NAME_CONSTRAINTS, true, |writer| {
-        writer.sequence(|writer| {
-            write_subtrees(writer, (0, "permitted"), &constraints.permitted)?;
-            write_subtrees(writer, (1, "excluded"), &constraints.excluded)
-        })
-    })
-}
-
-/// The subtrees under their tag number; nothing for none.
-fn write_subtrees(
-    writer: &mut DerWriter,
-    (number, form): (u8, &str),
-    subtrees: &[NameSubtree],
-) -> Result<(), ExtensionError> {
-    if subtrees.is_empty() {
-        return Ok(());
-    }
-    writer.constructed(context_constructed(number), |writer| {
-        for (index, subtree) in subtrees.iter().enumerate() {
-            // RFC 5280 §4.2.1.10: minimum is always its default 0, maximum is absent.
-            let written = writer.sequence(|writer| write_subtree_base(writer, subtree));
-            written.ok_or_else(|| {
-                ExtensionError::new(
-                    format!("name_constraints.{form}[{index}]"),
-                    "A network is written as its first address and a prefix length that fits",
-                )
-            })?;
-        }
-        Ok(())
-    })
-}
-
-/// `None` when the subtree is no network.
-fn write_subtree_base(writer: &mut DerWriter, subtree: &NameSubtree) -> Option<()> {
-    match subtree {
-        NameSubtree::Email(name) => writer.primitive(context(1), name.as_bytes()),
-        NameSubtree::Dns(name) => writer.primitive(context(2), name.as_bytes()),
-        // `Name` is a CHOICE, so its tag is explicit (X.680 §31.2.7).
-        NameSubtree::DirectoryName(der) => {
-            writer.constructed(context_constructed(4), |writer| writer.raw(der));
-        }
-        NameSubtree::Uri(name) => writer.primitive(URI_TAG, name.as_bytes()),
-        NameSubtree::Ip(address, prefix) => {
-            writer.primitive(context(7), &network_octets(*address, *prefix)?);
-        }
-    }
-    Some(())
-}
-
-/// Address and mask of a network (RFC 5280 §4.2.1.10); `None` when the prefix is too long or the
-/// address has bits behind it.
-fn network_octets(address: IpAddr, prefix: u8) -> Option<Vec<u8>> {
-    let (octets, mask) = match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX
-                .checked_shl(32_u32.checked_sub(u32::from(prefix))?)
-                .unwrap_or(0);
-            (address.octets().to_vec(), mask.to_be_bytes().to_vec())
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX
-                .checked_shl(128_u32.checked_sub(u32::from(prefix))?)
-                .unwrap_or(0);
-            (address.octets().to_vec(), mask.to_be_bytes().to_vec())
-        }
-    };
-    let exact = octets
-        .iter()
-        .zip(&mask)
-        .all(|(octet, mask)| octet & !mask == 0);
-    exact.then(|| [octets, mask].concat())
-}
-
-fn write_policy_limits(writer: &mut DerWriter, plan: &CertificatePlan) {
-    if let Some(constraints) = plan.policy_constraints {
-        // RFC 5280 §4.2.1.11: must be critical.
-        write_extension(writer, ID_CE_POLICY_CONSTRAINTS, true, |writer| {
-            write_policy_constraints(writer, constraints);
-        });
-    }
-    if let Some(skipped) = plan.inhibit_any_policy {
-        // RFC 5280 §4.2.1.14: must be critical.
-        write_extension(writer, ID_CE_INHIBIT_ANY_POLICY, true, |writer| {
-            writer.unsigned(INTEGER, skipped);
-        });
-    }
-}
-
-fn write_policy_constraints(writer: &mut DerWriter, constraints: PolicyConstraints) {
-    writer.sequence(|writer| {
-        if let Some(skipped) = constraints.require_explicit_policy {
-            writer.unsigned(context(0), skipped);
-        }
-        if let Some(skipped) = constraints.inhibit_policy_mapping {
-            writer.unsigned(context(1), skipped);
-        }
-    });
-}
-
-fn write_pointers(writer: &mut DerWriter, plan: &CertificatePlan) {
-    write_distribution_point(
-        writer,
-        ID_CE_CRL_DISTRIBUTION_POINTS,
-        &plan.crl_distribution_points,
-    );
-    write_distribution_point(writer, ID_CE_FRESHEST_CRL, &plan.freshest_crl);
-    let authority = &plan.authority_information_access;
-    write_access(
-        writer,
-        ID_PE_AUTHORITY_INFO_ACCESS,
-        &[
-            (ID_AD_OCSP, &authority.ocsp),
-            (ID_AD_CA_ISSUERS, &authority.ca_issuers),
-        ],
-    );
-    write_access(
-        writer,
-        ID_PE_SUBJECT_INFO_ACCESS,
-        &[(ID_AD_CA_REPOSITORY, &plan.subject_information_access)],
-    );
-}
-
-/// One `DistributionPoint` with all `uris` as its full name: each is another way to the same CRL
-/// (RFC 5280 §4.2.1.13), and a CRL's own distribution point may then match any of them (§6.3.3 b).
-fn write_distribution_point(writer: &mut DerWriter, oid: ObjectIdentifier, uris: &[String]) {
-    if uris.is_empty() {
-        return;
-    }
-    write_extension(writer, oid, false, |writer| {
-        writer.sequence(|writer| writer.sequence(|writer| write_full_name(writer, uris)));
-    });
-}
-
-/// `distributionPoint [0]` with `fullName [0]`.
-fn write_full_name(writer: &mut DerWriter, uris: &[String]) {
-    writer.constructed(context_constructed(0), |writer| {
-        writer.constructed(context_constructed(0), |writer| {
-            for uri in uris {
-                writer.primitive(URI_TAG, uri.as_bytes());
-            }
-        });
-    });
-}
-
-fn write_access(
-    writer: &mut DerWriter,
-    oid: ObjectIdentifier,
-    methods: &[(ObjectIdentifier, &Vec<String>)],
-) {
-    if methods.iter().all(|(_, uris)| uris.is_empty()) {
-        return;
-    }
-    // RFC 5280 §4.2.2: must not be critical.
-    write_extension(writer, oid, false, |writer| {
-        writer.sequence(|writer| {
-            for (method, uri) in methods
-                .iter()
-                .flat_map(|(method, uris)| uris.iter().map(move |uri| (method, uri)))
-            {
-                writer.sequence(|writer| {
-                    writer.known_object_identifier(*method);
-                    writer.primitive(URI_TAG, uri.as_bytes());
-                });
-            }
-        });
-    });
 }
 
 fn write_flags(writer: &mut DerWriter, plan: &CertificatePlan) {

@@ -1,3 +1,5 @@
+//! Tests of `api_keys`.
+
 use clm_domain::ids::SessionId;
 use uuid::Uuid;
 

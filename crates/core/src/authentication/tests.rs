@@ -1,3 +1,5 @@
+//! Tests of `authentication`.
+
 use clm_domain::ids::UserId;
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! Tests of `idempotency`.
+
 use clm_domain::ids::{SYSTEM_ORGANIZATION, SessionId, UserId};
 use clm_domain::permission::Permissions;
 use serde_json::json;

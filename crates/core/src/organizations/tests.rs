@@ -1,3 +1,5 @@
+//! Tests of `organizations`.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of `password`.
+
 use super::*;
 use crate::test_values::CountingRng;
 

@@ -1,3 +1,5 @@
+//! Tests of `sessions`.
+
 use clm_domain::ids::RequestId;
 use uuid::Uuid;
 

@@ -25,6 +25,7 @@ pub(crate) enum Applied {
 /// Brings the projection to `record` together with its audit event, in one statement that carries
 /// its scope and commits by itself. A revision that is not higher changes nothing and writes no
 /// event.
+#[expect(clippy::too_many_lines, reason = "one statement with its parameters")]
 pub(crate) async fn apply(
     pool: &Pool,
     record: &CertificateRecord,

@@ -1,3 +1,5 @@
+//! Tests of `users`.
+
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::states::UserStatus;
 

@@ -1,3 +1,5 @@
+//! Tests of `permission`.
+
 use serde_json::json;
 
 use super::*;

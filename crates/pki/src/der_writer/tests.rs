@@ -1,3 +1,5 @@
+//! Tests of `der_writer`.
+
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier};
 use der::{Decode, Encode};
 

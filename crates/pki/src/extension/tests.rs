@@ -1,5 +1,10 @@
-use clm_domain::certificate_plan::{PlannedExtension, extended_key_usage};
+//! Tests of `extension`.
 
+use clm_domain::certificate_plan::{
+    NameConstraints, NameSubtree, PlannedExtension, extended_key_usage,
+};
+
+use super::name_constraints::network_octets;
 use super::*;
 use crate::asn1::decode_oid;
 use crate::plan_fixture::{Parts, issuing_plan, leaf_plan, name, root_plan};

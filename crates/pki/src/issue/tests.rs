@@ -1,3 +1,5 @@
+//! Tests of `issue`.
+
 use clm_domain::certificate_plan::{BasicConstraints, PlannedExtension};
 use clm_domain::states::CertificateType;
 use x509_parser::prelude::{FromDer, X509Certificate};

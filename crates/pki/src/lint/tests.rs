@@ -1,3 +1,5 @@
+//! Tests of `lint`.
+
 use std::collections::BTreeSet;
 
 use clm_domain::certificate_plan::{CertificatePlan, extended_key_usage};

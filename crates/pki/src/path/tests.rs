@@ -1,3 +1,5 @@
+//! Tests of `path`.
+
 use clm_domain::certificate_plan::{
     BasicConstraints, CertificatePlan, NameConstraints, NameSubtree, PlannedExtension,
 };

@@ -1,3 +1,5 @@
+//! Tests of `serial`.
+
 use super::*;
 
 #[test]

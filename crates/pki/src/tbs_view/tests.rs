@@ -1,3 +1,5 @@
+//! Tests of `tbs_view`.
+
 use super::*;
 use crate::asn1::encode;
 use crate::plan_fixture::{Parts, issuing_plan, leaf_plan};

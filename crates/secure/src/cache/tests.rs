@@ -1,3 +1,5 @@
+//! Tests of `cache`.
+
 use super::*;
 
 fn at(seconds: i64) -> DateTime<Utc> {

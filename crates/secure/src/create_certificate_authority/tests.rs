@@ -1,3 +1,5 @@
+//! Tests of `create_certificate_authority`.
+
 use super::*;
 
 #[test]

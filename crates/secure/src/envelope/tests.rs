@@ -1,3 +1,5 @@
+//! Tests of `envelope`.
+
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `export_private_key`.
+
 use clm_domain::ids::{EncryptionKeyId, PrivateKeyId};
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! Tests of `issuance_rate`.
+
 use uuid::Uuid;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `service`.
+
 use chrono::{DateTime, Utc};
 use clm_domain::certificate_plan::CertificatePlan;
 use clm_domain::ids::{

@@ -1,3 +1,5 @@
+//! Tests of `cache`.
+
 use clm_domain::actor::Actor;
 use clm_domain::ids::{ApiKeyId, SYSTEM_ORGANIZATION};
 use clm_domain::permission::Permissions;

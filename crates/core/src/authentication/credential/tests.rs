@@ -1,3 +1,5 @@
+//! Tests of `credential`.
+
 use super::*;
 use crate::test_values::CountingRng;
 

@@ -1,3 +1,5 @@
+//! Tests of `to_be_signed`.
+
 use super::*;
 
 fn time(text: &str) -> DateTime<Utc> {

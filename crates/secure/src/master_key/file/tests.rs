@@ -1,3 +1,5 @@
+//! Tests of `file`.
+
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
