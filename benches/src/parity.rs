@@ -31,6 +31,18 @@ pub(crate) struct RowSize {
     pub(crate) bare_bytes: f64,
 }
 
+/// By what share rows may differ before it is told.
+const TOLERANCE: f64 = 0.05;
+
+impl RowSize {
+    /// Whether the bare loop writes another row than the product does. Where the product has none
+    /// left to compare, nothing is said.
+    pub(crate) fn differs(&self) -> bool {
+        let difference = (self.product_bytes - self.bare_bytes).abs();
+        self.product_bytes > 0.0 && difference > self.product_bytes * TOLERANCE
+    }
+}
+
 /// Compares two servers. `product` and `bare` say how the superuser of each connects.
 ///
 /// # Errors

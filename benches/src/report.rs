@@ -164,7 +164,7 @@ impl Report {
 
     fn circumstances(&self) -> String {
         format!(
-            "{} rounds of {} s each, medians; {} cores; load average {} at the beginning, {} at \
+            "Rounds: {}, of {} s each, medians; {} cores; load average {} at the beginning, {} at \
              the end; databases on {}; {}",
             self.plan.rounds,
             self.plan.period.measured.as_secs(),
@@ -293,6 +293,12 @@ impl Report {
             .is_some_and(|load| load > cores / 2.0)
         {
             notes.push("the machine was busy with something else at the beginning".into());
+        }
+        for size in self.row_sizes.iter().filter(|size| size.differs()) {
+            notes.push(format!(
+                "the bare loop's rows of {} are not those of the product: mend its statements",
+                size.table
+            ));
         }
         for (clients, name, sample) in self.samples() {
             if sample.failures > 0 {

@@ -48,7 +48,9 @@ impl Authority {
         let subject_key_identifier = subject_key_identifier(key.subject_public_key_info())?;
         Ok(Self {
             identity: IssuerIdentity {
-                subject_der: NameBuilder::new().add("CN", "Benchmark CA")?.build(),
+                subject_der: NameBuilder::new()
+                    .add("CN", "CLM Benchmark Issuing CA")?
+                    .build(),
                 subject_key_identifier: subject_key_identifier.to_vec(),
                 signature_algorithm: SIGNATURE,
                 not_after: now() + TimeDelta::days(VALIDITY_DAYS * 40),

@@ -72,6 +72,20 @@ fn goals_are_judged_by_medians() {
 }
 
 #[test]
+fn rows_that_differ_are_told() {
+    let mut report = report();
+    let size = |table, product_bytes| RowSize {
+        table,
+        product_bytes,
+        bare_bytes: 500.0,
+    };
+    report.row_sizes = vec![size("same", 510.0), size("gone", 0.0), size("other", 600.0)];
+    let text = report.render();
+    assert!(text.contains("rows of other are not those of the product"));
+    assert!(!text.contains("rows of same") && !text.contains("rows of gone"));
+}
+
+#[test]
 fn a_report_shows_every_table_and_every_failure() {
     let mut report = report();
     let mut failed = sample(1.0).unwrap();

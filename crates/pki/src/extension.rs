@@ -1,6 +1,6 @@
 //! Extensions of certificates, written from a [`CertificatePlan`].
 //!
-//! Whether an extension is critical follows from RFC 5280 alone; a plan cannot choose it, but for
+//! Whether an extension is critical follows from the standards alone; a plan cannot choose it, but for
 //! extensions that it brings as bytes. What a plan leaves empty is left out, nothing is added but
 //! the two key identifiers, and no value is corrected: [`crate::lint`] judges the result. Start
 //! with [`encode_all`], which also fixes the order.

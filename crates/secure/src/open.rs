@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use clm_database::DatabaseError;
+use clm_database::{DatabaseError, Pool};
 use clm_domain::actor::Actor;
 use clm_domain::audit::{Cause, SecureEvent};
 use clm_domain::ids::{EncryptionKeyId, RequestId, SYSTEM_ORGANIZATION};
@@ -55,6 +55,15 @@ pub enum SecureOpenError {
 }
 
 impl Secure {
+    /// Whether a master key is on record: then a file that is missing was lost, and must be put back.
+    ///
+    /// # Errors
+    /// [`SecureOpenError::Database`].
+    pub async fn has_master_key(pool: &Pool) -> Result<bool, SecureOpenError> {
+        let stored = SecureStore::new(pool.clone()).find_master_key().await?;
+        Ok(stored.is_some())
+    }
+
     /// Starts the service: records the master key's check value at the very first start, compares
     /// it at each later one, and tries the key on what is stored.
     ///

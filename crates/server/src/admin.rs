@@ -17,11 +17,10 @@ use clm_database::pool::Database;
 use clm_database::roles;
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::secret::SecretString;
-use clm_secure::FileMasterKey;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::layout::Existing;
-use crate::services::{Connections, Services};
+use crate::services::{Connections, MasterKeyFile, Services};
 use crate::{Configuration, SystemRng};
 
 /// Connections that a command needs.
@@ -160,14 +159,12 @@ impl Administration {
             .master_key_file
             .clone()
             .unwrap_or_else(|| existing.state_directory.join("master.key"));
-        let master_key = FileMasterKey::load(&path)
-            .with_context(|| format!("reading the master key {}", path.display()))?;
         let connections = Connections {
             core: self.of(Database::Core),
             secure: self.of(Database::Secure),
             connections_max: CONNECTIONS_MAX,
         };
-        Services::open(connections, master_key).await
+        Services::open(connections, MasterKeyFile::OfCommand(path)).await
     }
 
     /// Every difference between the two databases, as text.

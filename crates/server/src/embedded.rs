@@ -3,10 +3,14 @@
 //! Nothing about it is stored but its own files: the application users get new random passwords at
 //! every start.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clm_database::cluster::{Account, Cluster, ClusterOptions, Durability};
 use clm_database::pool::Database;
 use clm_database::roles;
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::sync::CancellationToken;
 
 use crate::Configuration;
 use crate::environment::SystemRng;
@@ -17,6 +21,8 @@ use crate::services::Connections;
 /// Connections that the private server keeps beyond those of the two pools: administration,
 /// backups, a person with psql.
 const SPARE_CONNECTIONS: u32 = 10;
+/// How often it is looked whether the private server still runs.
+const WATCH_PERIOD: Duration = Duration::from_millis(250);
 
 /// Starts the private server. Runs while this process is still root, when it was started as root.
 pub(crate) async fn start_cluster(
@@ -38,16 +44,45 @@ pub(crate) async fn start_cluster(
     .context("starting the private PostgreSQL")
 }
 
+/// Looks after the private server until the stop. One that died is started again and recovers what
+/// was committed; until then requests are answered with 503.
+///
+/// # Errors
+/// When it cannot be started again. `stop` is given then, because nothing can be served without it.
+pub(crate) async fn keep_running(
+    cluster: &mut Cluster,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_PERIOD) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        if cluster.is_running() {
+            continue;
+        }
+        tracing::error!("the private PostgreSQL ended by itself and is started again");
+        if let Err(error) = cluster.restart().await {
+            stop.cancel();
+            return Err(error)
+                .context("the private PostgreSQL ended by itself and could not be started again");
+        }
+        tracing::warn!(
+            postgresql.pid = cluster.postmaster_pid(),
+            "the private PostgreSQL runs again"
+        );
+    }
+}
+
 /// Brings both databases to this program's schema and says how to reach them as the two application
 /// users.
 pub(crate) async fn prepare_databases(
-    cluster: &Cluster,
+    admin: &PgConnectOptions,
     connections_max: u32,
 ) -> anyhow::Result<Connections> {
-    let admin = cluster.admin_connect_options(roles::MAINTENANCE_DATABASE);
     let mut connect = Vec::with_capacity(2);
     for database in [Database::Core, Database::Secure] {
-        let report = roles::init(&admin, database, &SystemRng)
+        let report = roles::init(admin, database, &SystemRng)
             .await
             .with_context(|| format!("preparing {}", database.name()))?;
         for migration in &report.migrations.applied {
@@ -57,7 +92,7 @@ pub(crate) async fn prepare_databases(
                 "schema migrated"
             );
         }
-        connect.push(report.connect_options(&admin));
+        connect.push(report.connect_options(admin));
     }
     let mut connect = connect.into_iter();
     match (connect.next(), connect.next()) {

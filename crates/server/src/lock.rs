@@ -2,10 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 /// Held as long as the server runs.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ impl Lock {
             .write(true)
             .create(true)
             .truncate(false)
+            // Root opens it where the server's account can write: a link leads root nowhere.
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)
             .with_context(|| format!("opening {}", path.display()))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {

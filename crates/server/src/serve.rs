@@ -5,16 +5,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clm_api::ApiState;
-use clm_database::cluster::Cluster;
+use clm_database::roles;
 use clm_domain::general_name::GeneralName;
-use clm_secure::FileMasterKey;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +24,7 @@ use crate::connection::{Kind, Service};
 use crate::layout::Layout;
 use crate::listeners::{self, Connections};
 use crate::lock::Lock;
-use crate::services::{self, Services};
+use crate::services::{self, MasterKeyFile, Services};
 use crate::tls::TransportIdentity;
 use crate::{Configuration, background, embedded, privileges};
 
@@ -67,15 +66,24 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
             hand_over(&layout, account)?;
             privileges::drop_to(account)?;
         }
+        let private = cluster
+            .as_ref()
+            .map(|cluster| cluster.admin_connect_options(roles::MAINTENANCE_DATABASE));
         let listening = Listening { http, https };
-        serve(
-            &configuration,
-            &layout,
-            cluster.as_ref(),
-            listening,
-            (metrics, stop),
-        )
-        .await
+        let signals = (metrics, stop.clone());
+        let serving = async {
+            // However serving ends, the watch over the private server ends with it.
+            let _end = stop.clone().drop_guard();
+            serve(&configuration, &layout, private, listening, signals).await
+        };
+        let watching = async {
+            match cluster.as_mut() {
+                Some(cluster) => embedded::keep_running(cluster, &stop).await,
+                None => Ok(()),
+            }
+        };
+        let (served, watched) = tokio::join!(serving, watching);
+        watched.and(served)
     }
     .await;
     if let Some(cluster) = cluster {
@@ -92,21 +100,22 @@ struct Listening {
     https: Option<std::net::TcpListener>,
 }
 
-/// Serves on started databases until the stop.
+/// Serves on started databases until the stop. `private` is how an administrator reaches the private
+/// server, in the embedded mode.
 async fn serve(
     configuration: &Configuration,
     layout: &Layout,
-    cluster: Option<&Cluster>,
+    private: Option<PgConnectOptions>,
     listening: Listening,
     (metrics, stop): (PrometheusHandle, CancellationToken),
 ) -> anyhow::Result<()> {
-    let opening = open_services(configuration, layout, cluster);
+    let opening = open_services(configuration, layout, private.as_ref());
     let services = tokio::select! {
         opened = opening => Arc::new(opened?),
         () = stop.cancelled() => return Ok(()),
     };
     let addresses = addresses(configuration, &listening)?;
-    let bootstrapped = match cluster {
+    let bootstrapped = match private {
         Some(_) => {
             let password = configuration.bootstrap_password.as_ref();
             Some(bootstrap::run(&services, layout, &addresses, password).await?)
@@ -152,16 +161,16 @@ async fn serve(
 async fn open_services(
     configuration: &Configuration,
     layout: &Layout,
-    cluster: Option<&Cluster>,
+    private: Option<&PgConnectOptions>,
 ) -> anyhow::Result<Services> {
-    let connections = match (&configuration.databases, cluster) {
+    let connections = match (&configuration.databases, private) {
         (Some(databases), _) => services::Connections {
             core: parse_url("CLM_CORE_DATABASE_URL", databases.core_url.expose())?,
             secure: parse_url("CLM_SECURE_DATABASE_URL", databases.secure_url.expose())?,
             connections_max: configuration.connections_max,
         },
-        (None, Some(cluster)) => {
-            embedded::prepare_databases(cluster, configuration.connections_max).await?
+        (None, Some(admin)) => {
+            embedded::prepare_databases(admin, configuration.connections_max).await?
         }
         (None, None) => bail!("there is neither a private PostgreSQL nor a configured one"),
     };
@@ -169,24 +178,7 @@ async fn open_services(
         .master_key_file
         .clone()
         .unwrap_or_else(|| layout.file("master.key"));
-    Services::open(connections, master_key(&path)?).await
-}
-
-/// The master key; made at the first start. One that was lost is never replaced unseen: the Secure
-/// Service refuses a key that does not open what is stored.
-fn master_key(path: &Path) -> anyhow::Result<FileMasterKey> {
-    if path.exists() {
-        return FileMasterKey::load(path)
-            .with_context(|| format!("reading the master key {}", path.display()));
-    }
-    let key = FileMasterKey::create(path, &crate::SystemRng)
-        .with_context(|| format!("making the master key {}", path.display()))?;
-    tracing::warn!(
-        "a new master key was made in {}: back it up apart from the databases; without it no \
-         private key in them can be opened",
-        path.display()
-    );
-    Ok(key)
+    Services::open(connections, MasterKeyFile::OfServer(path)).await
 }
 
 fn parse_url(name: &str, url: &str) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
@@ -201,7 +193,8 @@ fn hand_over(layout: &Layout, account: &clm_database::cluster::Account) -> anyho
     for name in ["clm.lock", "master.key", "bootstrap.json", "root-ca.pem"] {
         let path = layout.file(name);
         if path.exists() {
-            std::os::unix::fs::chown(&path, Some(account.uid), Some(account.gid))
+            // Never what a link leads to: the account could have put one there for root to follow.
+            std::os::unix::fs::lchown(&path, Some(account.uid), Some(account.gid))
                 .with_context(|| format!("giving {} to {}", path.display(), account.name))?;
         }
     }
