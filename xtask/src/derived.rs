@@ -9,6 +9,7 @@ mod tests;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -18,22 +19,15 @@ use crate::process;
 struct Derived {
     /// What it is, for messages.
     name: &'static str,
-    /// The cargo command that prints it.
-    command: &'static [&'static str],
+    /// The arguments with which the program prints it.
+    arguments: &'static [&'static str],
     /// Where it is kept, relative to the root.
     output: &'static str,
 }
 
-/// How a hidden subcommand of the program is run.
-macro_rules! clm {
-    ($($argument:literal),+) => {
-        &["run", "--quiet", "--locked", "--package", "clm-cli", "--", $($argument),+]
-    };
-}
-
 const DERIVED: &[Derived] = &[Derived {
     name: "OpenAPI document",
-    command: clm!("openapi"),
+    arguments: &["openapi"],
     output: "docs/api/openapi.json",
 }];
 
@@ -42,6 +36,7 @@ const DERIVED: &[Derived] = &[Derived {
 /// # Errors
 /// When a file cannot be made or written; with `check`, when one differs from the committed one.
 pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
+    process::build_program(root)?;
     let mut stale = Vec::new();
     for derived in DERIVED {
         let made = make(root, derived).with_context(|| derived.name)?;
@@ -69,9 +64,10 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
 }
 
 fn make(root: &Path, derived: &Derived) -> Result<String> {
-    let printed = process::capture(&mut process::cargo(root, derived.command))?;
+    let mut program = Command::new(process::program(root));
+    let printed = process::capture(program.args(derived.arguments).current_dir(root))?;
     if printed.trim().is_empty() {
-        bail!("`cargo {}` printed nothing", derived.command.join(" "));
+        bail!("`clm {}` printed nothing", derived.arguments.join(" "));
     }
     Ok(format!("{}\n", printed.trim_end()))
 }

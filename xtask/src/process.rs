@@ -1,7 +1,7 @@
 //! Runs other programs: cargo, and PostgreSQL's.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +21,24 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
         }
     }
     command
+}
+
+/// Builds the program with the same features as the tests, so that nothing is built twice.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn build_program(root: &Path) -> Result<()> {
+    run(&mut cargo(
+        root,
+        &["build", "--quiet", "--workspace", "--bins", "--locked"],
+    ))
+}
+
+/// Where [`build_program`] leaves the program.
+pub(crate) fn program(root: &Path) -> PathBuf {
+    let target = environment::variable("CARGO_TARGET_DIR")
+        .map_or_else(|| root.join("target"), |target| root.join(target));
+    target.join("debug").join("clm")
 }
 
 /// Runs a command whose output people see.

@@ -222,7 +222,7 @@ pub async fn find_by_name(
         .pool
         .begin(Scope::Organization(organization_id))
         .await?;
-    let normalized = username.to_lowercase();
+    let normalized = normalized(username);
     let found = users::find_known(&mut transaction, organization_id, &normalized)
         .await
         .map_err(|error| core.pool.statement_error(error))?;

@@ -36,7 +36,7 @@ impl Layout {
         data_directory: &Path,
         account: Option<&Account>,
     ) -> anyhow::Result<Self> {
-        make_private_directory(data_directory, None)?;
+        make_private_directory(data_directory, account)?;
         let data_directory = data_directory
             .canonicalize()
             .with_context(|| format!("resolving {}", data_directory.display()))?;
@@ -46,11 +46,12 @@ impl Layout {
                 let state = Path::new("/var/lib/clm").join(&hash);
                 make_parent("/var/lib/clm")?;
                 make_private_directory(&state, Some(account))?;
+                give(&state, account)?;
                 point_to(&data_directory, &state)?;
                 state
             }
             Some(account) => {
-                make_private_directory(&data_directory, Some(account))?;
+                give(&data_directory, account)?;
                 data_directory.clone()
             }
             None => data_directory.clone(),
@@ -177,7 +178,8 @@ pub(crate) fn refuse_if_others_can_write(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a directory of mode 0700, or tightens an existing one that is ours.
+/// Makes a directory of mode 0700, or tightens an existing one that is ours, or the account's since
+/// an earlier start.
 fn make_private_directory(path: &Path, account: Option<&Account>) -> anyhow::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => {
@@ -208,12 +210,13 @@ fn make_private_directory(path: &Path, account: Option<&Account>) -> anyhow::Res
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-        .with_context(|| format!("setting the mode of {}", path.display()))?;
-    if let Some(account) = account {
-        std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
-            .with_context(|| format!("giving {} to account {}", path.display(), account.name))?;
-    }
-    Ok(())
+        .with_context(|| format!("setting the mode of {}", path.display()))
+}
+
+/// Hands a directory to the server's account.
+fn give(path: &Path, account: &Account) -> anyhow::Result<()> {
+    std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
+        .with_context(|| format!("giving {} to account {}", path.display(), account.name))
 }
 
 /// Makes a directory that everybody may pass and only root may write.
@@ -295,6 +298,9 @@ fn run_directory(hash: &str, account: Option<&Account>) -> anyhow::Result<PathBu
         );
     }
     make_private_directory(&path, account)?;
+    if let Some(account) = account {
+        give(&path, account)?;
+    }
     Ok(path)
 }
 

@@ -62,6 +62,9 @@ impl MasterKeyFile {
             .context("looking for a master key in clm_secure_db")?;
         match self {
             Self::OfServer(path) if !known => make_master_key(path),
+            Self::OfCommand(_) if !known => {
+                Err(missing).context("there is no master key yet: 'clm serve' makes it")
+            }
             _ => Err(missing).context("the master key is lost, and no new one was made"),
         }
     }
