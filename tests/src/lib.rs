@@ -6,7 +6,9 @@
     reason = "a test that cannot be set up fails where it stands"
 )]
 
+pub mod databases;
 pub mod openssl;
 pub mod program;
+pub mod rest;
 
 pub use program::Program;

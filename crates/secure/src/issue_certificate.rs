@@ -11,7 +11,7 @@ use clm_domain::clock::{random_bytes, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::EventId;
 use clm_domain::issuer_limits::judge;
-use clm_domain::limits::CSR_DER_BYTES_MAX;
+use clm_domain::limits::{CSR_DER_BYTES_MAX, IDEMPOTENCY_RETENTION_HOURS};
 use clm_domain::states::CertificateStatus;
 use clm_pki::csr::CertificationRequest;
 use clm_pki::issue::{IssuedCertificate, prepare};
@@ -91,25 +91,31 @@ impl Secure {
             .await?;
         let signed = self.sign(&issuer, command).await?;
         let issuance = self.describe(context, command, &issuer, signed).await?;
-        if self.store.insert_issuance(&issuance).await? {
-            let NewIssuance {
-                event,
-                certificate_der,
-                ..
-            } = issuance;
-            let chain_der = issuer.chain_below_root();
-            return Ok(Issued {
-                event,
-                certificate_der,
-                chain_der,
-                replayed: false,
-            });
+        let mut inserted = self.store.insert_issuance(&issuance).await?;
+        if !inserted {
+            // Somebody was faster, or this is a repetition. What was signed just now is dropped and
+            // never leaves, unless the key was only in the way because it is a day old.
+            if let Some(replay) = self.find_replay(context, command).await? {
+                return Ok(replay);
+            }
+            inserted = self.store.insert_issuance(&issuance).await?;
         }
-        // Somebody was faster, or this is a repetition. What was signed just now is dropped and
-        // never leaves.
-        self.find_replay(context, command).await?.ok_or_else(|| {
+        if !inserted {
             let message = "The id of the certificate request is in use already. Choose a new one.";
-            Fault::new(ErrorKind::Conflict, "certificate_request_exists", message).into()
+            let kind = ErrorKind::Conflict;
+            return Err(Fault::new(kind, "certificate_request_exists", message).into());
+        }
+        let NewIssuance {
+            event,
+            certificate_der,
+            ..
+        } = issuance;
+        let chain_der = issuer.chain_below_root();
+        Ok(Issued {
+            event,
+            certificate_der,
+            chain_der,
+            replayed: false,
         })
     }
 
@@ -226,7 +232,8 @@ impl Secure {
         )
     }
 
-    /// What an earlier command with the same idempotency key, or the same request id, issued.
+    /// What an earlier command with the same idempotency key, or the same request id, issued. A key
+    /// that is a day old is forgotten on this occasion.
     ///
     /// # Errors
     /// `Invalid` with code `idempotency_key_reused` when that command was another one.
@@ -235,6 +242,12 @@ impl Secure {
         context: &CallContext,
         command: &IssueCertificate,
     ) -> Result<Option<Issued>, Failure> {
+        if let Some(key) = context.idempotency_key {
+            let forgotten_before = self.clock.now() - TimeDelta::hours(IDEMPOTENCY_RETENTION_HOURS);
+            self.store
+                .forget_idempotency_key(context.organization_id, key, forgotten_before)
+                .await?;
+        }
         let found = self
             .store
             .find_issuance(

@@ -95,6 +95,36 @@ impl SecureStore {
             .map_err(|error| self.pool.commit_error(TRANSACTION, error))
     }
 
+    /// Takes an idempotency key off a request made before `forgotten_before`, so that it can be used
+    /// anew. Applying it to a younger one, or again, changes nothing.
+    pub(crate) async fn forget_idempotency_key(
+        &self,
+        organization_id: OrganizationId,
+        key: IdempotencyKey,
+        forgotten_before: DateTime<Utc>,
+    ) -> Result<(), DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        self.pool
+            .transact("forget idempotency key", scope, |connection| {
+                Box::pin(async move {
+                    sqlx::query!(
+                        "-- issuance::forget_idempotency_key
+                        UPDATE certificate_requests
+                        SET idempotency_key_sha256 = NULL, request_sha256 = NULL
+                        WHERE organization_id = $1 AND idempotency_key_sha256 = $2
+                            AND created_at < $3",
+                        organization_id.as_uuid(),
+                        key.key_sha256.as_slice(),
+                        forgotten_before,
+                    )
+                    .execute(connection)
+                    .await?;
+                    Ok::<(), Abort<DatabaseError>>(())
+                })
+            })
+            .await
+    }
+
     /// What a command with this idempotency key, or without one with this request id, has issued
     /// already.
     pub(crate) async fn find_issuance(

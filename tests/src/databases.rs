@@ -1,0 +1,304 @@
+//! Behind the program: both databases as their superuser sees them, to compare what is stored and
+//! to make people and states that REST cannot make yet.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use clm_domain::audit::AuditRow;
+use clm_domain::ids::{AuditEventId, OrganizationId};
+use clm_domain::permission::Permissions;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
+
+use crate::Program;
+
+/// Longest wait for a state that the program reaches by itself.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tables whose rows come and go beside the acts that they belong to.
+const BESIDE_THE_ACT: &[&str] = &["audit_log", "secure_audit_log", "idempotency_keys"];
+/// Columns that tell of the use of a credential, or how many seals are reserved.
+const OF_USE: &[(&str, &[&str])] = &[
+    ("api_keys", &["last_used_at", "usage_count", "updated_at"]),
+    ("sessions", &["last_seen_at", "idle_expires_at"]),
+];
+
+/// The superuser of the private server, in both databases.
+#[derive(Clone, Debug)]
+pub struct Superuser {
+    /// In `clm_core_db`.
+    pub core: PgPool,
+    /// In `clm_secure_db`.
+    pub secure: PgPool,
+}
+
+/// Number of rows and MD5 of all rows, by table.
+pub type Contents = BTreeMap<String, String>;
+
+/// A user with a password that is known, and an API key.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The user.
+    pub user_id: Uuid,
+    /// The name to sign in with.
+    pub username: String,
+    /// The API key.
+    pub api_key_id: Uuid,
+    /// The API key itself.
+    pub secret: String,
+}
+
+/// Which of the two audit logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// `audit_log`
+    Core,
+    /// `secure_audit_log`
+    Secure,
+}
+
+impl Superuser {
+    /// Connects when it is first needed.
+    pub fn of(program: &Program) -> Self {
+        let pool = |database| {
+            PgPoolOptions::new().max_connections(2).connect_lazy_with(program.admin(database))
+        };
+        Self { core: pool("clm_core_db"), secure: pool("clm_secure_db") }
+    }
+
+    /// Everything that is stored, but for the audit logs, notes about idempotency keys and marks of
+    /// use.
+    ///
+    /// # Panics
+    /// When the databases do not answer.
+    pub async fn contents(&self) -> Contents {
+        let mut contents = contents_of("core", &self.core).await;
+        contents.extend(contents_of("secure", &self.secure).await);
+        contents
+    }
+
+    /// Waits until no event is under way between the databases.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn settle(&self) {
+        let begun = Instant::now();
+        loop {
+            let mut waiting = 0_i64;
+            for pool in [&self.core, &self.secure] {
+                let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM outbox");
+                waiting += count.fetch_one(pool).await.expect("the outbox can be counted");
+            }
+            if waiting == 0 {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{waiting} events are still under way");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Carries out a statement about the object with this id in `clm_core_db`.
+    ///
+    /// # Panics
+    /// When it fails or concerns no row.
+    pub async fn update(&self, statement: &'static str, id: Uuid) {
+        let done = sqlx::query(statement).bind(id).execute(&self.core).await;
+        let rows = done.unwrap_or_else(|error| panic!("{statement}: {error}")).rows_affected();
+        assert!(rows > 0, "no row: {statement}");
+    }
+
+    /// Every row of an audit log that names the request, oldest first.
+    ///
+    /// # Panics
+    /// When a row is no audit row.
+    pub async fn audited(&self, log: Log, request_id: Uuid) -> Vec<(AuditRow, Vec<u8>)> {
+        let statement = format!("SELECT * FROM {} WHERE request_id = $1 ORDER BY id", log.table());
+        let rows = sqlx::query(AssertSqlSafe(statement)).bind(request_id).fetch_all(self.pool(log));
+        rows.await.expect("the log can be read").iter().map(|row| audit_row(row, log)).collect()
+    }
+
+    /// How many rows an audit log has.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn audit_count(&self, log: Log) -> i64 {
+        let statement = format!("SELECT count(*) FROM {}", log.table());
+        let count = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(self.pool(log));
+        count.await.expect("the log can be counted")
+    }
+
+    const fn pool(&self, log: Log) -> &PgPool {
+        match log {
+            Log::Core => &self.core,
+            Log::Secure => &self.secure,
+        }
+    }
+
+    /// Makes an organization.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn insert_organization(&self, slug: &str) -> Uuid {
+        let made = sqlx::query_scalar(
+            "INSERT INTO organizations (name, slug) VALUES ($1, $1) RETURNING id",
+        );
+        made.bind(slug).fetch_one(&self.core).await.expect("an organization is made")
+    }
+
+    /// Makes a user of the organization with the password of the first administrator and these
+    /// rights, and an API key.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    pub async fn insert_person(
+        &self,
+        organization_id: Uuid,
+        username: &str,
+        permissions: &Permissions,
+    ) -> Person {
+        let user_id: Uuid = sqlx::query_scalar(
+            "INSERT INTO users (home_organization_id, username, username_normalized, password_hash)
+             SELECT $1, $2, $2, password_hash FROM users WHERE username = 'admin' RETURNING id",
+        )
+        .bind(organization_id)
+        .bind(username)
+        .fetch_one(&self.core)
+        .await
+        .expect("a user is made");
+        let statements = [
+            "INSERT INTO user_organizations (organization_id, user_id, is_primary)
+             VALUES ($1, $2, $3 IS NOT NULL)",
+            "WITH made AS (
+                INSERT INTO roles (organization_id, role_code, role_name, permissions)
+                VALUES ($1, 'R' || upper(replace($2::text, '-', '')), 'Test', $3) RETURNING id)
+             INSERT INTO user_roles (organization_id, user_id, role_id)
+             SELECT $1, $2, id FROM made",
+        ];
+        let rights = serde_json::to_value(permissions).expect("permissions are JSON");
+        for statement in statements {
+            let made = sqlx::query(statement).bind(organization_id).bind(user_id).bind(&rights);
+            made.execute(&self.core).await.expect("a member is made");
+        }
+        let (api_key_id, secret) = self.insert_api_key(organization_id, user_id, None).await;
+        Person { user_id, username: username.to_owned(), api_key_id, secret }
+    }
+
+    /// Makes an API key of a user, narrowed to `scopes` where they are given.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn insert_api_key(
+        &self,
+        organization_id: Uuid,
+        user_id: Uuid,
+        scopes: Option<&Permissions>,
+    ) -> (Uuid, String) {
+        let id = sqlx::query_scalar("SELECT uuid_generate_v4()").fetch_one(&self.core);
+        let id: Uuid = id.await.expect("an id is made");
+        let secret = api_key(&format!("{:0>43}", id.simple()));
+        let scopes = scopes.map(|scopes| serde_json::to_value(scopes).expect("they are JSON"));
+        sqlx::query(
+            "INSERT INTO api_keys (
+                id, organization_id, user_id, name, key_prefix, key_sha256, last_four, scopes)
+             VALUES ($1, $2, $3, 'test', $4, $5, $6, $7)",
+        )
+        .bind(id)
+        .bind(organization_id)
+        .bind(user_id)
+        .bind(secret.chars().take(8).collect::<String>())
+        .bind(Sha256::digest(&secret).as_slice())
+        .bind(secret.chars().skip(49).collect::<String>())
+        .bind(scopes)
+        .execute(&self.core)
+        .await
+        .expect("an API key is made");
+        (id, secret)
+    }
+}
+
+impl Log {
+    /// Its table.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Core => "audit_log",
+            Self::Secure => "secure_audit_log",
+        }
+    }
+}
+
+/// A well-formed API key with these 43 base62 digits: prefix, digits, checksum.
+pub fn api_key(digits: &str) -> String {
+    const BASE62: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let body = format!("clm_{digits}");
+    let digest = Sha256::digest(&body);
+    let mut rest = digest.iter().take(4).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    let mut checksum: Vec<u8> = Vec::new();
+    for _ in 0..6 {
+        let digit = usize::try_from(rest % 62).unwrap_or_default();
+        checksum.extend(BASE62.get(digit));
+        rest /= 62;
+    }
+    let checksum: String = checksum.iter().rev().map(|digit| char::from(*digit)).collect();
+    body + &checksum
+}
+
+async fn contents_of(database: &str, pool: &PgPool) -> Contents {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+             AND NOT relispartition AND relname <> ALL ($1)",
+    )
+    .bind(BESIDE_THE_ACT)
+    .fetch_all(pool)
+    .await
+    .expect("the tables can be listed");
+    let parts: Vec<String> = tables
+        .iter()
+        .map(|table| {
+            let used = OF_USE.iter().find(|(name, _)| name == table).map(|(_, columns)| *columns);
+            let columns: Vec<String> =
+                used.unwrap_or_default().iter().map(|name| format!("'{name}'")).collect();
+            format!(
+                "SELECT '{database}.{table}', count(*) || ' rows '
+                     || coalesce(md5(string_agg(row, ',' ORDER BY row)), '')
+                 FROM (SELECT (to_jsonb(t) - ARRAY[{}]::text[])::text AS row FROM {table} t) s",
+                columns.join(", ")
+            )
+        })
+        .collect();
+    let statement = AssertSqlSafe(parts.join(" UNION ALL "));
+    let rows = sqlx::query_as::<_, (String, String)>(statement).fetch_all(pool);
+    rows.await.expect("the contents can be read").into_iter().collect()
+}
+
+fn audit_row(row: &PgRow, log: Log) -> (AuditRow, Vec<u8>) {
+    let text = |name: &str| row.get::<String, _>(name);
+    let user_agent = match log {
+        Log::Core => row.get("user_agent"),
+        Log::Secure => None,
+    };
+    let found = AuditRow {
+        id: AuditEventId::from_uuid(row.get("id")),
+        event_timestamp: row.get("event_timestamp"),
+        organization_id: OrganizationId::from_uuid(row.get("organization_id")),
+        event_code: text("event_code"),
+        event_category: text("event_category"),
+        severity: text("severity").parse().expect("a severity"),
+        result: text("result").parse().expect("a result"),
+        actor_type: text("actor_type"),
+        actor_id: row.get("actor_id"),
+        user_id: row.get("user_id"),
+        resource_type: text("resource_type"),
+        resource_id: row.get("resource_id"),
+        request_id: row.get("request_id"),
+        session_id: row.get("session_id"),
+        ip_address: row.get("ip_address"),
+        user_agent,
+        reason: row.get("reason"),
+        details: row.get::<Value, _>("details"),
+    };
+    (found, row.get("canonical_sha256"))
+}

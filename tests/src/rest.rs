@@ -1,0 +1,256 @@
+//! REST calls as any client could make them: nothing is added that the test does not name.
+
+use clm_api_types::{CSRF_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE};
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Program;
+
+/// What every call says about itself, so that the audit log can be asked for it.
+pub const USER_AGENT: &str = "clm-tests/1 (whole application)";
+
+/// The REST interface of a running program.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    http: reqwest::Client,
+    url: String,
+}
+
+/// Header fields by which a caller proves who it is, good or bad.
+pub type Credential = Vec<(&'static str, String)>;
+
+/// Nobody.
+pub const NOBODY: Credential = Vec::new();
+
+/// An API key, or something in its place.
+pub fn bearer(secret: &str) -> Credential {
+    vec![("authorization", format!("Bearer {secret}"))]
+}
+
+/// A session, or something in its place, without proof that its page made the request.
+pub fn cookie(token: &str) -> Credential {
+    vec![("cookie", format!("{SESSION_COOKIE}={token}"))]
+}
+
+/// A session that was just made.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The session.
+    pub session_id: Uuid,
+    /// The value of the cookie.
+    pub token: String,
+    /// Accompanies changes.
+    pub csrf_token: String,
+}
+
+impl SignedIn {
+    /// The session with its CSRF token.
+    pub fn credential(&self) -> Credential {
+        let mut credential = cookie(&self.token);
+        credential.push((CSRF_HEADER, self.csrf_token.clone()));
+        credential
+    }
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<Value>,
+}
+
+impl Call {
+    /// A request without credential and body.
+    ///
+    /// # Panics
+    /// When the method is none.
+    pub fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: method.parse().expect("the method is one"),
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// The same request by somebody.
+    #[must_use]
+    pub fn by(mut self, credential: &Credential) -> Self {
+        self.headers.extend(credential.iter().cloned());
+        self
+    }
+
+    /// The same request with a header field.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// The same request with a JSON body.
+    #[must_use]
+    pub fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// The same request with a JSON body, where there is one.
+    #[must_use]
+    pub fn maybe_body(mut self, body: Option<Value>) -> Self {
+        self.body = body;
+        self
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub text: String,
+    /// The body as JSON; null for none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The id of the request, as the response names it.
+    ///
+    /// # Panics
+    /// When the response has none.
+    pub fn request_id(&self) -> Uuid {
+        let value = self.headers.get(REQUEST_ID_HEADER).map(HeaderValue::to_str);
+        let text = value.expect("the response has a request id").expect("it is text");
+        text.parse().expect("it is a UUID")
+    }
+
+    /// The stable code of a problem document; empty for anything else.
+    pub fn code(&self) -> &str {
+        self.body.get("code").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The body without what differs between any two requests.
+    pub fn without_request_id(&self) -> Value {
+        let mut body = self.body.clone();
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("request_id");
+        }
+        body
+    }
+
+    /// An id in the body, by JSON pointer.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn id(&self, pointer: &str) -> Uuid {
+        let found = self.body.pointer(pointer).and_then(Value::as_str);
+        let text = found.unwrap_or_else(|| panic!("no {pointer} in {self:?}"));
+        text.parse().expect("the id is a UUID")
+    }
+
+    /// The answer itself, when it has the status.
+    ///
+    /// # Panics
+    /// When it has another one.
+    #[must_use]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+}
+
+impl Rest {
+    /// The interface of a running program, by plain HTTP.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    pub fn of(program: &Program) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            .timeout(std::time::Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client is made");
+        Self { http, url: program.bootstrap_text("url") }
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn send(&self, call: Call) -> Answer {
+        let mut request = self.http.request(call.method, format!("{}{}", self.url, call.path));
+        for (name, value) in &call.headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
+            request = request.header(*name, value);
+        }
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        let response = request.send().await.expect("the program answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("the answer is text");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status, headers, text, body }
+    }
+
+    /// Signs in.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn sign_in(&self, username: &str, password: &str, organization: &str) -> SignedIn {
+        let body = json!({
+            "username": username, "password": password, "organization": organization,
+        });
+        let call = Call::new("POST", "/api/v1/sessions").body(body);
+        signed_in(&self.send(call).await.expect(201))
+    }
+}
+
+/// The session in the answer to a sign-in.
+///
+/// # Panics
+/// When there is none.
+pub fn signed_in(answer: &Answer) -> SignedIn {
+    let cookie = answer.headers.get("set-cookie").map(HeaderValue::to_str);
+    let cookie = cookie.expect("the answer sets a cookie").expect("it is text");
+    let pair = cookie.split(';').next().and_then(|pair| pair.split_once('='));
+    let (name, token) = pair.expect("a cookie has a name");
+    assert_eq!(name, SESSION_COOKIE);
+    let csrf_token = answer.body.get("csrf_token").and_then(Value::as_str);
+    SignedIn {
+        session_id: answer.id("/session/id"),
+        token: token.to_owned(),
+        csrf_token: csrf_token.expect("a session has a CSRF token").to_owned(),
+    }
+}
+
+/// Every operation of the program's own OpenAPI document: method, path, and the operation itself.
+///
+/// # Panics
+/// When the document is malformed.
+pub async fn documented(rest: &Rest) -> Vec<(String, String, Value)> {
+    let answer = rest.send(Call::new("GET", "/api/v1/openapi.json")).await.expect(200);
+    let paths = answer.body.get("paths").and_then(Value::as_object).expect("there are paths");
+    let mut found = Vec::new();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().expect("a path has operations") {
+            let is_method = matches!(
+                method.as_str(),
+                "get" | "put" | "post" | "delete" | "options" | "head" | "patch" | "trace"
+            );
+            if is_method {
+                found.push((method.to_uppercase(), path.clone(), operation.clone()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "the document lists no operation");
+    found
+}
