@@ -10,3 +10,4 @@ mod embedded;
 mod idempotency;
 mod issuance;
 mod secrets;
+mod support;

@@ -64,9 +64,14 @@ impl Superuser {
     /// Connects when it is first needed.
     pub fn of(program: &Program) -> Self {
         let pool = |database| {
-            PgPoolOptions::new().max_connections(2).connect_lazy_with(program.admin(database))
+            PgPoolOptions::new()
+                .max_connections(2)
+                .connect_lazy_with(program.admin(database))
         };
-        Self { core: pool("clm_core_db"), secure: pool("clm_secure_db") }
+        Self {
+            core: pool("clm_core_db"),
+            secure: pool("clm_secure_db"),
+        }
     }
 
     /// Everything that is stored, but for the audit logs, notes about idempotency keys and marks of
@@ -90,12 +95,18 @@ impl Superuser {
             let mut waiting = 0_i64;
             for pool in [&self.core, &self.secure] {
                 let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM outbox");
-                waiting += count.fetch_one(pool).await.expect("the outbox can be counted");
+                waiting += count
+                    .fetch_one(pool)
+                    .await
+                    .expect("the outbox can be counted");
             }
             if waiting == 0 {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{waiting} events are still under way");
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{waiting} events are still under way"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -106,7 +117,9 @@ impl Superuser {
     /// When it fails or concerns no row.
     pub async fn update(&self, statement: &'static str, id: Uuid) {
         let done = sqlx::query(statement).bind(id).execute(&self.core).await;
-        let rows = done.unwrap_or_else(|error| panic!("{statement}: {error}")).rows_affected();
+        let rows = done
+            .unwrap_or_else(|error| panic!("{statement}: {error}"))
+            .rows_affected();
         assert!(rows > 0, "no row: {statement}");
     }
 
@@ -115,8 +128,27 @@ impl Superuser {
     /// # Panics
     /// When a row is no audit row.
     pub async fn audited(&self, log: Log, request_id: Uuid) -> Vec<(AuditRow, Vec<u8>)> {
-        let statement = format!("SELECT * FROM {} WHERE request_id = $1 ORDER BY id", log.table());
-        let rows = sqlx::query(AssertSqlSafe(statement)).bind(request_id).fetch_all(self.pool(log));
+        let statement = format!(
+            "SELECT * FROM {} WHERE request_id = $1 ORDER BY id",
+            log.table()
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(request_id)
+            .fetch_all(self.pool(log));
+        rows.await
+            .expect("the log can be read")
+            .iter()
+            .map(|row| audit_row(row, log))
+            .collect()
+    }
+
+    /// Every row of an audit log with the hash beside it, oldest first.
+    ///
+    /// # Panics
+    /// When a row is no audit row.
+    pub async fn audit_log(&self, log: Log) -> Vec<(AuditRow, Vec<u8>)> {
+        let statement = format!("SELECT * FROM {} ORDER BY id", log.table());
+        let rows = sqlx::query(AssertSqlSafe(statement)).fetch_all(self.pool(log));
         rows.await.expect("the log can be read").iter().map(|row| audit_row(row, log)).collect()
     }
 
@@ -137,6 +169,19 @@ impl Superuser {
         }
     }
 
+    /// The organization with this slug.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn organization(&self, slug: &str) -> Uuid {
+        let found = sqlx::query_scalar("SELECT id FROM organizations WHERE slug = $1");
+        found
+            .bind(slug)
+            .fetch_one(&self.core)
+            .await
+            .expect("the organization exists")
+    }
+
     /// Makes an organization.
     ///
     /// # Panics
@@ -145,7 +190,10 @@ impl Superuser {
         let made = sqlx::query_scalar(
             "INSERT INTO organizations (name, slug) VALUES ($1, $1) RETURNING id",
         );
-        made.bind(slug).fetch_one(&self.core).await.expect("an organization is made")
+        made.bind(slug)
+            .fetch_one(&self.core)
+            .await
+            .expect("an organization is made")
     }
 
     /// Makes a user of the organization with the password of the first administrator and these
@@ -159,31 +207,42 @@ impl Superuser {
         username: &str,
         permissions: &Permissions,
     ) -> Person {
-        let user_id: Uuid = sqlx::query_scalar(
-            "INSERT INTO users (home_organization_id, username, username_normalized, password_hash)
-             SELECT $1, $2, $2, password_hash FROM users WHERE username = 'admin' RETURNING id",
+        let rights = serde_json::to_value(permissions).expect("permissions are JSON");
+        let role_id: Uuid = sqlx::query_scalar(
+            "INSERT INTO roles (organization_id, role_code, role_name, permissions)
+             VALUES ($1, 'R_' || upper(replace($2, '-', '_')), $2, $3) RETURNING id",
         )
         .bind(organization_id)
         .bind(username)
+        .bind(rights)
+        .fetch_one(&self.core)
+        .await
+        .expect("a role is made");
+        let user_id: Uuid = sqlx::query_scalar(
+            "WITH person AS (
+                INSERT INTO users (
+                    home_organization_id, username, username_normalized, password_hash)
+                SELECT $1, $2, $2, password_hash FROM users WHERE username = 'admin'
+                RETURNING id),
+             membership AS (
+                INSERT INTO user_organizations (organization_id, user_id, is_primary)
+                SELECT $1, id, true FROM person)
+             INSERT INTO user_roles (organization_id, user_id, role_id)
+             SELECT $1, id, $3 FROM person RETURNING user_id",
+        )
+        .bind(organization_id)
+        .bind(username)
+        .bind(role_id)
         .fetch_one(&self.core)
         .await
         .expect("a user is made");
-        let statements = [
-            "INSERT INTO user_organizations (organization_id, user_id, is_primary)
-             VALUES ($1, $2, $3 IS NOT NULL)",
-            "WITH made AS (
-                INSERT INTO roles (organization_id, role_code, role_name, permissions)
-                VALUES ($1, 'R' || upper(replace($2::text, '-', '')), 'Test', $3) RETURNING id)
-             INSERT INTO user_roles (organization_id, user_id, role_id)
-             SELECT $1, $2, id FROM made",
-        ];
-        let rights = serde_json::to_value(permissions).expect("permissions are JSON");
-        for statement in statements {
-            let made = sqlx::query(statement).bind(organization_id).bind(user_id).bind(&rights);
-            made.execute(&self.core).await.expect("a member is made");
-        }
         let (api_key_id, secret) = self.insert_api_key(organization_id, user_id, None).await;
-        Person { user_id, username: username.to_owned(), api_key_id, secret }
+        Person {
+            user_id,
+            username: username.to_owned(),
+            api_key_id,
+            secret,
+        }
     }
 
     /// Makes an API key of a user, narrowed to `scopes` where they are given.
@@ -209,7 +268,7 @@ impl Superuser {
         .bind(organization_id)
         .bind(user_id)
         .bind(secret.chars().take(8).collect::<String>())
-        .bind(Sha256::digest(&secret).as_slice())
+        .bind(Sha256::digest(&secret).to_vec())
         .bind(secret.chars().skip(49).collect::<String>())
         .bind(scopes)
         .execute(&self.core)
@@ -234,14 +293,21 @@ pub fn api_key(digits: &str) -> String {
     const BASE62: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let body = format!("clm_{digits}");
     let digest = Sha256::digest(&body);
-    let mut rest = digest.iter().take(4).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    let mut rest = digest
+        .iter()
+        .take(4)
+        .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
     let mut checksum: Vec<u8> = Vec::new();
     for _ in 0..6 {
         let digit = usize::try_from(rest % 62).unwrap_or_default();
         checksum.extend(BASE62.get(digit));
         rest /= 62;
     }
-    let checksum: String = checksum.iter().rev().map(|digit| char::from(*digit)).collect();
+    let checksum: String = checksum
+        .iter()
+        .rev()
+        .map(|digit| char::from(*digit))
+        .collect();
     body + &checksum
 }
 
@@ -258,9 +324,15 @@ async fn contents_of(database: &str, pool: &PgPool) -> Contents {
     let parts: Vec<String> = tables
         .iter()
         .map(|table| {
-            let used = OF_USE.iter().find(|(name, _)| name == table).map(|(_, columns)| *columns);
-            let columns: Vec<String> =
-                used.unwrap_or_default().iter().map(|name| format!("'{name}'")).collect();
+            let used = OF_USE
+                .iter()
+                .find(|(name, _)| name == table)
+                .map(|(_, columns)| *columns);
+            let columns: Vec<String> = used
+                .unwrap_or_default()
+                .iter()
+                .map(|name| format!("'{name}'"))
+                .collect();
             format!(
                 "SELECT '{database}.{table}', count(*) || ' rows '
                      || coalesce(md5(string_agg(row, ',' ORDER BY row)), '')
@@ -271,7 +343,10 @@ async fn contents_of(database: &str, pool: &PgPool) -> Contents {
         .collect();
     let statement = AssertSqlSafe(parts.join(" UNION ALL "));
     let rows = sqlx::query_as::<_, (String, String)>(statement).fetch_all(pool);
-    rows.await.expect("the contents can be read").into_iter().collect()
+    rows.await
+        .expect("the contents can be read")
+        .into_iter()
+        .collect()
 }
 
 fn audit_row(row: &PgRow, log: Log) -> (AuditRow, Vec<u8>) {

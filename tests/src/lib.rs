@@ -10,5 +10,8 @@ pub mod databases;
 pub mod openssl;
 pub mod program;
 pub mod rest;
+pub mod soak;
+pub mod tenant;
 
 pub use program::Program;
+pub use soak::Soak;

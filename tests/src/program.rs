@@ -1,13 +1,15 @@
 //! The program as a process: `clm serve` in the embedded mode, and `clm …` against it.
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use clm_api_types::api_keys::ApiKeyCreate;
 use clm_api_types::client::{Client, ClientOptions, Credential};
 use clm_api_types::sessions::SessionCreate;
+use clm_database::cluster::Account;
 use clm_test_support::cluster;
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -25,6 +27,9 @@ pub struct Program {
     pub directory: TempDir,
     /// Further environment of the server.
     pub environment: Vec<(String, String)>,
+    data_directory: PathBuf,
+    executable: PathBuf,
+    account: Option<Account>,
 }
 
 /// The program under test, built beside the tests.
@@ -70,16 +75,59 @@ impl Program {
 
     /// A directory with settings, and no server yet.
     pub fn prepare() -> Self {
+        Self::prepare_at("data")
+    }
+
+    /// The same, run by `account` instead of root, from a copy of the program that it can read.
+    ///
+    /// # Panics
+    /// When we are not root.
+    pub fn prepare_as(account: Account) -> Self {
+        let mut program = Self::prepare();
+        let copy = program.directory.path().join("clm");
+        std::fs::copy(&program.executable, &copy).expect("the program can be copied");
+        std::fs::create_dir(&program.data_directory).expect("the directory is new");
+        std::os::unix::fs::chown(
+            &program.data_directory,
+            Some(account.uid),
+            Some(account.gid),
+        )
+        .expect("root gives directories away");
+        program.executable = copy;
+        program.account = Some(account);
+        program
+    }
+
+    /// The same with a data directory of this name.
+    pub fn prepare_at(name: &str) -> Self {
+        let directory = cluster::directory();
         Self {
             child: None,
-            directory: cluster::directory(),
+            data_directory: directory.path().join(name),
+            directory,
             environment: Vec::new(),
+            executable: executable(),
+            account: None,
         }
     }
 
     /// `CLM_DATA_DIR`.
     pub fn data_directory(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.data_directory.clone()
+    }
+
+    /// Where its files really are, which is elsewhere when the server's account cannot pass.
+    pub fn state_directory(&self) -> PathBuf {
+        match std::fs::read_to_string(self.data_directory.join("location")) {
+            Ok(text) => PathBuf::from(text.trim_end()),
+            Err(_) => self.data_directory(),
+        }
+    }
+
+    /// Where its sockets are.
+    pub fn run_directory(&self) -> Option<PathBuf> {
+        let socket = std::fs::read_link(self.data_directory.join("clm.sock")).ok()?;
+        socket.parent().map(Path::to_path_buf)
     }
 
     /// Where the server's log goes.
@@ -108,26 +156,42 @@ impl Program {
             .expect("the log can be written");
         let ready = std::fs::File::create(self.directory.path().join("stdout"))
             .expect("standard output can be written");
-        let mut command = Command::new(executable());
+        let mut command = self.command(&["serve"]);
         command
-            .arg("serve")
-            .env("CLM_DATA_DIR", self.data_directory())
             .env("CLM_HTTP_LISTEN", free_address())
             .env("CLM_HTTPS_LISTEN", free_address())
             .env(
                 "CLM_LOG",
                 "info,clm_core=debug,clm_secure=debug,clm_api=debug,sqlx=warn",
             )
-            .stdin(Stdio::null())
             .stdout(ready)
             .stderr(log);
-        for (name, value) in &self.environment {
-            command.env(name, value);
-        }
         if let Some(pg_bin) = cluster::pg_bin() {
             command.env("CLM_PG_BIN", pg_bin);
         }
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
         self.child = Some(command.spawn().expect("the program starts"));
+    }
+
+    /// `clm` with these arguments on the machine of the server, as whoever runs it.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.executable);
+        command
+            .args(arguments)
+            .env("CLM_DATA_DIR", self.data_directory())
+            .env("HOME", self.directory.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null());
+        if let Some(account) = &self.account {
+            command
+                .uid(account.uid)
+                .gid(account.gid)
+                .env_remove("XDG_RUNTIME_DIR");
+        }
+        command
     }
 
     /// Waits for the line `ready`.
@@ -191,6 +255,14 @@ impl Program {
     /// When it does not end in time.
     pub fn stop(&mut self, signal: &str) -> bool {
         signal_process(signal, self.pid());
+        self.wait_for_end().success()
+    }
+
+    /// Waits until the server ends.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
             if let Some(status) = self
@@ -199,11 +271,11 @@ impl Program {
                 .expect("the child can be waited for")
             {
                 self.child = None;
-                return status.success();
+                return status;
             }
             assert!(
                 begun.elapsed() < STOP_TIMEOUT,
-                "does not stop: {}",
+                "does not end: {}",
                 self.read_log()
             );
             std::thread::sleep(Duration::from_millis(20));
@@ -237,15 +309,27 @@ impl Program {
     /// # Panics
     /// When the process cannot be started.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        Command::new(executable())
-            .args(arguments)
-            .env("CLM_DATA_DIR", self.data_directory())
-            .env("HOME", self.directory.path())
-            .env_remove("XDG_CONFIG_HOME")
-            .current_dir(self.directory.path())
-            .stdin(Stdio::null())
+        self.command(arguments)
             .output()
             .expect("the program starts")
+    }
+
+    /// Runs `clm` on the machine of the server, with text on its standard input.
+    ///
+    /// # Panics
+    /// When the process cannot be started or does not read.
+    pub fn cli_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("standard input is a pipe");
+        std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("the program reads");
+        drop(stdin);
+        child.wait_with_output().expect("the program ends")
     }
 
     /// Signs in as the first administrator.
@@ -303,11 +387,9 @@ impl Program {
     /// # Panics
     /// When the server is not running.
     pub fn admin(&self, database: &str) -> PgConnectOptions {
-        let socket = std::fs::read_link(self.data_directory().join("clm.sock"))
-            .expect("the server made its socket");
-        let run = socket
-            .parent()
-            .expect("a socket has a directory")
+        let run = self
+            .run_directory()
+            .expect("the server made its socket")
             .join("pg");
         PgConnectOptions::new_without_pgpass()
             .socket(run)
@@ -317,10 +399,7 @@ impl Program {
 
     /// The private server's process, from its own file.
     pub fn postmaster_pid(&self) -> Option<u32> {
-        let path = self
-            .data_directory()
-            .join("postgresql")
-            .join("postmaster.pid");
+        let path = self.state_directory().join("postgresql/postmaster.pid");
         std::fs::read_to_string(path)
             .ok()?
             .lines()
@@ -347,10 +426,12 @@ impl Drop for Program {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        if let Ok(socket) = std::fs::read_link(self.data_directory().join("clm.sock"))
-            && let Some(run) = socket.parent()
-        {
+        if let Some(run) = self.run_directory() {
             let _ = std::fs::remove_dir_all(run);
+        }
+        let state = self.state_directory();
+        if state.starts_with("/var/lib/clm") {
+            let _ = std::fs::remove_dir_all(state);
         }
     }
 }

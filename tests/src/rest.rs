@@ -126,13 +126,18 @@ impl Answer {
     /// When the response has none.
     pub fn request_id(&self) -> Uuid {
         let value = self.headers.get(REQUEST_ID_HEADER).map(HeaderValue::to_str);
-        let text = value.expect("the response has a request id").expect("it is text");
+        let text = value
+            .expect("the response has a request id")
+            .expect("it is text");
         text.parse().expect("it is a UUID")
     }
 
     /// The stable code of a problem document; empty for anything else.
     pub fn code(&self) -> &str {
-        self.body.get("code").and_then(Value::as_str).unwrap_or_default()
+        self.body
+            .get("code")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// The body without what differs between any two requests.
@@ -178,7 +183,10 @@ impl Rest {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client is made");
-        Self { http, url: program.bootstrap_text("url") }
+        Self {
+            http,
+            url: program.bootstrap_text("url"),
+        }
     }
 
     /// Sends a request and reads the whole answer.
@@ -186,7 +194,9 @@ impl Rest {
     /// # Panics
     /// When there is no answer.
     pub async fn send(&self, call: Call) -> Answer {
-        let mut request = self.http.request(call.method, format!("{}{}", self.url, call.path));
+        let mut request = self
+            .http
+            .request(call.method, format!("{}{}", self.url, call.path));
         for (name, value) in &call.headers {
             let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
             request = request.header(*name, value);
@@ -198,7 +208,12 @@ impl Rest {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("the answer is text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, text, body }
+        Answer {
+            status,
+            headers,
+            text,
+            body,
+        }
     }
 
     /// Signs in.
@@ -220,8 +235,13 @@ impl Rest {
 /// When there is none.
 pub fn signed_in(answer: &Answer) -> SignedIn {
     let cookie = answer.headers.get("set-cookie").map(HeaderValue::to_str);
-    let cookie = cookie.expect("the answer sets a cookie").expect("it is text");
-    let pair = cookie.split(';').next().and_then(|pair| pair.split_once('='));
+    let cookie = cookie
+        .expect("the answer sets a cookie")
+        .expect("it is text");
+    let pair = cookie
+        .split(';')
+        .next()
+        .and_then(|pair| pair.split_once('='));
     let (name, token) = pair.expect("a cookie has a name");
     assert_eq!(name, SESSION_COOKIE);
     let csrf_token = answer.body.get("csrf_token").and_then(Value::as_str);
@@ -237,8 +257,15 @@ pub fn signed_in(answer: &Answer) -> SignedIn {
 /// # Panics
 /// When the document is malformed.
 pub async fn documented(rest: &Rest) -> Vec<(String, String, Value)> {
-    let answer = rest.send(Call::new("GET", "/api/v1/openapi.json")).await.expect(200);
-    let paths = answer.body.get("paths").and_then(Value::as_object).expect("there are paths");
+    let answer = rest
+        .send(Call::new("GET", "/api/v1/openapi.json"))
+        .await
+        .expect(200);
+    let paths = answer
+        .body
+        .get("paths")
+        .and_then(Value::as_object)
+        .expect("there are paths");
     let mut found = Vec::new();
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("a path has operations") {

@@ -30,6 +30,8 @@ use crate::{Configuration, background, embedded, privileges};
 
 /// How long connections may take to finish their requests at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// A further signal so long after the first one ends the process at once.
+const IMPATIENCE_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the server until SIGINT or SIGTERM.
 ///
@@ -383,7 +385,7 @@ fn announce(layout: &Layout, addresses: &Addresses, bootstrapped: Option<&Bootst
     println!("ready");
 }
 
-/// Cancelled by the first SIGINT or SIGTERM; a second one ends the process at once.
+/// Cancelled by the first SIGINT or SIGTERM; another one, two seconds later, ends the process at once.
 fn stop_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let token = stop.clone();
@@ -394,13 +396,19 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+        let begun = tokio::time::Instant::now();
         token.cancel();
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            // Supervisors pass a signal on that the terminal has sent already: that is no second wish.
+            if begun.elapsed() >= IMPATIENCE_AFTER {
+                tracing::error!("stopped at once by a second signal");
+                std::process::exit(130);
+            }
         }
-        tracing::error!("stopped at once by a second signal");
-        std::process::exit(130);
     });
     Ok(stop)
 }

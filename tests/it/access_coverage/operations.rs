@@ -1,0 +1,263 @@
+//! Every operation of REST v1: what it needs, which object its path or body names, and a valid body.
+
+use clm_domain::permission::{Action, Resource};
+use clm_tests::rest::{Call, Rest, documented};
+use clm_tests::tenant::{Object, Tenant};
+use serde_json::{Value, json};
+
+/// What a caller must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing: the operation is public.
+    Nothing,
+    /// Any good credential.
+    Credential,
+    /// A session: there is nothing to do for an API key.
+    Session,
+    /// A permission.
+    Permission(Resource, Action),
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    /// As in the document.
+    pub(super) path: &'static str,
+    pub(super) needs: Needs,
+    /// What the path names.
+    pub(super) object: Option<Object>,
+    /// A field of the body that names an object.
+    pub(super) refers: Option<(&'static str, Object)>,
+    body: Option<fn(&Tenant) -> Value>,
+}
+
+/// All of them. An operation that is not listed here fails the test.
+pub(super) const OPERATIONS: &[Operation] = &[
+    public("POST", "/api/v1/sessions").with(sign_in),
+    operation("GET", "/api/v1/sessions", Resource::Session, Action::List),
+    operation(
+        "DELETE",
+        "/api/v1/sessions/{session_id}",
+        Resource::Session,
+        Action::Delete,
+    )
+    .on(Object::Session),
+    open("DELETE", "/api/v1/sessions/current", Needs::Session),
+    open("GET", "/api/v1/whoami", Needs::Credential),
+    open("POST", "/api/v1/users/me/password", Needs::Credential).with(new_password),
+    operation("POST", "/api/v1/api-keys", Resource::ApiKey, Action::Create).with(new_key),
+    operation("GET", "/api/v1/api-keys", Resource::ApiKey, Action::List),
+    operation(
+        "DELETE",
+        "/api/v1/api-keys/{api_key_id}",
+        Resource::ApiKey,
+        Action::Delete,
+    )
+    .on(Object::ApiKey),
+    operation(
+        "POST",
+        AUTHORITIES,
+        Resource::CertificateAuthority,
+        Action::Create,
+    )
+    .with(new_authority)
+    .referring("parent_id", Object::CertificateAuthority),
+    operation(
+        "GET",
+        AUTHORITIES,
+        Resource::CertificateAuthority,
+        Action::List,
+    ),
+    operation(
+        "GET",
+        AUTHORITY,
+        Resource::CertificateAuthority,
+        Action::Read,
+    )
+    .on(Object::CertificateAuthority),
+    operation(
+        "POST",
+        REQUESTS,
+        Resource::CertificateRequest,
+        Action::Create,
+    )
+    .with(new_request)
+    .referring("certificate_authority_id", Object::CertificateAuthority),
+    operation("GET", REQUESTS, Resource::CertificateRequest, Action::List),
+    operation("GET", REQUEST, Resource::CertificateRequest, Action::Read)
+        .on(Object::CertificateRequest),
+    operation(
+        "GET",
+        "/api/v1/certificates",
+        Resource::Certificate,
+        Action::List,
+    ),
+    operation(
+        "GET",
+        "/api/v1/certificates/{certificate_id}",
+        Resource::Certificate,
+        Action::Read,
+    )
+    .on(Object::Certificate),
+    operation("POST", EXPORT, Resource::PrivateKey, Action::Export)
+        .on(Object::Certificate)
+        .with(passphrase),
+];
+
+const AUTHORITIES: &str = "/api/v1/certificate-authorities";
+const AUTHORITY: &str = "/api/v1/certificate-authorities/{certificate_authority_id}";
+const REQUESTS: &str = "/api/v1/certificate-requests";
+const REQUEST: &str = "/api/v1/certificate-requests/{certificate_request_id}";
+const EXPORT: &str = "/api/v1/certificates/{certificate_id}/private-key-export";
+
+const fn operation(
+    method: &'static str,
+    path: &'static str,
+    resource: Resource,
+    action: Action,
+) -> Operation {
+    open(method, path, Needs::Permission(resource, action))
+}
+
+const fn public(method: &'static str, path: &'static str) -> Operation {
+    open(method, path, Needs::Nothing)
+}
+
+const fn open(method: &'static str, path: &'static str, needs: Needs) -> Operation {
+    Operation {
+        method,
+        path,
+        needs,
+        object: None,
+        refers: None,
+        body: None,
+    }
+}
+
+impl Operation {
+    const fn on(mut self, object: Object) -> Self {
+        self.object = Some(object);
+        self
+    }
+
+    const fn referring(mut self, field: &'static str, object: Object) -> Self {
+        self.refers = Some((field, object));
+        self
+    }
+
+    const fn with(mut self, body: fn(&Tenant) -> Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Method and path, for messages.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// Whether it changes something.
+    pub(super) fn is_mutating(&self) -> bool {
+        self.method != "GET"
+    }
+
+    /// Whether it lists objects.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.needs, Needs::Permission(_, Action::List))
+    }
+
+    /// A valid call on the tenant's own object.
+    pub(super) fn call(&self, tenant: &Tenant) -> Call {
+        let id = self.object.map(|object| tenant.object(object).to_string());
+        self.call_on(tenant, &id.unwrap_or_default())
+    }
+
+    /// A valid call on whatever the id names.
+    pub(super) fn call_on(&self, tenant: &Tenant, id: &str) -> Call {
+        let path = match self.path.split_once('{') {
+            Some((before, rest)) => {
+                let after = rest.split_once('}').map_or("", |(_, after)| after);
+                format!("{before}{id}{after}")
+            }
+            None => self.path.to_owned(),
+        };
+        Call::new(self.method, &path).maybe_body(self.body.map(|body| body(tenant)))
+    }
+
+    /// A valid call whose body names `id` in `field`.
+    pub(super) fn call_referring(&self, tenant: &Tenant, field: &str, id: &str) -> Call {
+        let mut body = self
+            .body
+            .map(|body| body(tenant))
+            .expect("the operation has a body");
+        body[field] = Value::from(id);
+        self.call(tenant).body(body)
+    }
+}
+
+fn sign_in(tenant: &Tenant) -> Value {
+    json!({
+        "username": tenant.administrator.username, "password": tenant.password,
+        "organization": tenant.slug,
+    })
+}
+
+fn new_password(tenant: &Tenant) -> Value {
+    json!({ "current_password": tenant.password, "new_password": "another one, long enough" })
+}
+
+fn new_key(_: &Tenant) -> Value {
+    json!({ "name": "made by the list of operations" })
+}
+
+fn new_authority(_: &Tenant) -> Value {
+    json!({
+        "name": "Listed", "subject": "CN=Listed", "key_algorithm": "ecdsa-p256",
+        "validity_days": 365,
+    })
+}
+
+fn new_request(_: &Tenant) -> Value {
+    json!({
+        "key_algorithm": "ecdsa-p256", "subject_alternative_names": ["DNS:listed.example"],
+    })
+}
+
+fn passphrase(_: &Tenant) -> Value {
+    json!({ "passphrase": "a passphrase, long enough" })
+}
+
+/// The list above and the program's own document name the same operations, and agree on which are
+/// public.
+pub(super) async fn compare_with_document(rest: &Rest) {
+    let document = documented(rest).await;
+    for (method, path, operation) in &document {
+        let entry = OPERATIONS
+            .iter()
+            .find(|entry| entry.method == method && entry.path == path);
+        let entry = entry.unwrap_or_else(|| panic!("{method} {path} has no entry in OPERATIONS"));
+        let secured = operation["security"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty());
+        assert_eq!(
+            secured,
+            entry.needs != Needs::Nothing,
+            "{method} {path}: security"
+        );
+    }
+    for entry in OPERATIONS {
+        let known = document
+            .iter()
+            .any(|(method, path, _)| entry.method == method && entry.path == path);
+        assert!(
+            known,
+            "{} is in OPERATIONS, but not in the document",
+            entry.name()
+        );
+    }
+    assert_eq!(
+        document.len(),
+        OPERATIONS.len(),
+        "an operation is listed twice"
+    );
+}

@@ -1,0 +1,150 @@
+//! An organization with one of everything. Whatever REST can make is made by REST.
+
+use std::collections::BTreeMap;
+
+use clm_domain::permission::Permissions;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Program;
+use crate::databases::{Person, Superuser};
+use crate::rest::{Call, Credential, Rest, SignedIn, bearer};
+
+/// A kind of object that an operation may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// A session, beside [`Tenant::session`].
+    Session,
+    /// An API key, beside the administrator's own.
+    ApiKey,
+    /// An authority that issues to end entities.
+    CertificateAuthority,
+    /// A fulfilled request.
+    CertificateRequest,
+    /// Its certificate, whose key the platform made.
+    Certificate,
+}
+
+/// An organization with one of everything.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The organization.
+    pub organization_id: Uuid,
+    /// Its slug.
+    pub slug: String,
+    /// Somebody who may do everything in it.
+    pub administrator: Person,
+    /// The administrator's password.
+    pub password: String,
+    /// A session of the administrator.
+    pub session: SignedIn,
+    objects: BTreeMap<Object, Uuid>,
+}
+
+impl Tenant {
+    /// Fills an organization: a new one, unless it exists already.
+    ///
+    /// # Panics
+    /// When something cannot be made.
+    pub async fn fill(program: &Program, slug: &str) -> Self {
+        let (rest, superuser) = (Rest::of(program), Superuser::of(program));
+        let organization_id = match slug {
+            "default" => superuser.organization(slug).await,
+            _ => superuser.insert_organization(slug).await,
+        };
+        let password = program.bootstrap_text("password");
+        let username = format!("{slug}-administrator");
+        let rights = Permissions::all();
+        let administrator = superuser
+            .insert_person(organization_id, &username, &rights)
+            .await;
+        let key = bearer(&administrator.secret);
+        let mut objects = issue(&rest, &key, slug).await;
+        let session = rest.sign_in(&username, &password, slug).await;
+        let further = rest.sign_in(&username, &password, slug).await;
+        objects.insert(Object::Session, further.session_id);
+        let made = create(
+            &rest,
+            &key,
+            "/api/v1/api-keys",
+            json!({ "name": "further" }),
+        )
+        .await;
+        objects.insert(Object::ApiKey, id(&made, "/api_key/id"));
+        let slug = slug.to_owned();
+        Self {
+            organization_id,
+            slug,
+            administrator,
+            password,
+            session,
+            objects,
+        }
+    }
+
+    /// The administrator's API key.
+    pub fn key(&self) -> Credential {
+        bearer(&self.administrator.secret)
+    }
+
+    /// The object of a kind.
+    ///
+    /// # Panics
+    /// Never: there is one of each.
+    pub fn object(&self, object: Object) -> Uuid {
+        *self.objects.get(&object).expect("there is one of each")
+    }
+
+    /// Every id that belongs to this organization alone.
+    pub fn ids(&self) -> Vec<Uuid> {
+        let own = [
+            self.organization_id,
+            self.administrator.user_id,
+            self.administrator.api_key_id,
+            self.session.session_id,
+        ];
+        own.into_iter()
+            .chain(self.objects.values().copied())
+            .collect()
+    }
+}
+
+/// A root, an authority below it, and a certificate of that with its request.
+async fn issue(rest: &Rest, key: &Credential, slug: &str) -> BTreeMap<Object, Uuid> {
+    let authorities = "/api/v1/certificate-authorities";
+    let root = json!({
+        "name": "Own Root", "subject": format!("CN={slug} Root"),
+        "key_algorithm": "ecdsa-p256", "validity_days": 3650,
+    });
+    let root = id(&create(rest, key, authorities, root).await, "/id");
+    let issuing = json!({
+        "name": "Own Issuing", "subject": format!("CN={slug} Issuing"), "parent_id": root,
+        "key_algorithm": "ecdsa-p256", "validity_days": 1825, "path_length_max": 0,
+    });
+    let issuing = id(&create(rest, key, authorities, issuing).await, "/id");
+    let request = json!({
+        "key_algorithm": "ecdsa-p256", "certificate_authority_id": issuing,
+        "subject_alternative_names": [format!("DNS:{slug}.example")],
+    });
+    let issued = create(rest, key, "/api/v1/certificate-requests", request).await;
+    BTreeMap::from([
+        (Object::CertificateAuthority, issuing),
+        (Object::CertificateRequest, id(&issued, "/id")),
+        (Object::Certificate, id(&issued, "/certificate/id")),
+    ])
+}
+
+async fn create(rest: &Rest, key: &Credential, path: &str, body: Value) -> Value {
+    rest.send(Call::new("POST", path).by(key).body(body))
+        .await
+        .expect(201)
+        .body
+}
+
+fn id(body: &Value, pointer: &str) -> Uuid {
+    let text = body
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .expect("the answer has the id");
+    text.parse().expect("an id is a UUID")
+}
