@@ -1,1 +1,252 @@
-//! (tests follow)
+//! Which audit events each mutating operation writes, on success and on every kind of refusal.
+//!
+//! The list is in `acts`; it fails when the program's OpenAPI document holds another mutating
+//! operation. How each case comes about is in `attempts`.
+
+mod acts;
+mod attempts;
+
+use std::collections::BTreeSet;
+
+use clm_domain::audit::{AuditRow, CoreEvent, EventType, SecureEvent};
+use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_domain::states::{AuditResult, Severity};
+use clm_tests::Program;
+use clm_tests::databases::{Log, Person, Superuser};
+use clm_tests::rest::{Answer, NOBODY, Rest, USER_AGENT, documented};
+use clm_tests::tenant::Tenant;
+use uuid::Uuid;
+
+use acts::{ACTS, Expected};
+use attempts::{Attempt, Concerned, Who};
+
+/// A running program with somebody who may do everything, and somebody who may do nothing.
+struct World {
+    program: Program,
+    rest: Rest,
+    superuser: Superuser,
+    tenant: Tenant,
+    powerless: Person,
+}
+
+impl World {
+    async fn start() -> Self {
+        let program = Program::start();
+        let tenant = Tenant::fill(&program, "default").await;
+        let (rest, superuser) = (Rest::of(&program), Superuser::of(&program));
+        let nothing = clm_domain::permission::Permissions::none();
+        let powerless = superuser.insert_person(tenant.organization_id, "powerless", &nothing);
+        let powerless = powerless.await;
+        superuser.settle().await;
+        Self { program, rest, superuser, tenant, powerless }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mutating_operation_is_audited() {
+    let world = World::start().await;
+    compare_with_document(&world.rest).await;
+    let mut seen = BTreeSet::new();
+    for act in ACTS {
+        for case in act.cases {
+            let what = format!("{} {}: {}", act.method, act.path, case.name);
+            let attempt = attempts::prepare(&world, act, case.name).await;
+            world.superuser.settle().await;
+            let counts = counts(&world).await;
+            let answer = world.rest.send(attempt.call.clone()).await;
+            assert_eq!(answer.status, case.status, "{what}: {}", answer.text);
+            world.superuser.settle().await;
+
+            let audited = Audited { world: &world, what, attempt, answer, seen: &mut seen };
+            audited.check(case.core, case.secure, counts).await;
+            attempts::tidy(&world, case.name).await;
+        }
+    }
+    every_event_is_known(&world, &seen).await;
+    drop(world.program);
+}
+
+/// The list above and the program's own document name the same mutating operations.
+async fn compare_with_document(rest: &Rest) {
+    let mut mutating = 0;
+    for (method, path, _) in documented(rest).await {
+        if matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE") {
+            continue;
+        }
+        mutating += 1;
+        let act = ACTS.iter().find(|act| act.method == method && act.path == path);
+        let act = act.unwrap_or_else(|| panic!("{method} {path} has no entry in ACTS"));
+        assert_eq!(act.cases[0].name, "success", "{method} {path}: success comes first");
+        assert!(act.cases.len() > 1, "{method} {path}: what is refused?");
+        assert!(!act.cases[0].core.is_empty(), "{method} {path} succeeds unseen");
+    }
+    assert_eq!(mutating, ACTS.len(), "ACTS lists an operation that the document does not have");
+}
+
+async fn counts(world: &World) -> [i64; 2] {
+    let superuser = &world.superuser;
+    [superuser.audit_count(Log::Core).await, superuser.audit_count(Log::Secure).await]
+}
+
+/// One answered attempt.
+struct Audited<'a> {
+    world: &'a World,
+    what: String,
+    attempt: Attempt,
+    answer: Answer,
+    seen: &'a mut BTreeSet<(&'static str, String)>,
+}
+
+impl Audited<'_> {
+    /// Each log has the expected events under the request's id, and nothing else is new.
+    async fn check(
+        mut self,
+        core: &[Expected<CoreEvent>],
+        secure: &[Expected<SecureEvent>],
+        before: [i64; 2],
+    ) {
+        let core: Vec<_> = core.iter().map(Expected::event).collect();
+        let secure: Vec<_> = secure.iter().map(Expected::event).collect();
+        self.check_log(Log::Core, &core).await;
+        self.check_log(Log::Secure, &secure).await;
+        let after = counts(self.world).await;
+        let new = [after[0] - before[0], after[1] - before[1]];
+        assert_eq!(new, [core.len() as i64, secure.len() as i64], "{}: new events", self.what);
+    }
+
+    async fn check_log(&mut self, log: Log, expected: &[(EventType, Option<&'static str>)]) {
+        let what = format!("{} in {}", self.what, log.table());
+        let rows = self.world.superuser.audited(log, self.answer.request_id()).await;
+        let mut found: Vec<&str> = rows.iter().map(|(row, _)| row.event_code.as_str()).collect();
+        let mut wanted: Vec<&str> = expected.iter().map(|(event, _)| event.code).collect();
+        found.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(found, wanted, "{what}");
+        for (row, stored) in &rows {
+            let (event, reason) = expected
+                .iter()
+                .find(|(event, _)| event.code == row.event_code)
+                .unwrap_or_else(|| panic!("{what}: {row:?}"));
+            self.seen.insert((log.table(), row.event_code.clone()));
+            assert_eq!(row.canonical_sha256().as_slice(), stored, "{what}: {row:?}");
+            self.check_event(log, row, event, *reason, &what);
+            self.check_cause(log, row, &what);
+        }
+    }
+
+    fn check_event(
+        &self,
+        log: Log,
+        row: &AuditRow,
+        event: &EventType,
+        reason: Option<&str>,
+        what: &str,
+    ) {
+        assert_eq!(row.event_category, event.category, "{what}");
+        assert_eq!(row.resource_type, event.resource_type, "{what}");
+        match reason {
+            None => {
+                assert_eq!(row.result, AuditResult::Success, "{what}: {row:?}");
+                assert_eq!(row.severity, event.severity, "{what}");
+                assert_eq!(row.reason, None, "{what}");
+                assert!(row.resource_id.is_some(), "{what}: what does it concern? {row:?}");
+            }
+            Some(code) => {
+                assert_eq!(row.result, AuditResult::Failure, "{what}: {row:?}");
+                assert_ne!(row.severity, Severity::Info, "{what}");
+                let found = match log {
+                    Log::Core => row.reason.as_deref(),
+                    // There the reason is for people.
+                    Log::Secure => row.details["code"].as_str(),
+                };
+                assert_eq!(found, Some(code), "{what}: {row:?}");
+            }
+        }
+        if log == Log::Core {
+            let concerned = match self.attempt.concerned {
+                Concerned::Nothing => None,
+                Concerned::Known(id) => Some(id),
+                Concerned::InAnswer(pointer) => Some(self.answer.id(pointer)),
+            };
+            assert_eq!(row.resource_id, concerned, "{what}: {row:?}");
+        }
+    }
+
+    /// Who, for which organization, in which request, from where.
+    fn check_cause(&self, log: Log, row: &AuditRow, what: &str) {
+        let Who { actor_type, actor_id, user_id, session_id, organization_id } =
+            self.attempt.who.resolve(&self.answer);
+        assert_eq!(row.actor_type, actor_type, "{what}: {row:?}");
+        assert_eq!(row.actor_id, actor_id, "{what}: {row:?}");
+        assert_eq!(row.user_id, user_id, "{what}: {row:?}");
+        assert_eq!(row.session_id, session_id, "{what}: {row:?}");
+        assert_eq!(row.organization_id.as_uuid(), organization_id, "{what}: {row:?}");
+        if log == Log::Core {
+            assert_eq!(row.ip_address.as_deref(), Some("127.0.0.1"), "{what}");
+            assert_eq!(row.user_agent.as_deref(), Some(USER_AGENT), "{what}");
+        }
+    }
+}
+
+/// Events that no REST operation writes, and what does.
+const NOT_BY_REST: &[(&str, &str, Source)] = &[
+    ("audit_log", CoreEvent::UserCreated.code(), Source::Bootstrap),
+    ("audit_log", CoreEvent::OrganizationCreated.code(), Source::Bootstrap),
+    ("audit_log", CoreEvent::ReconciliationDifferenceFound.code(), Source::Reconciler),
+    // Only a core that is not this program gives such a command.
+    ("secure_audit_log", SecureEvent::CommandRefused.code(), Source::ForeignCore),
+];
+
+/// What writes an event that no REST operation writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Bootstrap,
+    Reconciler,
+    ForeignCore,
+}
+
+/// Each event of both lists was written above, or is known to come from elsewhere.
+async fn every_event_is_known(world: &World, seen: &BTreeSet<(&'static str, String)>) {
+    let core = CoreEvent::ALL.iter().map(|event| ("audit_log", event.code()));
+    let secure = SecureEvent::ALL.iter().map(|event| ("secure_audit_log", event.code()));
+    for (log, code) in core.chain(secure) {
+        let elsewhere = NOT_BY_REST.iter().find(|one| (one.0, one.1) == (log, code));
+        let by_rest = seen.contains(&(log, code.to_owned()));
+        assert_ne!(by_rest, elsewhere.is_some(), "{log}: {code} by REST: {by_rest}");
+    }
+    differ(world).await;
+    for (log, code, source) in NOT_BY_REST {
+        if *source != Source::ForeignCore {
+            let count = by_the_platform(world, code).await;
+            assert!(count > 0, "{log}: no {code} by {source:?}");
+        }
+    }
+}
+
+async fn by_the_platform(world: &World, code: &str) -> i64 {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM audit_log WHERE event_code = $1 AND actor_type = 'system'",
+    );
+    count.bind(code).fetch_one(&world.superuser.core).await.expect("the log can be read")
+}
+
+/// Makes the databases differ, lets the reconciler find it, and makes them agree again.
+async fn differ(world: &World) {
+    let set = "UPDATE certificate_metadata SET has_private_key = NOT has_private_key
+        WHERE certificate_id = $1";
+    let certificate_id = world.tenant.object(clm_tests::tenant::Object::Certificate);
+    world.superuser.update(set, certificate_id).await;
+    let output = world.program.cli(&["db", "reconcile", "--check"]);
+    world.superuser.update(set, certificate_id).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(&certificate_id.to_string()), "{output:?}");
+    let row: (Uuid, Option<String>) = sqlx::query_as(
+        "SELECT organization_id, details ->> 'certificate_id' FROM audit_log
+         WHERE event_code = 'reconciliation.difference_found'",
+    )
+    .fetch_one(&world.superuser.core)
+    .await
+    .expect("the difference is audited, once");
+    assert_eq!(row, (world.tenant.organization_id, Some(certificate_id.to_string())));
+}

@@ -15,7 +15,7 @@ use clm_tests::{Program, Soak};
 
 use self::clients::{Asked, Client, Habit, Load, csrs};
 use self::ledger::Ledger;
-use crate::support::records::Records;
+use clm_tests::databases::Superuser;
 
 /// How long after readiness both databases may take to agree.
 const RECONCILED_WITHIN: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ async fn wait_until_reconciled(program: &Program, arguments: &[&str], ready: Ins
 
 /// Checks everything that clients asked for so far, all of it answered by now.
 async fn check_all(program: &Program, asked: &[Asked]) {
-    let ledger = Ledger::read(&Records::of(program)).await;
+    let ledger = Ledger::read(&Superuser::of(program)).await;
     ledger.check(asked);
     assert!(asked.iter().all(|request| request.told.is_some()));
     assert_eq!(ledger.len(), asked.len(), "one certificate for each key");
@@ -89,7 +89,7 @@ async fn a_killed_program_keeps_every_promise() {
 
         program.serve();
         let ready = Instant::now();
-        let ledger = Ledger::read(&Records::of(&program)).await;
+        let ledger = Ledger::read(&Superuser::of(&program)).await;
         ledger.check(&asked);
         wait_until_reconciled(&program, &[], ready).await;
         let reconciled = ready.elapsed();

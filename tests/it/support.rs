@@ -24,7 +24,10 @@ impl Requester {
     /// The first administrator, with a new API key.
     pub(crate) async fn of(program: &Program) -> Self {
         let secret = program.api_key().await;
-        Self { rest: Rest::of(program), credential: bearer(&secret) }
+        Self {
+            rest: Rest::of(program),
+            credential: bearer(&secret),
+        }
     }
 
     /// Posts JSON.
@@ -45,20 +48,30 @@ impl Requester {
 
 /// The problem document of an answer, which must be one in every respect.
 pub(crate) fn problem(answer: &Answer) -> Problem {
-    let content_type = answer.headers.get("content-type").map(|value| value.as_bytes());
+    let content_type = answer
+        .headers
+        .get("content-type")
+        .map(|value| value.as_bytes());
     assert_eq!(content_type, Some(MEDIA_TYPE.as_bytes()), "{answer:?}");
     let problem: Problem = serde_json::from_value(answer.body.clone())
         .unwrap_or_else(|error| panic!("{error}: {answer:?}"));
     assert_eq!(problem.status, answer.status, "{answer:?}");
     assert_eq!(problem.problem_type, "about:blank");
-    assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{answer:?}");
+    assert!(
+        !problem.title.is_empty() && !problem.detail.is_empty(),
+        "{answer:?}"
+    );
     assert_eq!(problem.request_id, Some(answer.request_id().to_string()));
     problem
 }
 
 /// The fields that a problem names, in its order.
 pub(crate) fn fields(problem: &Problem) -> Vec<&str> {
-    problem.errors.iter().map(|error| error.field.as_str()).collect()
+    problem
+        .errors
+        .iter()
+        .map(|error| error.field.as_str())
+        .collect()
 }
 
 /// Checks the hash beside each event of both logs against the row as it is stored.
@@ -67,7 +80,12 @@ pub(crate) async fn check_audit_hashes(databases: &Superuser) {
         let events = databases.audit_log(log).await;
         assert!(!events.is_empty(), "{} is empty", log.table());
         for (row, stored) in events {
-            assert_eq!(row.canonical_sha256().as_slice(), stored, "{}: {row:?}", log.table());
+            assert_eq!(
+                row.canonical_sha256().as_slice(),
+                stored,
+                "{}: {row:?}",
+                log.table()
+            );
         }
     }
 }

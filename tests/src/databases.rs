@@ -9,7 +9,7 @@ use clm_domain::ids::{AuditEventId, OrganizationId};
 use clm_domain::permission::Permissions;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
@@ -61,16 +61,21 @@ pub enum Log {
 }
 
 impl Superuser {
-    /// Connects when it is first needed.
+    /// The databases of a running program; connects when it is first needed.
     pub fn of(program: &Program) -> Self {
-        let pool = |database| {
+        Self::connect(program.admin("clm_core_db"), program.admin("clm_secure_db"))
+    }
+
+    /// Databases wherever they are; connects when it is first needed.
+    pub fn connect(core: PgConnectOptions, secure: PgConnectOptions) -> Self {
+        let pool = |options| {
             PgPoolOptions::new()
                 .max_connections(2)
-                .connect_lazy_with(program.admin(database))
+                .connect_lazy_with(options)
         };
         Self {
-            core: pool("clm_core_db"),
-            secure: pool("clm_secure_db"),
+            core: pool(core),
+            secure: pool(secure),
         }
     }
 
@@ -149,7 +154,11 @@ impl Superuser {
     pub async fn audit_log(&self, log: Log) -> Vec<(AuditRow, Vec<u8>)> {
         let statement = format!("SELECT * FROM {} ORDER BY id", log.table());
         let rows = sqlx::query(AssertSqlSafe(statement)).fetch_all(self.pool(log));
-        rows.await.expect("the log can be read").iter().map(|row| audit_row(row, log)).collect()
+        rows.await
+            .expect("the log can be read")
+            .iter()
+            .map(|row| audit_row(row, log))
+            .collect()
     }
 
     /// How many rows an audit log has.
@@ -257,7 +266,7 @@ impl Superuser {
     ) -> (Uuid, String) {
         let id = sqlx::query_scalar("SELECT uuid_generate_v4()").fetch_one(&self.core);
         let id: Uuid = id.await.expect("an id is made");
-        let secret = api_key(&format!("{:0>43}", id.simple()));
+        let secret = api_key(&format!("{:0>43}", id.simple().to_string()));
         let scopes = scopes.map(|scopes| serde_json::to_value(scopes).expect("they are JSON"));
         sqlx::query(
             "INSERT INTO api_keys (

@@ -24,8 +24,8 @@ use crate::{BASE_PATH, CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SES
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a request is tried when the server says that trying again may help.
 const ATTEMPTS_MAX: u32 = 5;
-/// Longest pause that a server can ask for between two attempts.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+/// The first pause between two attempts; each further one is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
 
 /// Who calls.
 #[derive(Clone)]
@@ -57,6 +57,9 @@ pub enum ClientError {
         /// Why not.
         message: String,
     },
+    /// The server is elsewhere and the address is not HTTPS.
+    #[error("'{0}' would carry credentials in clear text: use its https:// address")]
+    ClearText(String),
     /// The answer is not one that this client knows.
     #[error("the server gave an answer that this program does not understand: {0}")]
     Unexpected(String),
@@ -99,6 +102,7 @@ impl Client {
         credential: Credential,
         options: &ClientOptions,
     ) -> Result<Self, ClientError> {
+        refuse_clear_text(url)?;
         let mut builder = builder();
         if let Some(pem) = &options.root_certificates_pem {
             let certificates = reqwest::Certificate::from_pem_bundle(pem)
@@ -374,13 +378,16 @@ impl Client {
             let sent = self
                 .send(Method::POST, path, Some(body), Some(idempotency_key))
                 .await;
-            match sent {
-                Ok(response) => return read(response).await,
+            let answered = match sent {
+                Ok(response) => read(response).await,
+                Err(error) => Err(error),
+            };
+            match answered {
                 Err(error) if attempt < ATTEMPTS_MAX && is_retriable(&error) => {
                     tokio::time::sleep(pause(attempt)).await;
                     attempt += 1;
                 }
-                Err(error) => return Err(error),
+                settled => return settled,
             }
         }
     }
@@ -441,6 +448,23 @@ impl Client {
 /// No request body.
 const NO_BODY: Option<&()> = None;
 
+/// Credentials travel over TLS, or stay on this machine.
+fn refuse_clear_text(url: &str) -> Result<(), ClientError> {
+    let parsed = reqwest::Url::parse(url)
+        .map_err(|error| ClientError::Unexpected(format!("'{url}' is no URL: {error}")))?;
+    let is_loopback = parsed.host_str().is_some_and(|host| {
+        let host = host.trim_matches(['[', ']']);
+        host == "localhost"
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    });
+    if parsed.scheme() == "https" || (parsed.scheme() == "http" && is_loopback) {
+        return Ok(());
+    }
+    Err(ClientError::ClearText(url.to_owned()))
+}
+
 fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .timeout(REQUEST_TIMEOUT)
@@ -468,19 +492,25 @@ fn is_retriable(error: &ClientError) -> bool {
             matches!(problem.status, 429 | 503) || problem.code == "idempotency_in_flight"
         }
         ClientError::Unreachable { .. } => true,
-        ClientError::Unexpected(_) => false,
+        ClientError::ClearText(_) | ClientError::Unexpected(_) => false,
     }
 }
 
 fn pause(attempt: u32) -> Duration {
-    Duration::from_millis(250 << attempt.min(5)).min(RETRY_AFTER_MAX)
+    PAUSE_FIRST * 2_u32.pow(attempt.clamp(1, 5) - 1)
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
-    response
-        .json()
-        .await
-        .map_err(|error| ClientError::Unexpected(error.to_string()))
+    let address = response.url().to_string();
+    response.json().await.map_err(|error| {
+        let message = error.to_string();
+        if error.is_decode() {
+            ClientError::Unexpected(message)
+        } else {
+            // The answer broke off: its request is safe to repeat with the same key.
+            ClientError::Unreachable { address, message }
+        }
+    })
 }
 
 async fn problem(response: Response) -> ClientError {

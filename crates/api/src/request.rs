@@ -136,13 +136,19 @@ async fn authenticate(
         return Ok(authentication::with_session(core, request, token, csrf).await?);
     }
     if let Some(Peer::LocalOperator { uid }) = parts.extensions.get::<Peer>() {
-        let organization = parts
-            .headers
-            .get(ORGANIZATION_HEADER)
-            .and_then(|value| value.to_str().ok());
+        let organization = match parts.headers.get(ORGANIZATION_HEADER) {
+            // Never fall back to another organization than the one that was meant.
+            Some(value) => Some(value.to_str().map_err(|_| organization_unreadable())?),
+            None => None,
+        };
         return Ok(authentication::as_local_operator(core, request, *uid, organization).await?);
     }
     Err(clm_core::access::unauthenticated().into())
+}
+
+fn organization_unreadable() -> ApiError {
+    let message = "Name the organization by its slug or its id.";
+    Fault::invalid("organization_invalid", ORGANIZATION_HEADER, message).into()
 }
 
 /// Where the request came from, and the idempotency key bound to its body.

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use clm_api_types::certificate_authorities::CertificateAuthority;
 use clm_api_types::certificate_requests::CertificateRequestCreate;
 use clm_api_types::certificates::{Certificate, CertificateDetail, PrivateKeyExport};
+use clm_api_types::client::ClientError;
 use clm_api_types::page::PageQuery;
 use clm_domain::clock::random_bytes;
 use clm_domain::limits::CSR_DER_BYTES_MAX;
@@ -72,8 +73,14 @@ async fn request(global: &Global, arguments: CertRequest) -> anyhow::Result<Exit
     let key = arguments
         .idempotency_key
         .unwrap_or_else(|| hex::encode(random_bytes::<16>(&clm_server::SystemRng)));
+    if let Some(path) = &arguments.out {
+        check_writable(path)?;
+    }
     let client = connect::client(global)?;
-    let created = client.request_certificate(&body, &key).await?;
+    let created = client
+        .request_certificate(&body, &key)
+        .await
+        .map_err(|error| repeatable(error, &key))?;
     let certificate = &created.certificate;
     if let Some(path) = &arguments.out {
         write_file(path, &chain(certificate, true), 0o644)?;
@@ -92,6 +99,34 @@ async fn request(global: &Global, arguments: CertRequest) -> anyhow::Result<Exit
         (Format::Table, None) => output::raw(&chain(certificate, true)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Finds out before anything is issued that the result cannot be kept.
+fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    anyhow::ensure!(!path.is_dir(), "{} is a directory", path.display());
+    tempfile::Builder::new()
+        .prefix(".clm-")
+        .tempfile_in(directory)
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(())
+}
+
+/// Says how to get the same certificate when the outcome is open.
+fn repeatable(error: ClientError, key: &str) -> anyhow::Error {
+    let open = match &error {
+        ClientError::Problem(problem) => problem.status >= 500,
+        ClientError::Unreachable { .. } => true,
+        ClientError::ClearText(_) | ClientError::Unexpected(_) => false,
+    };
+    let error = anyhow::Error::from(error);
+    if open {
+        return error.context(format!("repeat it with --idempotency-key {key}"));
+    }
+    error
 }
 
 /// Reads a CSR; DER becomes PEM, which is what REST takes.

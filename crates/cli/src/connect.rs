@@ -4,10 +4,15 @@
 use std::fs;
 
 use anyhow::{Context as _, bail};
-use clm_api_types::client::{Client, ClientOptions, Credential};
+use clm_api_types::client::{Client, ClientError, ClientOptions, Credential};
 
 use crate::arguments::Global;
 use crate::credentials;
+
+/// There is no session for the server.
+#[derive(Debug, thiserror::Error)]
+#[error("sign in to {0} first: clm login --url {0}")]
+pub(crate) struct NotSignedIn(String);
 
 /// The client that the options and the remembered session lead to.
 pub(crate) fn client(global: &Global) -> anyhow::Result<Client> {
@@ -21,10 +26,10 @@ pub(crate) fn client(global: &Global) -> anyhow::Result<Client> {
         return network(global, &url, Credential::ApiKey(key.clone()));
     }
     match (&global.url, remembered) {
-        (Some(url), Some(remembered)) if *url == remembered.url => {
+        (Some(url), Some(remembered)) if url.trim_end_matches('/') == remembered.url => {
             network(global, url, session(remembered))
         }
-        (Some(url), _) => bail!("sign in to {url} first: clm login --url {url}"),
+        (Some(url), _) => Err(NotSignedIn(url.clone()).into()),
         (None, remembered) => match (local(global), remembered) {
             (Ok(client), _) => Ok(client),
             (Err(_), Some(remembered)) => {
@@ -50,10 +55,9 @@ fn session(remembered: credentials::Remembered) -> Credential {
 pub(crate) fn local(global: &Global) -> anyhow::Result<Client> {
     let socket = clm_server::find_socket(&clm_server::find_data_directory()?)?;
     if let Err(error) = std::os::unix::net::UnixStream::connect(&socket) {
-        bail!(
-            "the server at {} does not answer: {error}",
-            socket.display()
-        );
+        let address = socket.display().to_string();
+        let message = error.to_string();
+        return Err(ClientError::Unreachable { address, message }.into());
     }
     Ok(Client::over_socket(&socket, global.organization.clone())?)
 }

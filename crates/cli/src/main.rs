@@ -71,6 +71,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
             _ => 1,
         },
         Some(ClientError::Unreachable { .. }) => 5,
+        _ if error.downcast_ref::<connect::NotSignedIn>().is_some() => 3,
         _ => 1,
     };
     ExitCode::from(code)

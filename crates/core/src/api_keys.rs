@@ -94,7 +94,7 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
         name,
         last_four: last_characters(secret.expose()),
         scopes,
-        expires_at: new.expires_at,
+        expires_at: end_within(context, new.expires_at),
         revoked_at: None,
         created_at: now,
     };
@@ -160,6 +160,18 @@ fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()
     }
     let message = "The end must lie in the future.";
     Err(Fault::invalid("expires_at_past", "expires_at", message).into())
+}
+
+/// When the key ends. One made with another key never outlives that one.
+fn end_within(context: &OpContext, asked: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    let made_with = match context.actor {
+        Actor::ApiKey { .. } => context.credential_ends_at,
+        _ => None,
+    };
+    match (asked, made_with) {
+        (Some(asked), Some(end)) => Some(asked.min(end)),
+        (asked, end) => asked.or(end),
+    }
 }
 
 /// What the key is narrowed to. A key made with another key never has more than that one: without

@@ -132,6 +132,7 @@ pub fn anonymous(core: &Core, request: RequestInfo) -> OpContext {
         organization_id: SYSTEM_ORGANIZATION,
         permissions: Permissions::none(),
         must_change_password: false,
+        credential_ends_at: None,
         request,
         deadline: core.clock.now() + core.settings.request_timeout,
     }
@@ -151,6 +152,7 @@ fn context_of(core: &Core, request: RequestInfo, identity: &Identity) -> Result<
         organization_id: identity.organization_id,
         permissions: identity.permissions.clone(),
         must_change_password: identity.must_change_password,
+        credential_ends_at: identity.ends_at,
         ..context
     })
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::certificate_plan::extended_key_usage;
 use clm_domain::error::{ErrorKind, Fault};
@@ -249,40 +250,56 @@ impl AuthorityCache {
     }
 }
 
-/// The authority that shall sign: the one asked for, else the oldest active one below a root.
-/// The right to ask for a certificate includes the use of the organization's authorities.
+/// The authority that shall sign: the one asked for, else the oldest active one below a root that
+/// outlives the certificate. The right to ask for a certificate includes the use of the
+/// organization's authorities.
 pub(crate) async fn select(
     context: &OpContext,
     core: &Core,
     asked: Option<IssuerId>,
+    validity: (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<Arc<CertificateAuthority>> {
     let key = (context.organization_id, asked);
-    if let Some(authority) = core.authorities.find(key) {
+    if let Some(authority) = core.authorities.find(key)
+        && (asked.is_some() || outlives(&authority, validity))
+    {
         return Ok(authority);
     }
     let authority = match asked {
-        Some(issuer_id) => {
-            let command = LoadCertificateAuthority { issuer_id };
-            core.secure
-                .load_certificate_authority(context.call(), command)
-                .await
-                .map_err(|error| {
-                    let mut fault = error.0;
-                    if fault.kind == ErrorKind::NotFound {
-                        let message = fault.message.clone();
-                        fault = fault.with_violation("certificate_authority_id", message);
-                    }
-                    CoreError(fault)
-                })?
-        }
-        None => select_default(context, core).await?,
+        Some(issuer_id) => load_asked(context, core, issuer_id).await?,
+        None => select_default(context, core, validity).await?,
     };
     let authority = Arc::new(authority);
     core.authorities.insert(key, &authority);
     Ok(authority)
 }
 
-async fn select_default(context: &OpContext, core: &Core) -> Result<CertificateAuthority> {
+/// The authority that was named. An unknown and a foreign one look alike.
+async fn load_asked(
+    context: &OpContext,
+    core: &Core,
+    issuer_id: IssuerId,
+) -> Result<CertificateAuthority> {
+    let command = LoadCertificateAuthority { issuer_id };
+    let loaded = core
+        .secure
+        .load_certificate_authority(context.call(), command)
+        .await;
+    loaded.map_err(|error| {
+        let mut fault = error.0;
+        if fault.kind == ErrorKind::NotFound {
+            let message = fault.message.clone();
+            fault = fault.with_violation("certificate_authority_id", message);
+        }
+        CoreError(fault)
+    })
+}
+
+async fn select_default(
+    context: &OpContext,
+    core: &Core,
+    validity: (DateTime<Utc>, DateTime<Utc>),
+) -> Result<CertificateAuthority> {
     let command = ListCertificateAuthorities {
         after: None,
         limit: PAGE_SIZE_MAX,
@@ -292,15 +309,26 @@ async fn select_default(context: &OpContext, core: &Core) -> Result<CertificateA
         .await?
         .into_iter()
         .find(|authority| {
-            authority.status == IssuerStatus::Active && !authority.limits.certificate_authority
+            authority.status == IssuerStatus::Active
+                && !authority.limits.certificate_authority
+                && outlives(authority, validity)
         })
         .ok_or_else(|| {
             Fault::new(
                 ErrorKind::Conflict,
                 "no_certificate_authority",
                 "Your organization may use no active certificate authority that issues to end \
-                 entities. Create one, or name one in certificate_authority_id.",
+                 entities for so long. Create one, ask for a shorter validity, or name one in \
+                 certificate_authority_id.",
             )
             .into()
         })
+}
+
+/// Whether the authority is valid now and until the certificate ends.
+fn outlives(
+    authority: &CertificateAuthority,
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
+) -> bool {
+    authority.not_before <= now && authority.not_after >= until
 }

@@ -18,7 +18,8 @@ use clm_domain::states::{CertificateType, DeploymentEnvironment};
 use clm_pki::csr::CertificationRequest;
 use clm_pki::name;
 use clm_secure_api::command::{
-    IssuanceContext, IssueCertificate, KeySource, ListCertificateRequests, LoadCertificateRequest,
+    FindIssued, IssuanceContext, IssueCertificate, KeySource, ListCertificateRequests,
+    LoadCertificateRequest,
 };
 pub use clm_secure_api::reply::CertificateRequest;
 use clm_secure_api::reply::Issued;
@@ -30,6 +31,9 @@ use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::profile::{self, Wishes};
 use crate::{Core, audit, certificate_authorities, projection};
+
+/// The code of a key that was used for another body.
+const KEY_REUSED: &str = "idempotency_key_reused";
 
 /// What a requester asks for.
 #[derive(Clone, Debug)]
@@ -91,6 +95,11 @@ pub async fn create(
     access::authorize(context, core, Action::Create, target).await?;
     match issue(context, core, request).await {
         Err(error) if is_refusal(error.kind()) => {
+            if error.0.code != KEY_REUSED
+                && let Some(issued) = find_issued(context, core).await?
+            {
+                return settle(context, core, issued).await;
+            }
             record_refusal(context, core, &error).await?;
             Err(error)
         }
@@ -104,8 +113,13 @@ async fn issue(
     request: NewCertificateRequest,
 ) -> Result<Fulfilled> {
     check_labels(&request)?;
-    let issuer = certificate_authorities::select(context, core, request.issuer_id).await?;
     let now = core.clock.now();
+    let validity_seconds = request
+        .validity_seconds
+        .unwrap_or(profile::VALIDITY_SECONDS_DEFAULT);
+    let until = profile::end_of(now, validity_seconds)?;
+    let issuer =
+        certificate_authorities::select(context, core, request.issuer_id, (now, until)).await?;
     let (plan, key_source) = plan(&request, &issuer.limits, now)?;
     let command = IssueCertificate {
         certificate_request_id: CertificateRequestId::generate(now, core.rng.as_ref()),
@@ -124,6 +138,23 @@ async fn issue(
         .secure
         .issue_certificate(context.call(), command)
         .await?;
+    settle(context, core, issued).await
+}
+
+/// What an earlier request with the same idempotency key and body got: a rule that came since then
+/// does not take it back.
+async fn find_issued(context: &OpContext, core: &Core) -> Result<Option<Issued>> {
+    if context.request.idempotency.is_none() {
+        return Ok(None);
+    }
+    Ok(core
+        .secure
+        .find_issued(context.call(), FindIssued {})
+        .await?)
+}
+
+/// Brings the inventory up to what was issued, and only then answers.
+async fn settle(context: &OpContext, core: &Core, issued: Issued) -> Result<Fulfilled> {
     projection::apply(core, &issued.event, Some(&context.request)).await?;
     core.acknowledgements.push(issued.event.event_id);
     fulfilled(issued)

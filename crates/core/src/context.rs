@@ -47,6 +47,8 @@ pub struct OpContext {
     pub permissions: Permissions,
     /// Whether nothing but changing the own password is allowed.
     pub must_change_password: bool,
+    /// When the credential ends, where it does: what is made with it must not outlive it.
+    pub credential_ends_at: Option<DateTime<Utc>>,
     /// Where the request came from.
     pub request: RequestInfo,
     /// After this moment nobody waits for the answer.
@@ -63,6 +65,7 @@ impl OpContext {
             organization_id,
             permissions: Permissions::none(),
             must_change_password: false,
+            credential_ends_at: None,
             request: RequestInfo {
                 request_id: RequestId::generate(now, core.rng.as_ref()),
                 ip_address: None,

@@ -4,7 +4,7 @@
 //! issuer's limits permit, and the key. Everything else in the plan is the profile's own. Wishes
 //! that would make a CA are refused with the reason, never silently dropped.
 
-use chrono::{DateTime, Duration, Timelike, Utc};
+use chrono::{DateTime, Datelike, Duration, Timelike, Utc};
 use clm_domain::certificate_plan::{
     BasicConstraints, CertificatePlan, KeyUsage, extended_key_usage,
 };
@@ -24,6 +24,8 @@ use crate::error::Result;
 pub const VALIDITY_SECONDS_DEFAULT: u64 = 90 * 24 * 60 * 60;
 /// Certificates begin so long ago, in seconds, for clocks that run behind.
 const CLOCK_SKEW_SECONDS: i64 = 60;
+/// The last year that a certificate can name (RFC 5280 §4.1.2.5.2).
+const LAST_YEAR: i32 = 9999;
 
 /// What a requester wishes for.
 #[derive(Clone, Debug)]
@@ -77,15 +79,8 @@ pub(crate) fn plan(
     now: DateTime<Utc>,
 ) -> Result<CertificatePlan> {
     check_wishes(&wishes)?;
-    let not_before = now.with_nanosecond(0).unwrap_or(now) - Duration::seconds(CLOCK_SKEW_SECONDS);
-    let seconds = i64::try_from(wishes.validity_seconds).unwrap_or(i64::MAX / 2);
-    // RFC 5280 §4.1.2.5 counts both ends, hence the second less.
-    let not_after = Duration::try_seconds(seconds.saturating_sub(1))
-        .and_then(|validity| not_before.checked_add_signed(validity))
-        .ok_or_else(|| {
-            let message = "The validity is longer than any certificate can be.";
-            Fault::invalid("validity_out_of_range", "validity_seconds", message)
-        })?;
+    let not_before = start(now);
+    let not_after = end_of(now, wishes.validity_seconds)?;
 
     let names = names_of(&wishes);
     let mut plan = CertificatePlan::end_entity(
@@ -104,6 +99,28 @@ pub(crate) fn plan(
     plan.subject_alternative_names = names;
     refuse_if_any(judge(&plan, limits))?;
     Ok(plan)
+}
+
+/// When a certificate that is asked for now begins.
+fn start(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.with_nanosecond(0).unwrap_or(now) - Duration::seconds(CLOCK_SKEW_SECONDS)
+}
+
+/// When a certificate that is asked for now ends.
+///
+/// # Errors
+/// `Invalid`, naming `validity_seconds`, when no certificate can be valid for so long.
+pub(crate) fn end_of(now: DateTime<Utc>, validity_seconds: u64) -> Result<DateTime<Utc>> {
+    // RFC 5280 §4.1.2.5 counts both ends, hence the second less.
+    i64::try_from(validity_seconds)
+        .ok()
+        .and_then(|seconds| Duration::try_seconds(seconds.saturating_sub(1)))
+        .and_then(|validity| start(now).checked_add_signed(validity))
+        .filter(|end| end.year() <= LAST_YEAR)
+        .ok_or_else(|| {
+            let message = "The validity is longer than any certificate can be.";
+            Fault::invalid("validity_out_of_range", "validity_seconds", message).into()
+        })
 }
 
 fn check_wishes(wishes: &Wishes) -> Result<()> {

@@ -34,6 +34,7 @@ pub(crate) fn context(actor: Actor, permissions: Permissions) -> OpContext {
         organization_id: SYSTEM_ORGANIZATION,
         permissions,
         must_change_password: false,
+        credential_ends_at: None,
         request: RequestInfo {
             request_id: RequestId::from_uuid(Uuid::from_u128(7)),
             ip_address: None,

@@ -6,8 +6,9 @@ use clm_domain::error::{ErrorKind, Fault};
 
 use crate::command::{
     AcknowledgeEvents, CheckHealth, Command, CreateCertificateAuthority, ExportPrivateKey,
-    IssueCertificate, ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates,
-    LoadCertificate, LoadCertificateAuthority, LoadCertificateRequest, PullEvents,
+    FindIssued, IssueCertificate, ListCertificateAuthorities, ListCertificateRequests,
+    ListCertificateStates, LoadCertificate, LoadCertificateAuthority, LoadCertificateRequest,
+    PullEvents,
 };
 use crate::event::Event;
 use crate::reply::{
@@ -62,6 +63,9 @@ typed_calls! {
     /// See [`IssueCertificate`].
     issue_certificate(IssueCertificate)
         via |command| Command::IssueCertificate(Box::new(command)) => Issued(value) -> Issued, *value;
+    /// See [`FindIssued`].
+    find_issued(FindIssued)
+        via Command::FindIssued => FoundIssued(value) -> Option<Issued>, value.map(|found| *found);
     /// See [`ListCertificateRequests`].
     list_certificate_requests(ListCertificateRequests)
         via Command::ListCertificateRequests

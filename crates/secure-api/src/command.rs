@@ -26,6 +26,8 @@ pub enum Command {
     LoadCertificateAuthority(LoadCertificateAuthority),
     /// See [`IssueCertificate`].
     IssueCertificate(Box<IssueCertificate>),
+    /// See [`FindIssued`].
+    FindIssued(FindIssued),
     /// See [`ListCertificateRequests`].
     ListCertificateRequests(ListCertificateRequests),
     /// See [`LoadCertificateRequest`].
@@ -51,6 +53,7 @@ impl Command {
             Self::ListCertificateAuthorities(_) => "list_certificate_authorities",
             Self::LoadCertificateAuthority(_) => "load_certificate_authority",
             Self::IssueCertificate(_) => "issue_certificate",
+            Self::FindIssued(_) => "find_issued",
             Self::ListCertificateRequests(_) => "list_certificate_requests",
             Self::LoadCertificateRequest(_) => "load_certificate_request",
             Self::LoadCertificate(_) => "load_certificate",
@@ -107,7 +110,7 @@ pub struct CreateCertificateAuthority {
 pub struct ListCertificateAuthorities {
     /// Only issuers after this one.
     pub after: Option<IssuerId>,
-    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`].
+    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`] and one more.
     pub limit: u32,
 }
 
@@ -165,12 +168,17 @@ pub struct IssuanceContext {
     pub custom_fields: BTreeMap<String, String>,
 }
 
+/// What an earlier [`IssueCertificate`] with the idempotency key of this context issued, if anything:
+/// so that a repetition is answered even if a rule would refuse it by now.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FindIssued {}
+
 /// Requests of the organization, newest first.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ListCertificateRequests {
     /// Only requests older than this one.
     pub after: Option<CertificateRequestId>,
-    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`].
+    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`] and one more.
     pub limit: u32,
 }
 
@@ -219,6 +227,6 @@ pub struct AcknowledgeEvents {
 pub struct ListCertificateStates {
     /// Only certificates after this one.
     pub after: Option<CertificateId>,
-    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`].
+    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`] and one more.
     pub limit: u32,
 }

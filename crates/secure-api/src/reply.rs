@@ -25,6 +25,8 @@ pub enum Reply {
     CertificateAuthorities(Vec<CertificateAuthority>),
     /// To `IssueCertificate`.
     Issued(Box<Issued>),
+    /// To `FindIssued`.
+    FoundIssued(Option<Box<Issued>>),
     /// To `LoadCertificateRequest`.
     CertificateRequest(Box<CertificateRequest>),
     /// To `ListCertificateRequests`.
@@ -180,6 +182,7 @@ impl Reply {
             Self::CertificateAuthority(_) => "certificate_authority",
             Self::CertificateAuthorities(_) => "certificate_authorities",
             Self::Issued(_) => "issued",
+            Self::FoundIssued(_) => "found_issued",
             Self::CertificateRequest(_) => "certificate_request",
             Self::CertificateRequests(_) => "certificate_requests",
             Self::Certificate(_) => "certificate",

@@ -14,6 +14,7 @@ pub mod envelope;
 mod error;
 mod events;
 mod export_private_key;
+mod find_issued;
 mod health;
 mod issuance_rate;
 mod issue_certificate;

@@ -98,7 +98,7 @@ impl Secure {
     }
 }
 
-/// At least one row, at most a page.
+/// At least one row, at most a page and the one row that tells whether another page follows.
 pub(crate) fn page_size(asked: u32) -> i64 {
-    i64::from(asked.clamp(1, PAGE_SIZE_MAX))
+    i64::from(asked.clamp(1, PAGE_SIZE_MAX + 1))
 }

@@ -73,6 +73,7 @@ impl Secure {
                 self.load_certificate_authority(context, command).await
             }
             Command::IssueCertificate(command) => self.issue_certificate(context, *command).await,
+            Command::FindIssued(_) => self.find_issued(context).await,
             Command::ListCertificateRequests(command) => {
                 self.list_certificate_requests(context, command).await
             }
@@ -99,6 +100,7 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::ListCertificateAuthorities(_)
                 | Command::LoadCertificateAuthority(_)
                 | Command::IssueCertificate(_)
+                | Command::FindIssued(_)
                 | Command::ListCertificateRequests(_)
                 | Command::LoadCertificateRequest(_)
                 | Command::LoadCertificate(_)

@@ -25,6 +25,8 @@ use crate::{Configuration, SystemRng};
 
 /// Connections that a command needs.
 const CONNECTIONS_MAX: u32 = 4;
+/// After so long a difference is not one of a certificate under way.
+const SETTLE_TIME: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// How administrators reach both databases.
 pub struct Administration {
@@ -176,7 +178,7 @@ impl Administration {
         configuration: &Configuration,
     ) -> anyhow::Result<Vec<String>> {
         let services = self.services(configuration).await?;
-        let found = reconcile::check(&services.core, Duration::zero()).await;
+        let found = lasting_differences(&services).await;
         services.close().await;
         Ok(found?.iter().map(ToString::to_string).collect())
     }
@@ -211,6 +213,20 @@ impl Administration {
         services.close().await;
         created.map(|_| ()).map_err(Into::into)
     }
+}
+
+/// Differences that are no certificates under way: they stand a moment later too.
+async fn lasting_differences(services: &Services) -> anyhow::Result<Vec<reconcile::Difference>> {
+    let first = reconcile::check(&services.core, Duration::zero()).await?;
+    if first.is_empty() {
+        return Ok(first);
+    }
+    tokio::time::sleep(SETTLE_TIME).await;
+    let second = reconcile::check(&services.core, Duration::zero()).await?;
+    Ok(second
+        .into_iter()
+        .filter(|difference| first.contains(difference))
+        .collect())
 }
 
 fn parse(name: &str, url: &str) -> anyhow::Result<PgConnectOptions> {

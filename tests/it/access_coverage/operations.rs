@@ -191,6 +191,10 @@ impl Operation {
             .map(|body| body(tenant))
             .expect("the operation has a body");
         body[field] = Value::from(id);
+        if body["name"].is_string() {
+            // Not that of an object which another call made.
+            body["name"] = Value::from("Referring");
+        }
         self.call(tenant).body(body)
     }
 }

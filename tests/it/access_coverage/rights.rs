@@ -33,10 +33,11 @@ fn all_but(resource: Resource, action: Action) -> Permissions {
 pub(super) async fn a_missing_permission_is_named(world: &World) {
     let organization_id = world.own.organization_id;
     let administrator = world.own.administrator.user_id;
+    let all = Permissions::all();
     let former = world
         .superuser
-        .insert_person(organization_id, "former", &Permissions::all());
-    let former = former.await;
+        .insert_person(organization_id, "former", &all)
+        .await;
     let ends = "UPDATE user_roles SET valid_from = now() - interval '2 hours',
         valid_until = now() - interval '1 hour' WHERE user_id = $1";
     world.superuser.update(ends, former.user_id).await;

@@ -14,8 +14,8 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::rest::CERTIFICATE_REQUESTS;
-
+/// Where they ask.
+const CERTIFICATE_REQUESTS: &str = "/api/v1/certificate-requests";
 /// Clients that ask at once.
 pub(super) const CLIENTS: usize = 32;
 /// How long a client keeps trying.

@@ -20,7 +20,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::clients::{Answer, Client, csrs};
 use super::ledger::Ledger;
 use super::wait_until_reconciled;
-use crate::support::records::Records;
+use clm_tests::databases::Superuser;
 
 /// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,8 +143,8 @@ impl Installation {
         Client::new(self.url.clone(), key.secret)
     }
 
-    fn records(&self) -> Records {
-        Records::connect(
+    fn databases(&self) -> Superuser {
+        Superuser::connect(
             self.core.admin("clm_core_db"),
             self.secure.admin("clm_secure_db"),
         )
@@ -210,14 +210,14 @@ impl Installation {
 
     /// Polls a database until the certificate with this label is committed; its id.
     async fn wait_for_certificate(&self, database: Database, label: &str) -> String {
-        let records = self.records();
+        let databases = self.databases();
         let (pool, statement) = match database {
             Database::Secure => (
-                &records.secure,
+                &databases.secure,
                 "SELECT id::text FROM certificates WHERE issuance_context -> 'tags' = $1",
             ),
             Database::Core => (
-                &records.core,
+                &databases.core,
                 "SELECT certificate_id::text FROM certificate_metadata WHERE to_jsonb(tags) = $1",
             ),
         };
@@ -287,7 +287,7 @@ async fn a_core_database_that_stops_after_the_commit_delays_the_certificate_only
         .collect();
     wait_until_reconciled(&installation.program, &administration, restarted).await;
 
-    let ledger = Ledger::read(&installation.records()).await;
+    let ledger = Ledger::read(&installation.databases()).await;
     for label in ["before", "retried", "left"] {
         let [secure, core] = ledger.find(label);
         assert!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{FromRow, PgPool};
 
 use super::clients::{Asked, Told};
-use crate::support::records::Records;
+use clm_tests::databases::Superuser;
 
 /// The certificates that clients asked for, as `clm_secure_db` has them, with the label that the
 /// client gave and the number of audit events.
@@ -45,7 +45,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Reads both databases. Each certificate must stand there once per label, with one audit event,
     /// and no serial number twice.
-    pub(super) async fn read(records: &Records) -> Self {
+    pub(super) async fn read(records: &Superuser) -> Self {
         let repeated: Vec<String> = sqlx::query_scalar(
             "SELECT encode(serial_number, 'hex') FROM certificates
              GROUP BY serial_number HAVING count(*) > 1",

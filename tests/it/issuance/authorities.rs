@@ -11,8 +11,8 @@ use clm_tests::{Program, openssl};
 use uuid::Uuid;
 
 use super::{linter, verify};
-use clm_tests::databases::Superuser;
 use crate::support::check_audit_hashes;
+use clm_tests::databases::Superuser;
 
 /// Keys with what their certificates are signed with, and how OpenSSL calls that.
 const ALGORITHMS: [(KeyAlgorithm, Option<SignatureAlgorithm>, &str); 10] = [

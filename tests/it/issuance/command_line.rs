@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::requests::{Kind, kinds};
 use super::{certificates, clm, linter, public_key, rows, verify};
+use crate::support::check_audit_hashes;
 use crate::support::der;
 use clm_tests::databases::Superuser;
-use crate::support::check_audit_hashes;
 
 const PASSPHRASE: &str = "a passphrase of a test";
 

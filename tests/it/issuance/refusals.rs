@@ -9,10 +9,10 @@ use clm_tests::{Program, openssl};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use clm_tests::databases::{Log, Superuser};
 use crate::support::{
     CERTIFICATE_AUTHORITIES, CERTIFICATE_REQUESTS, Requester, check_audit_hashes, fields, problem,
 };
+use clm_tests::databases::{Log, Superuser};
 
 /// Ten years, in seconds.
 const TEN_YEARS: u64 = 10 * 365 * 86_400;
@@ -47,12 +47,7 @@ async fn wishes_beyond_the_rules_are_refused() {
             "{}",
             wish.what
         );
-        let fields: Vec<&str> = problem
-            .errors
-            .iter()
-            .map(|error| error.field.as_str())
-            .collect();
-        assert_eq!(fields, wish.fields, "{}: {problem:?}", wish.what);
+        assert_eq!(fields(&problem), wish.fields, "{}: {problem:?}", wish.what);
         assert!(
             problem.errors.iter().all(|error| error.message.len() > 10),
             "{problem:?}"
@@ -60,12 +55,18 @@ async fn wishes_beyond_the_rules_are_refused() {
     }
     let refused = authorities_that_may_not_be(&requester, &limited).await;
     the_command_line_says_why(&program);
-    assert_eq!(databases.contents().await, before, "a refusal stored something");
+    assert_eq!(
+        databases.contents().await,
+        before,
+        "a refusal stored something"
+    );
 
     let core = databases.audit_log(Log::Core).await;
     let refusals = |code: &str| {
         let events = core.iter().filter(|(row, _)| row.event_code == code);
-        events.filter(|(row, _)| row.result.as_str() == "failure").count()
+        events
+            .filter(|(row, _)| row.result.as_str() == "failure")
+            .count()
     };
     // One more from the command line.
     assert_eq!(refusals("certificate_request.refused"), wishes.len() + 1);
@@ -298,7 +299,10 @@ fn csr(program: &Program, extensions: &[&str]) -> String {
 
 /// Authorities below one that signs none, and ones that outlive their parent; returns how many
 /// were tried.
-async fn authorities_that_may_not_be(requester: &Requester, limited: &CertificateAuthority) -> usize {
+async fn authorities_that_may_not_be(
+    requester: &Requester,
+    limited: &CertificateAuthority,
+) -> usize {
     let root = limited.parent_id.unwrap();
     let tries = [
         (limited.id, 30, "below one that signs none"),

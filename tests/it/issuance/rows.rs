@@ -87,7 +87,12 @@ pub(super) async fn check(
 }
 
 /// The request is fulfilled, and holds the bytes that came.
-async fn check_request(program: &Program, databases: &Superuser, answer: &Value, csr: Option<&str>) {
+async fn check_request(
+    program: &Program,
+    databases: &Superuser,
+    answer: &Value,
+    csr: Option<&str>,
+) {
     assert_eq!(answer["status"], "fulfilled");
     let statement = "SELECT * FROM certificate_requests WHERE id = $1";
     let request = one(&databases.secure, statement, uuid(answer, "id")).await;
@@ -111,7 +116,11 @@ async fn check_audit(databases: &Superuser, id: Uuid) {
         let mut about = databases.audit_log(log).await;
         about.retain(|(row, _)| row.resource_id == Some(id));
         let [(event, _)] = about.as_slice() else {
-            panic!("{} events in {} about the issuance of {id}", about.len(), log.table());
+            panic!(
+                "{} events in {} about the issuance of {id}",
+                about.len(),
+                log.table()
+            );
         };
         assert_eq!(event.event_code, "certificate.issued");
         assert_eq!(event.result.as_str(), "success");

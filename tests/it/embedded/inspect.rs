@@ -1,0 +1,244 @@
+//! Looking at processes, files and the private server.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use clm_database::pool::Database;
+use clm_test_support::cluster;
+use clm_tests::Program;
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+/// The account that a program started as root runs as.
+const ACCOUNT: &str = "clm";
+
+/// Files that hold a secret or lead to one.
+const PRIVATE_FILES: [&str; 4] = ["bootstrap.json", "master.key", "clm.sock", "postgresql.log"];
+
+/// Settings of the private server, and what they must be.
+const SETTINGS: [(&str, &str); 8] = [
+    ("fsync", "on"),
+    ("full_page_writes", "on"),
+    ("synchronous_commit", "on"),
+    ("data_checksums", "on"),
+    ("listen_addresses", ""),
+    ("password_encryption", "scram-sha-256"),
+    ("unix_socket_permissions", "0700"),
+    ("log_statement", "none"),
+];
+
+/// Whether we are root.
+pub(super) fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// The processes of a process group. Each PostgreSQL is one, named after its first process.
+pub(super) fn group_of(leader: u32) -> Vec<u32> {
+    processes()
+        .filter(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The name in parentheses may hold anything.
+            let fields = stat
+                .rsplit_once(") ")
+                .map(|(_, fields)| fields)
+                .unwrap_or_default();
+            let mut fields = fields.split(' ');
+            let (state, group) = (fields.next(), fields.nth(1));
+            !matches!(state, None | Some("Z")) && group == Some(&leader.to_string())
+        })
+        .collect()
+}
+
+/// The PostgreSQL servers of an installation, by their command line.
+pub(super) fn servers_of(program: &Program) -> Vec<u32> {
+    let directory = program
+        .state_directory()
+        .canonicalize()
+        .unwrap()
+        .join("postgresql");
+    processes().filter(|pid| serves(*pid, &directory)).collect()
+}
+
+/// Whether a process is a PostgreSQL server of this directory.
+fn serves(pid: u32, directory: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == 0);
+    let program = words.next().unwrap_or_default();
+    let directory = directory.as_os_str().as_encoded_bytes();
+    program.ends_with(b"/postgres") && words.any(|word| word == directory)
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The user IDs (real, effective, saved, of files) of a process.
+pub(super) fn user_ids(pid: u32) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .unwrap();
+    line.split_whitespace()
+        .map(|id| id.parse().unwrap())
+        .collect()
+}
+
+/// Checks who runs the program and its database: never root.
+pub(super) fn check_owners(program: &Program) {
+    let own = fs::metadata("/proc/self").unwrap().uid();
+    let expected = if own == 0 {
+        clm_database::cluster::Account::find(ACCOUNT)
+            .unwrap()
+            .unwrap()
+            .uid
+    } else {
+        own
+    };
+    check_owners_are(program, expected);
+}
+
+/// Checks that this user runs the program and every process of its database.
+pub(super) fn check_owners_are(program: &Program, uid: u32) {
+    assert_ne!(uid, 0);
+    let server = program.postmaster_pid().unwrap();
+    assert_eq!(servers_of(program), [server], "one database");
+    let group = group_of(server);
+    assert!(group.len() > 3, "a server and its helpers: {group:?}");
+    for pid in group.into_iter().chain([program.pid()]) {
+        // A backend can end at any moment.
+        if Path::new(&format!("/proc/{pid}/status")).exists() || pid == program.pid() {
+            assert_eq!(user_ids(pid), [uid; 4], "process {pid}");
+        }
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    let groups = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Groups:"))
+        .unwrap();
+    if is_root() {
+        assert!(
+            !groups.split_whitespace().any(|group| group == "0"),
+            "groups: {groups}"
+        );
+    }
+}
+
+/// Checks that files with secrets, and directories, are their owner's alone.
+pub(super) fn check_files(program: &Program) {
+    let data = program.data_directory();
+    for name in PRIVATE_FILES {
+        let directory = if name == "postgresql.log" {
+            program.state_directory()
+        } else {
+            data.clone()
+        };
+        check_mode(&directory.join(name), 0o600);
+    }
+    let directories = [
+        data,
+        program.state_directory(),
+        program.state_directory().join("postgresql"),
+        program.run_directory().unwrap(),
+        program.run_directory().unwrap().join("pg"),
+    ];
+    for directory in directories {
+        check_mode(&directory, 0o700);
+    }
+}
+
+fn check_mode(path: &Path, mode: u32) {
+    let found = fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(
+        found.permissions().mode() & 0o7777,
+        mode,
+        "{}",
+        path.display()
+    );
+}
+
+/// Checks that commits outlive a power failure, and that only the socket leads to the server, with a
+/// password for everybody but its own administrator.
+pub(super) async fn check_durability(program: &Program) {
+    let mut admin = PgConnection::connect_with(&program.admin("postgres"))
+        .await
+        .unwrap();
+    for (name, value) in SETTINGS {
+        let found: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(name)
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
+        assert_eq!(found, value, "{name}");
+    }
+    let rules = "SELECT type, user_name::text AS users, auth_method, error FROM pg_hba_file_rules";
+    let rules = sqlx::query(rules).fetch_all(&mut admin).await.unwrap();
+    assert!(!rules.is_empty());
+    for rule in rules {
+        let users: String = rule.get("users");
+        let method: String = rule.get("auth_method");
+        assert_eq!(rule.get::<Option<String>, _>("error"), None);
+        assert_eq!(rule.get::<String, _>("type"), "local", "{users}");
+        let expected: &[&str] = match users.as_str() {
+            "{clm_admin}" => &["peer"],
+            _ => &["scram-sha-256", "reject"],
+        };
+        assert!(expected.contains(&method.as_str()), "{users}: {method}");
+    }
+    for database in [Database::Core, Database::Secure] {
+        check_password_needed(program, &mut admin, database).await;
+    }
+    assert_eq!(
+        tcp_listeners_of(&group_of(program.postmaster_pid().unwrap())),
+        0
+    );
+}
+
+async fn check_password_needed(program: &Program, admin: &mut PgConnection, database: Database) {
+    let user = database.user();
+    let verifier = "SELECT rolpassword FROM pg_authid WHERE rolname = $1";
+    let verifier: String = sqlx::query_scalar(verifier)
+        .bind(user)
+        .fetch_one(admin)
+        .await
+        .unwrap();
+    assert!(verifier.starts_with("SCRAM-SHA-256$"), "{user}");
+    let options = program.admin(database.name()).username(user);
+    for options in [options.clone(), options.password("wrong")] {
+        let refused = PgConnection::connect_with(&options).await;
+        assert!(refused.is_err(), "{user} came in without its password");
+    }
+}
+
+/// How many TCP sockets these processes listen on. As the same user, or as root.
+fn tcp_listeners_of(group: &[u32]) -> usize {
+    let mut listening = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        let text =
+            fs::read_to_string(format!("/proc/{}/net/{table}", group[0])).unwrap_or_default();
+        let inodes = text.lines().skip(1).filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields[3] == "0A").then(|| format!("socket:[{}]", fields[9]))
+        });
+        listening.extend(inodes);
+    }
+    let held = group.iter().flat_map(|pid| {
+        fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+    });
+    held.flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .filter(|link| {
+            listening
+                .iter()
+                .any(|socket| link.as_os_str() == socket.as_str())
+        })
+        .count()
+}
+
+/// The account that an ordinary user of this machine has, when we are root.
+pub(super) fn ordinary_account() -> Option<clm_database::cluster::Account> {
+    cluster::account()
+}
