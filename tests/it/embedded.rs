@@ -17,7 +17,7 @@ use clm_tests::program::is_postgres;
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::inspect::{check_durability, check_files, check_owners, group_of, servers_of};
+use self::inspect::{check_durability, check_files, check_owners, family_of, running, servers_of};
 
 /// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ impl Identity {
 
 fn local_client(program: &Program) -> Client {
     let socket = program.run_directory().unwrap().join("clm.sock");
-    Client::over_socket(&socket, None).unwrap()
+    Client::over_socket(&socket, Some(program.bootstrap_text("organization"))).unwrap()
 }
 
 /// Signs in as the first administrator with this password.
@@ -76,12 +76,12 @@ async fn sign_in(program: &Program, password: &str) -> Result<Client, ClientErro
 
 /// Stops the program, which must leave neither a process nor a socket.
 fn stop(program: &mut Program, signal: &str) {
-    let server = program.postmaster_pid().expect("a database runs");
+    let database = family_of(program.postmaster_pid().expect("a database runs"));
     let socket = program.data_directory().join("clm.sock");
     assert!(socket.exists());
     assert!(program.stop(signal), "{signal}: {}", program.read_log());
     assert_eq!(
-        group_of(server),
+        running(&database),
         Vec::<u32>::new(),
         "{signal} left PostgreSQL running"
     );
@@ -214,7 +214,7 @@ impl Accidents<'_> {
 
         program.serve();
         assert_eq!(
-            group_of(left),
+            running(&left),
             Vec::<u32>::new(),
             "a stray database is left"
         );

@@ -24,6 +24,8 @@ const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = Params::DEFAULT_OUTPUT_LEN;
 /// How long a sign-in waits for its turn before the platform says that it is busy.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Most passwords that are checked or wait for it at once.
+const QUEUE_PLACES_MAX: usize = 64;
 
 /// How hard passwords are hashed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ impl Default for PasswordHashing {
 pub struct PasswordHasher {
     hashing: PasswordHashing,
     turns: Arc<Semaphore>,
+    /// Those who wait for their turn, and those who have it.
+    queue: Semaphore,
     unknown: String,
 }
 
@@ -63,6 +67,7 @@ impl PasswordHasher {
         let unknown = hash_of_nothing(&hashing);
         Self {
             hashing,
+            queue: Semaphore::new(QUEUE_PLACES_MAX),
             turns,
             unknown,
         }
@@ -152,6 +157,8 @@ impl PasswordHasher {
         T: Send + 'static,
         F: FnOnce(&[u8]) -> argon2::password_hash::Result<T> + Send + 'static,
     {
+        // Beyond a short queue nobody waits: a flood must not hold everybody's memory.
+        let _place = self.queue.try_acquire().map_err(|_| busy())?;
         let turn = tokio::time::timeout(WAIT_MAX, Arc::clone(&self.turns).acquire_owned())
             .await
             .map_err(|_| busy())?

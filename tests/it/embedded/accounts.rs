@@ -7,8 +7,8 @@ use std::path::Path;
 use clm_tests::Program;
 
 use super::inspect::{
-    check_durability, check_files, check_owners, check_owners_are, group_of, is_root,
-    ordinary_account, servers_of,
+    check_durability, check_files, check_owners, check_owners_are, family_of, is_root,
+    ordinary_account, running, servers_of,
 };
 use super::{Identity, assert_cli_works, stop};
 
@@ -28,11 +28,11 @@ async fn an_ordinary_user_needs_no_root() {
     assert_eq!(fs::metadata(&run).unwrap().uid(), uid, "{}", run.display());
     assert_cli_works(&program);
 
-    let left = program.postmaster_pid().unwrap();
+    let left = family_of(program.postmaster_pid().unwrap());
     program.kill();
     program.serve();
     assert_eq!(
-        group_of(left),
+        running(&left),
         Vec::<u32>::new(),
         "a stray database is left"
     );
@@ -95,11 +95,11 @@ async fn root_serves_from_a_directory_that_the_account_cannot_enter() {
     program.serve();
     assert_eq!(Identity::of(&program).await, identity);
     assert_eq!(program.state_directory(), state);
-    let left = program.postmaster_pid().unwrap();
+    let left = family_of(program.postmaster_pid().unwrap());
     program.kill();
     program.serve();
     assert_eq!(
-        group_of(left),
+        running(&left),
         Vec::<u32>::new(),
         "a stray database is left"
     );

@@ -7,6 +7,7 @@ use std::path::Path;
 use clm_database::pool::Database;
 use clm_test_support::cluster;
 use clm_tests::Program;
+use clm_tests::program::is_postgres;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 /// The account that a program started as root runs as.
@@ -32,21 +33,22 @@ pub(super) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// The processes of a process group. Each PostgreSQL is one, named after its first process.
-pub(super) fn group_of(leader: u32) -> Vec<u32> {
-    processes()
-        .filter(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // The name in parentheses may hold anything.
-            let fields = stat
-                .rsplit_once(") ")
-                .map(|(_, fields)| fields)
-                .unwrap_or_default();
-            let mut fields = fields.split(' ');
-            let (state, group) = (fields.next(), fields.nth(1));
-            !matches!(state, None | Some("Z")) && group == Some(&leader.to_string())
-        })
-        .collect()
+/// A PostgreSQL server and its helpers.
+pub(super) fn family_of(server: u32) -> Vec<u32> {
+    let parent = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name in parentheses may hold anything.
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned());
+        fields.unwrap_or_default().split(' ').nth(1).map(str::to_owned)
+    };
+    let server_text = server.to_string();
+    let helpers = processes().filter(|pid| parent(pid).as_ref() == Some(&server_text));
+    helpers.chain([server]).collect()
+}
+
+/// Those of these processes that still run.
+pub(super) fn running(family: &[u32]) -> Vec<u32> {
+    family.iter().copied().filter(|pid| is_postgres(*pid)).collect()
 }
 
 /// The PostgreSQL servers of an installation, by their command line.
@@ -104,7 +106,7 @@ pub(super) fn check_owners_are(program: &Program, uid: u32) {
     assert_ne!(uid, 0);
     let server = program.postmaster_pid().unwrap();
     assert_eq!(servers_of(program), [server], "one database");
-    let group = group_of(server);
+    let group = family_of(server);
     assert!(group.len() > 3, "a server and its helpers: {group:?}");
     for pid in group.into_iter().chain([program.pid()]) {
         // A backend can end at any moment.
@@ -190,7 +192,7 @@ pub(super) async fn check_durability(program: &Program) {
         check_password_needed(program, &mut admin, database).await;
     }
     assert_eq!(
-        tcp_listeners_of(&group_of(program.postmaster_pid().unwrap())),
+        tcp_listeners_of(&family_of(program.postmaster_pid().unwrap())),
         0
     );
 }
