@@ -44,7 +44,7 @@ test-matrix: ## Tests of the databases on PostgreSQL 12, on 18 and on the instal
 	@scripts/test-matrix.sh
 
 .PHONY: soak
-soak: ## Long tests, for SOAK_SECONDS (600)
+soak: ## Long tests: SOAK_ROUNDS (20) faults, SOAK_SECONDS (600) of random input
 	@scripts/ensure-tools.sh test
 	@scripts/soak.sh
 

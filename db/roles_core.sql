@@ -8,6 +8,9 @@
 BEGIN;
 
 SET LOCAL client_min_messages = warning;
+-- Running it again beside a busy program changes little and must not stop it: whoever waits for a table longer than
+-- this gives up, and so does not let others queue behind it.
+SET LOCAL lock_timeout = '5s';
 SET LOCAL search_path = public, pg_temp;
 
 
@@ -30,11 +33,14 @@ DECLARE
 BEGIN
     -- Roles files of several databases may run at once on one server, and catalog rows that two
     -- transactions change make one of them fail. Advisory locks do not reach across databases.
+    -- Nobody but other files like this one waits here, so it may take longer.
+    PERFORM set_config('lock_timeout', '60s', true);
     BEGIN
         LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE;
     EXCEPTION WHEN insufficient_privilege THEN
         NULL; -- Managed servers allow no lock on catalogs; nor do they run two of these at once.
     END;
+    PERFORM set_config('lock_timeout', '5s', true);
     FOR wanted IN
         SELECT * FROM (VALUES
             ('clm_core_owner',    false, true,  false),
@@ -76,6 +82,43 @@ BEGIN
         IF existing.rolbypassrls <> wanted.bypasses_rls THEN
             EXECUTE format('ALTER ROLE %I %s', wanted.role_name,
                 CASE WHEN wanted.bypasses_rls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Any other membership of our roles, or in them, is an excess, and so is the right to pass a wanted one on. Superusers
+-- need no membership. Whoever runs this file, or may grant the role anyway, is an administrator: since PostgreSQL 16
+-- making a role brings such a membership, which its maker cannot give back.
+DO $$
+DECLARE
+    ours constant name[] := ARRAY[
+        'clm_core_owner', 'clm_core_views', 'clm_core_system', 'clm_core_archive', 'clm_core_user',
+        'clm_core_migrator', 'clm_core_backup', 'clm_auditor'];
+    has_grantors boolean := current_setting('server_version_num')::integer >= 160000;
+    excess record;
+BEGIN
+    FOR excess IN
+        SELECT member.rolname AS member_name, granted.rolname AS granted_name, pg_get_userbyid(m.grantor) AS grantor_name
+        FROM pg_catalog.pg_auth_members m
+        JOIN pg_catalog.pg_roles member ON member.oid = m.member
+        JOIN pg_catalog.pg_roles granted ON granted.oid = m.roleid
+        WHERE (member.rolname = ANY (ours)
+               OR (granted.rolname = ANY (ours)
+                   AND NOT member.rolsuper
+                   AND member.rolname NOT IN (current_user, session_user)
+                   AND NOT (member.rolcreaterole AND (m.admin_option OR NOT has_grantors))))
+          AND (m.admin_option OR (member.rolname, granted.rolname) NOT IN (
+                ('clm_core_user', 'clm_core_system'),
+                ('clm_core_migrator', 'clm_core_owner'),
+                ('clm_core_migrator', 'clm_core_views')))
+    LOOP
+        IF has_grantors THEN
+            -- Each grantor's by itself; what was passed on by virtue of it goes with it.
+            EXECUTE format('REVOKE %I FROM %I GRANTED BY %I CASCADE',
+                excess.granted_name, excess.member_name, excess.grantor_name);
+        ELSE
+            EXECUTE format('REVOKE %I FROM %I', excess.granted_name, excess.member_name);
         END IF;
     END LOOP;
 END
@@ -219,9 +262,12 @@ ALTER DEFAULT PRIVILEGES FOR ROLE clm_core_owner IN SCHEMA public GRANT SELECT O
 
 -- The program within one organization. No DELETE anywhere: business rows are marked as deleted.
 GRANT SELECT, INSERT, UPDATE ON
-    users, roles, user_roles, user_organizations, api_keys, sessions, policies, workflows,
+    users, roles, user_roles, api_keys, sessions, policies, workflows,
     workflow_instances, workflow_steps, notifications, certificate_metadata, idempotency_keys
     TO clm_core_user;
+-- Whom an organization takes in is for the System scope to say: a membership shows the guest's name and
+-- address (active_users_with_roles), so that a row for a stranger would be a way to read them.
+GRANT SELECT, UPDATE (is_primary, status, joined_at, updated_at, deleted_at) ON user_organizations TO clm_core_user;
 -- An organization does not make organizations, nor lift its own quotas or status.
 GRANT SELECT, UPDATE (name, settings, revision, updated_at) ON organizations TO clm_core_user;
 GRANT SELECT, INSERT ON audit_log TO clm_core_user;
@@ -266,38 +312,48 @@ GRANT EXECUTE ON FUNCTION
 -- 5. Policies that belong to a role
 -- ---------------------------------------------------------------------------------------------
 
--- The System scope, on every table with row security. Partitions have none on purpose.
+-- The System scope, on every table with row security; partitions have none on purpose. FORCE binds
+-- the owner too, and so the SECURITY DEFINER look-ups and triggers that run as it. The owner of the
+-- views reads the names of guests of other homes: active_users_with_roles starts from the membership.
+-- Only what is missing or differs is made: making a policy locks its table against everybody.
 DO $$
 DECLARE
-    table_name text;
+    wanted record;
+    existing record;
 BEGIN
-    FOR table_name IN
-        SELECT c.relname FROM pg_catalog.pg_class c
+    FOR wanted IN
+        SELECT c.relname::text AS table_name, 'system_scope' AS policy_name, '*' AS command,
+               'clm_core_system' AS role_name
+        FROM pg_catalog.pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
           AND c.relrowsecurity AND NOT c.relispartition
-        ORDER BY c.relname
+        UNION ALL
+        SELECT looked_up, 'owner_lookup', 'r', 'clm_core_owner'
+        FROM unnest(ARRAY['organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'api_keys', 'sessions'])
+            AS looked_up
+        UNION ALL
+        VALUES ('users', 'member_names', 'r', 'clm_core_views'),
+               ('audit_log', 'auditor_read', 'r', 'clm_auditor'),
+               ('audit_log', 'archive_read', 'r', 'clm_core_archive')
+        ORDER BY 1, 2
     LOOP
-        EXECUTE format('DROP POLICY IF EXISTS system_scope ON public.%I', table_name);
-        EXECUTE format('CREATE POLICY system_scope ON public.%I TO clm_core_system USING (true) WITH CHECK (true)',
-            table_name);
-    END LOOP;
-    -- FORCE binds the owner too, and so the SECURITY DEFINER look-ups and triggers that run as it.
-    FOREACH table_name IN ARRAY ARRAY[
-        'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'api_keys', 'sessions'
-    ] LOOP
-        EXECUTE format('DROP POLICY IF EXISTS owner_lookup ON public.%I', table_name);
-        EXECUTE format('CREATE POLICY owner_lookup ON public.%I FOR SELECT TO clm_core_owner USING (true)', table_name);
+        SELECT p.polpermissive AND p.polcmd::text = wanted.command
+               AND p.polroles = ARRAY[wanted.role_name::regrole::oid]
+               AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+               AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '')
+                   = CASE wanted.command WHEN '*' THEN 'true' ELSE '' END AS is_right
+            INTO existing
+            FROM pg_catalog.pg_policy p
+            WHERE p.polrelid = format('public.%I', wanted.table_name)::regclass AND p.polname = wanted.policy_name;
+        CONTINUE WHEN existing.is_right;
+        EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', wanted.policy_name, wanted.table_name);
+        EXECUTE format('CREATE POLICY %I ON public.%I FOR %s TO %I USING (true)%s',
+            wanted.policy_name, wanted.table_name,
+            CASE wanted.command WHEN '*' THEN 'ALL' ELSE 'SELECT' END,
+            wanted.role_name,
+            CASE wanted.command WHEN '*' THEN ' WITH CHECK (true)' ELSE '' END);
     END LOOP;
 END
 $$;
-
--- Guests of other homes in active_users_with_roles, which starts from the membership.
-DROP POLICY IF EXISTS member_names ON users;
-CREATE POLICY member_names ON users FOR SELECT TO clm_core_views USING (true);
-
-DROP POLICY IF EXISTS auditor_read ON audit_log;
-CREATE POLICY auditor_read ON audit_log FOR SELECT TO clm_auditor USING (true);
-DROP POLICY IF EXISTS archive_read ON audit_log;
-CREATE POLICY archive_read ON audit_log FOR SELECT TO clm_core_archive USING (true);
 
 COMMIT;

@@ -16,6 +16,9 @@
 BEGIN;
 
 SET LOCAL client_min_messages = warning;
+-- Running it again beside a busy program changes little and must not stop it: whoever waits for a table longer than
+-- this gives up, and so does not let others queue behind it.
+SET LOCAL lock_timeout = '5s';
 SET LOCAL search_path = public, pg_catalog;
 
 -- ---------------------------------------------------------------------------------------------------------
@@ -29,11 +32,14 @@ DECLARE
 BEGIN
     -- Roles belong to the whole server: the files of several databases may run at once, and of two transactions that
     -- change the same catalog row one fails. Advisory locks do not reach across databases, this one does.
+    -- Nobody but other files like this one waits here, so it may take longer.
+    PERFORM set_config('lock_timeout', '60s', true);
     BEGIN
         LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE;
     EXCEPTION WHEN insufficient_privilege THEN
         NULL;  -- a managed server allows no lock on catalogs; the runner tries again there
     END;
+    PERFORM set_config('lock_timeout', '5s', true);
     FOR wanted IN
         SELECT * FROM (VALUES
             ('clm_secure_owner',    false, true,  false),
@@ -82,6 +88,43 @@ $$;
 -- Memberships
 -- ---------------------------------------------------------------------------------------------------------
 
+-- Any other membership of our roles, or in them, is an excess, and so is the right to pass a wanted one on. Superusers
+-- need no membership. Whoever runs this file, or may grant the role anyway, is an administrator: since PostgreSQL 16
+-- making a role brings such a membership, which its maker cannot give back.
+DO $$
+DECLARE
+    ours constant name[] := ARRAY[
+        'clm_secure_owner', 'clm_secure_views', 'clm_secure_system', 'clm_secure_archive', 'clm_secure_user',
+        'clm_secure_migrator', 'clm_secure_backup', 'clm_auditor'];
+    has_grantors boolean := current_setting('server_version_num')::integer >= 160000;
+    excess record;
+BEGIN
+    FOR excess IN
+        SELECT member.rolname AS member_name, granted.rolname AS granted_name, pg_get_userbyid(m.grantor) AS grantor_name
+        FROM pg_catalog.pg_auth_members m
+        JOIN pg_catalog.pg_roles member ON member.oid = m.member
+        JOIN pg_catalog.pg_roles granted ON granted.oid = m.roleid
+        WHERE (member.rolname = ANY (ours)
+               OR (granted.rolname = ANY (ours)
+                   AND NOT member.rolsuper
+                   AND member.rolname NOT IN (current_user, session_user)
+                   AND NOT (member.rolcreaterole AND (m.admin_option OR NOT has_grantors))))
+          AND (m.admin_option OR (member.rolname, granted.rolname) NOT IN (
+                ('clm_secure_user', 'clm_secure_system'),
+                ('clm_secure_migrator', 'clm_secure_owner'),
+                ('clm_secure_migrator', 'clm_secure_views')))
+    LOOP
+        IF has_grantors THEN
+            -- Each grantor's by itself; what was passed on by virtue of it goes with it.
+            EXECUTE format('REVOKE %I FROM %I GRANTED BY %I CASCADE',
+                excess.granted_name, excess.member_name, excess.grantor_name);
+        ELSE
+            EXECUTE format('REVOKE %I FROM %I', excess.granted_name, excess.member_name);
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- The application may become the System role, but inherits nothing from it: what it does across organizations is
 -- always said. Since PostgreSQL 16 that is a property of the membership, before it is one of the member (NOINHERIT).
 DO $$
@@ -93,28 +136,6 @@ BEGIN
         GRANT clm_secure_system TO clm_secure_user;
         GRANT clm_secure_owner, clm_secure_views TO clm_secure_migrator;
     END IF;
-END
-$$;
-
--- Any other membership of these roles is an excess.
-DO $$
-DECLARE
-    excess record;
-BEGIN
-    FOR excess IN
-        SELECT member.rolname AS member_name, granted.rolname AS granted_name
-        FROM pg_auth_members m
-        JOIN pg_roles member ON member.oid = m.member
-        JOIN pg_roles granted ON granted.oid = m.roleid
-        WHERE member.rolname IN ('clm_secure_owner', 'clm_secure_views', 'clm_secure_system', 'clm_secure_archive',
-                                 'clm_secure_user', 'clm_secure_migrator', 'clm_secure_backup')
-          AND (member.rolname, granted.rolname) NOT IN (
-                ('clm_secure_user', 'clm_secure_system'),
-                ('clm_secure_migrator', 'clm_secure_owner'),
-                ('clm_secure_migrator', 'clm_secure_views'))
-    LOOP
-        EXECUTE format('REVOKE %I FROM %I', excess.granted_name, excess.member_name);
-    END LOOP;
 END
 $$;
 
@@ -207,7 +228,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public
 -- Column defaults and CHECKs run with the rights of who inserts; functions in SECURITY DEFINER bodies with the owner's.
 GRANT EXECUTE ON FUNCTION uuid_generate_v4(), uuid_generate_v7(), uuid_v7_timestamp(uuid), gen_random_bytes(integer)
     TO clm_secure_owner, clm_secure_user, clm_secure_system;
-GRANT EXECUTE ON FUNCTION audit_partitions_ahead(), find_issuer(uuid) TO clm_secure_user, clm_secure_system;
+GRANT EXECUTE ON FUNCTION audit_partitions_ahead() TO clm_secure_user, clm_secure_system;
 GRANT EXECUTE ON FUNCTION ensure_audit_partitions(integer) TO clm_secure_system;
 
 -- What is made later starts without rights as well. (The backup reads every table, partitions of next year included.)
@@ -307,27 +328,39 @@ $$;
 -- Role-bound policies
 -- ---------------------------------------------------------------------------------------------------------
 
+-- Only what is missing or differs is made: making a policy locks its table against everybody.
 DO $$
 DECLARE
-    table_name text;
+    wanted record;
+    existing record;
 BEGIN
-    FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
-                                      'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
-                                      'outbox', 'inbox'] LOOP
-        EXECUTE format('DROP POLICY IF EXISTS system_scope ON public.%I', table_name);
-        EXECUTE format('CREATE POLICY system_scope ON public.%I TO clm_secure_system USING (true) WITH CHECK (true)', table_name);
+    FOR wanted IN
+        SELECT tenant_table AS table_name, 'system_scope' AS policy_name, '*' AS command, 'clm_secure_system' AS role_name
+        FROM unnest(ARRAY['encryption_keys', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
+                          'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
+                          'outbox', 'inbox']) AS tenant_table
+        UNION ALL
+        VALUES ('secure_audit_log', 'auditor_read', 'r', 'clm_auditor'),
+               ('secure_audit_log', 'archive_read', 'r', 'clm_secure_archive')
+        ORDER BY 1, 2
+    LOOP
+        SELECT p.polpermissive AND p.polcmd::text = wanted.command
+               AND p.polroles = ARRAY[wanted.role_name::regrole::oid]
+               AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+               AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '')
+                   = CASE wanted.command WHEN '*' THEN 'true' ELSE '' END AS is_right
+            INTO existing
+            FROM pg_catalog.pg_policy p
+            WHERE p.polrelid = format('public.%I', wanted.table_name)::regclass AND p.polname = wanted.policy_name;
+        CONTINUE WHEN existing.is_right;
+        EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', wanted.policy_name, wanted.table_name);
+        EXECUTE format('CREATE POLICY %I ON public.%I FOR %s TO %I USING (true)%s',
+            wanted.policy_name, wanted.table_name,
+            CASE wanted.command WHEN '*' THEN 'ALL' ELSE 'SELECT' END,
+            wanted.role_name,
+            CASE wanted.command WHEN '*' THEN ' WITH CHECK (true)' ELSE '' END);
     END LOOP;
 END
 $$;
-
-DROP POLICY IF EXISTS auditor_read ON secure_audit_log;
-CREATE POLICY auditor_read ON secure_audit_log FOR SELECT TO clm_auditor USING (true);
-
-DROP POLICY IF EXISTS archive_read ON secure_audit_log;
-CREATE POLICY archive_read ON secure_audit_log FOR SELECT TO clm_secure_archive USING (true);
-
--- find_issuer runs as the owner, whom FORCE binds as well.
-DROP POLICY IF EXISTS owner_lookup ON issuers;
-CREATE POLICY owner_lookup ON issuers FOR SELECT TO clm_secure_owner USING (true);
 
 COMMIT;

@@ -1,26 +1,54 @@
 #!/usr/bin/env bash
-# Long tests: faults, simulation, random input, for as long as asked. They are marked as ignored, so
-# that `make test` runs only their small forms.
+# Long tests: faults, again and again at random moments, and random input for the parsers. `make test`
+# runs the same with few rounds, and the parsers on known input only.
 #
-#   SOAK_SECONDS   how long each may take (600)
-#   SOAK_SEED      where their randomness begins (printed; random when unset)
-#   SOAK_FILTER    only those whose name contains this (soak)
+#   SOAK_ROUNDS    how often the program is killed (20)
+#   SOAK_SECONDS   how long each parser gets random input (600)
+#   SOAK_SEED      where randomness begins (printed; another one each time when unset)
+#   SOAK_FILTER    which tests: those whose name contains this (crash::)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:${HOME:-/root}/.cargo/bin
 
-export SOAK_SECONDS=${SOAK_SECONDS:-600}
+export SOAK_ROUNDS=${SOAK_ROUNDS:-20}
 export SOAK_SEED=${SOAK_SEED:-$((RANDOM << 15 | RANDOM))}
-filter=${SOAK_FILTER:-soak}
+seconds=${SOAK_SECONDS:-600}
+filter=${SOAK_FILTER:-crash::}
 
-if ! [[ $SOAK_SECONDS =~ ^[1-9][0-9]*$ && $SOAK_SEED =~ ^[0-9]+$ ]]; then
-    echo "SOAK_SECONDS and SOAK_SEED must be whole numbers" >&2
+if ! [[ $SOAK_ROUNDS =~ ^[1-9][0-9]*$ && $seconds =~ ^[1-9][0-9]*$ && $SOAK_SEED =~ ^[0-9]+$ ]]; then
+    echo "SOAK_ROUNDS, SOAK_SECONDS and SOAK_SEED must be whole numbers" >&2
     exit 2
 fi
-test=(cargo test --locked --package clm-tests --test it --)
-count=$("${test[@]}" --list --ignored "$filter" | grep -c ': test$' || true)
-if [[ $count == 0 ]]; then
-    echo "no long test has '$filter' in its name" >&2
-    exit 1
-fi
-echo "$count long tests, up to $SOAK_SECONDS s each, SOAK_SEED=$SOAK_SEED"
-"${test[@]}" --ignored --nocapture --test-threads=1 "$filter"
+
+faults() {
+    local test=(cargo test --locked --package clm-tests --test it --) count
+    cargo build --locked --package clm-cli
+    count=$("${test[@]}" --list "$filter" | grep -c ': test$' || true)
+    if [[ $count == 0 ]]; then
+        echo "no test has '$filter' in its name" >&2
+        exit 1
+    fi
+    echo "== $count tests of faults, $SOAK_ROUNDS rounds, SOAK_SEED=$SOAK_SEED"
+    "${test[@]}" --nocapture --test-threads=1 "$filter"
+}
+
+# cargo-fuzz needs the nightly compiler.
+can_fuzz() { cargo +nightly fuzz --version >/dev/null 2>&1; }
+
+random_input() {
+    local target targets
+    if ! can_fuzz; then
+        echo "== no random input: cargo-fuzz with a nightly compiler is not installed"
+        return
+    fi
+    targets=$(cd fuzz && cargo +nightly fuzz list)
+    for target in $targets; do
+        echo "== random input for $target, $seconds s, SOAK_SEED=$SOAK_SEED"
+        mkdir -p "fuzz/corpus/$target"
+        (cd fuzz && cargo +nightly fuzz run "$target" "corpus/$target" "seeds/$target" -- \
+            -max_total_time="$seconds" -timeout=1 -rss_limit_mb=512 -seed="$((SOAK_SEED % 4294967296))" -print_final_stats=1)
+    done
+}
+
+faults
+random_input

@@ -5,6 +5,7 @@ mod goals;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
@@ -360,13 +361,12 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// Tells how far the run is, apart from its result.
-#[expect(clippy::print_stderr, reason = "a person waits for minutes")]
 pub(crate) fn progress(text: &str) {
-    eprintln!("{text}");
+    // Where nobody listens, the run goes on and ends in order.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints the result.
-#[expect(clippy::print_stdout, reason = "the result of the program")]
 pub(crate) fn print(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -938,7 +938,7 @@ COMMENT ON COLUMN certificate_metadata.serial_number IS 'Serial number in lower-
 COMMENT ON COLUMN certificate_metadata.common_name IS 'Common name of the subject; a certificate may have none.';
 COMMENT ON COLUMN certificate_metadata.common_name_normalized IS 'Common name lower-cased by the application, cut to 256 characters; what searches compare.';
 COMMENT ON COLUMN certificate_metadata.subject IS 'Subject name as text (RFC 4514); empty when the certificate has none.';
-COMMENT ON COLUMN certificate_metadata.subject_alternative_names IS 'Alternative names as type:value.';
+COMMENT ON COLUMN certificate_metadata.subject_alternative_names IS 'Alternative names as TYPE:value, such as DNS:www.example.org.';
 COMMENT ON COLUMN certificate_metadata.fingerprint_sha256 IS 'SHA-256 of the DER certificate.';
 COMMENT ON COLUMN certificate_metadata.spki_sha256 IS 'SHA-256 of the SubjectPublicKeyInfo: same key, same value.';
 COMMENT ON COLUMN certificate_metadata.key_algorithm IS 'Algorithm and size of the public key, such as ecdsa_p256.';
@@ -1074,15 +1074,20 @@ ALTER TABLE audit_log ENABLE ALWAYS TRIGGER trg_audit_log_no_truncate;
 -- Makes what is missing of last month (a clock may be behind), this month and the given number of
 -- months ahead. A table is built aside and then attached: CREATE TABLE ... PARTITION OF would lock
 -- out every writer. Row triggers are made here, because PostgreSQL 12 has no BEFORE ROW triggers on
--- partitioned tables. Row security without a policy shuts the direct way to a partition.
+-- partitioned tables. Row security without a policy shuts the direct way to a partition. What cannot
+-- be locked soon is left for the next call: nobody who writes queues behind this one for long.
 CREATE OR REPLACE FUNCTION ensure_audit_partitions(months_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
+SET lock_timeout = '2s'
 AS $$
 DECLARE
+    parent constant regclass := 'public.audit_log'::regclass;
     this_month timestamp := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
     month_start timestamp;
     partition_name text;
+    partition_oid oid;
+    guard record;
     made integer := 0;
 BEGIN
     IF months_ahead IS NULL OR months_ahead NOT BETWEEN 1 AND 36 THEN
@@ -1094,22 +1099,19 @@ BEGIN
     FOR i IN -1 .. months_ahead LOOP
         month_start := this_month + make_interval(months => i);
         partition_name := 'audit_log_' || to_char(month_start, '"y"YYYY"m"MM');
-        CONTINUE WHEN to_regclass('public.' || partition_name) IS NOT NULL;
+        partition_oid := to_regclass('public.' || partition_name);
+        IF partition_oid IS NOT NULL THEN
+            IF NOT EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhrelid = partition_oid AND h.inhparent = parent) THEN
+                RAISE EXCEPTION 'table % exists but is not a partition of audit_log', partition_name
+                    USING HINT = 'Attach it again, or rename it if it is an archive.';
+            END IF;
+            CONTINUE;
+        END IF;
         EXECUTE format('CREATE TABLE public.%I (LIKE public.audit_log INCLUDING ALL)', partition_name);
         EXECUTE format('COMMENT ON TABLE public.%I IS %L', partition_name,
             format('[tenant] Audit events of %s (UTC); reached through audit_log only.', to_char(month_start, 'YYYY-MM')));
         EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', partition_name);
         EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', partition_name);
-        EXECUTE format(
-            'CREATE TRIGGER trg_audit_log_append_only_row BEFORE UPDATE OR DELETE ON public.%I '
-            'FOR EACH ROW EXECUTE FUNCTION public.forbid_audit_change()', partition_name);
-        EXECUTE format(
-            'CREATE TRIGGER trg_audit_log_no_truncate BEFORE TRUNCATE ON public.%I '
-            'FOR EACH STATEMENT EXECUTE FUNCTION public.forbid_audit_change()', partition_name);
-        EXECUTE format(
-            'ALTER TABLE public.%I ENABLE ALWAYS TRIGGER trg_audit_log_append_only_row', partition_name);
-        EXECUTE format(
-            'ALTER TABLE public.%I ENABLE ALWAYS TRIGGER trg_audit_log_no_truncate', partition_name);
         EXECUTE format(
             'ALTER TABLE public.audit_log ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
             partition_name,
@@ -1117,11 +1119,40 @@ BEGIN
             to_char(month_start + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
         made := made + 1;
     END LOOP;
+
+    -- Every partition, also one that was attached by hand.
+    FOR partition_oid IN SELECT h.inhrelid FROM pg_inherits h WHERE h.inhparent = parent LOOP
+        IF NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = partition_oid AND c.relrowsecurity AND c.relforcerowsecurity) THEN
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition_oid::regclass);
+            EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', partition_oid::regclass);
+        END IF;
+        IF NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = partition_oid AND t.tgname = 'trg_audit_log_append_only_row') THEN
+            EXECUTE format(
+                'CREATE TRIGGER trg_audit_log_append_only_row BEFORE UPDATE OR DELETE ON %s '
+                'FOR EACH ROW EXECUTE FUNCTION public.forbid_audit_change()', partition_oid::regclass);
+        END IF;
+        IF NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = partition_oid AND t.tgname = 'trg_audit_log_no_truncate') THEN
+            EXECUTE format(
+                'CREATE TRIGGER trg_audit_log_no_truncate BEFORE TRUNCATE ON %s '
+                'FOR EACH STATEMENT EXECUTE FUNCTION public.forbid_audit_change()', partition_oid::regclass);
+        END IF;
+    END LOOP;
+
+    -- ALWAYS, as on the parent; and nobody's DISABLE lasts.
+    FOR guard IN
+        SELECT t.tgrelid::regclass AS relation, t.tgname
+        FROM pg_trigger t
+        WHERE t.tgname IN ('trg_audit_log_append_only', 'trg_audit_log_append_only_row', 'trg_audit_log_no_truncate')
+          AND t.tgenabled <> 'A'
+          AND (t.tgrelid = parent OR t.tgrelid IN (SELECT h.inhrelid FROM pg_inherits h WHERE h.inhparent = parent))
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', guard.relation, guard.tgname);
+    END LOOP;
     RETURN made;
 END
 $$;
 COMMENT ON FUNCTION ensure_audit_partitions(integer) IS
-    'Makes missing monthly partitions of audit_log from last month to the given number of months ahead (1 to 36); returns how many it made.';
+    'Makes missing monthly partitions of audit_log from last month to the given number of months ahead (1 to 36) and protects every one; returns how many it made.';
 
 -- Counts without a gap: a hole next month is trouble next month, whatever comes after it.
 CREATE OR REPLACE FUNCTION audit_partitions_ahead() RETURNS integer
@@ -1235,8 +1266,8 @@ COMMENT ON COLUMN idempotency_keys.id IS 'Identity of the row.';
 COMMENT ON COLUMN idempotency_keys.organization_id IS 'Organization that the request acted in.';
 COMMENT ON COLUMN idempotency_keys.principal IS 'Who asked, such as user:<id>; keys of two principals never meet.';
 COMMENT ON COLUMN idempotency_keys.route IS 'Method and path template.';
-COMMENT ON COLUMN idempotency_keys.key IS 'The client''s key.';
-COMMENT ON COLUMN idempotency_keys.request_sha256 IS 'SHA-256 of the request body; another body under the same key is refused.';
+COMMENT ON COLUMN idempotency_keys.key IS 'SHA-256 of the client''s key, in hexadecimal.';
+COMMENT ON COLUMN idempotency_keys.request_sha256 IS 'SHA-256 of the request, bound to the client''s key; another request under the same key is refused.';
 COMMENT ON COLUMN idempotency_keys.state IS 'Whether the answer is known.';
 COMMENT ON COLUMN idempotency_keys.response_status IS 'HTTP status of the answer.';
 COMMENT ON COLUMN idempotency_keys.response_body IS 'Body of the answer, without what is shown only once.';
@@ -1488,7 +1519,9 @@ $$;
 COMMENT ON FUNCTION find_api_key_by_hash(bytea, timestamptz) IS
     'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty.';
 
--- A name without a slug that several homes know signs in nobody: which one was meant is not ours to guess.
+-- Without a slug, several homes may know the name. The oldest organization wins, and not nobody: or a
+-- tenant could keep a user of an earlier one out by making an account of the same name. Whoever is
+-- in a later organization names it by its slug.
 CREATE OR REPLACE FUNCTION find_user_for_sign_in(username_normalized text, organization_slug text)
 RETURNS TABLE (
     user_id uuid, home_organization_id uuid, username text, password_hash text,
@@ -1499,24 +1532,20 @@ SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT c.id, c.home_organization_id, c.username, c.password_hash,
-           c.status, c.user_type, c.failed_sign_in_count, c.locked_until,
-           c.must_change_password, c.organization_status
-    FROM (
-        SELECT u.id, u.home_organization_id, u.username, u.password_hash, u.status, u.user_type,
-               u.failed_sign_in_count, u.locked_until, u.must_change_password,
-               o.status AS organization_status, count(*) OVER () AS candidates
-        FROM public.users u
-        JOIN public.organizations o ON o.id = u.home_organization_id AND o.deleted_at IS NULL
-        WHERE u.username_normalized = $1
-          AND u.deleted_at IS NULL
-          AND ($2 IS NULL OR o.slug = $2)
-    ) c
-    WHERE c.candidates = 1;
+    SELECT u.id, u.home_organization_id, u.username, u.password_hash,
+           u.status, u.user_type, u.failed_sign_in_count, u.locked_until,
+           u.must_change_password, o.status
+    FROM public.users u
+    JOIN public.organizations o ON o.id = u.home_organization_id AND o.deleted_at IS NULL
+    WHERE u.username_normalized = $1
+      AND u.deleted_at IS NULL
+      AND ($2 IS NULL OR o.slug = $2)
+    ORDER BY o.created_at, o.id
+    LIMIT 1;
 END
 $$;
 COMMENT ON FUNCTION find_user_for_sign_in(text, text) IS
-    'The live user with this name in the home organization with this slug; without a slug, the only user of that name. None when the name is ambiguous.';
+    'The live user with this name in the home organization with this slug; without a slug, of the users of that name the one whose home organization is the oldest.';
 
 
 -- ---------------------------------------------------------------------------------------------
@@ -1669,7 +1698,7 @@ COMMENT ON COLUMN certificate_summary.status IS 'Status by the last event applie
 COMMENT ON COLUMN certificate_summary.serial_number IS 'Serial number in lower-case hexadecimal.';
 COMMENT ON COLUMN certificate_summary.common_name IS 'Common name of the subject, where there is one.';
 COMMENT ON COLUMN certificate_summary.subject IS 'Subject name as text.';
-COMMENT ON COLUMN certificate_summary.subject_alternative_names IS 'Alternative names as type:value.';
+COMMENT ON COLUMN certificate_summary.subject_alternative_names IS 'Alternative names as TYPE:value, such as DNS:www.example.org.';
 COMMENT ON COLUMN certificate_summary.fingerprint_sha256 IS 'SHA-256 of the DER certificate.';
 COMMENT ON COLUMN certificate_summary.key_algorithm IS 'Algorithm and size of the public key.';
 COMMENT ON COLUMN certificate_summary.not_before IS 'Start of validity.';

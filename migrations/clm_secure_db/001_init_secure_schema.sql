@@ -462,7 +462,7 @@ COMMENT ON COLUMN certificate_requests.request_source IS 'csr: the subscriber ho
 COMMENT ON COLUMN certificate_requests.csr_der IS 'PKCS#10 (RFC 2986) in DER; null for server_key.';
 COMMENT ON COLUMN certificate_requests.issuer_id IS 'The issuer that is asked to sign.';
 COMMENT ON COLUMN certificate_requests.subject IS 'Distinguished name as text (RFC 4514); empty when only alternative names are asked for.';
-COMMENT ON COLUMN certificate_requests.subject_alternative_names IS 'Names with their kind in front, e.g. dns:www.example.org.';
+COMMENT ON COLUMN certificate_requests.subject_alternative_names IS 'Names with their kind in front, e.g. DNS:www.example.org.';
 COMMENT ON COLUMN certificate_requests.key_algorithm IS 'Algorithm and size of the subject key.';
 COMMENT ON COLUMN certificate_requests.spki_sha256 IS 'SHA-256 of the SubjectPublicKeyInfo; null until a server-side key exists.';
 COMMENT ON COLUMN certificate_requests.requested_certificate_type IS 'What kind of certificate is wanted.';
@@ -588,7 +588,7 @@ COMMENT ON COLUMN certificates.private_key_id IS 'Its key when the platform hold
 COMMENT ON COLUMN certificates.serial_number IS 'Unsigned big-endian, without leading zero octets.';
 COMMENT ON COLUMN certificates.subject IS 'Distinguished name as text (RFC 4514); may be empty.';
 COMMENT ON COLUMN certificates.common_name IS 'Common name of the subject; null when it has none.';
-COMMENT ON COLUMN certificates.subject_alternative_names IS 'Names with their kind in front, e.g. dns:www.example.org.';
+COMMENT ON COLUMN certificates.subject_alternative_names IS 'Names with their kind in front, e.g. DNS:www.example.org.';
 COMMENT ON COLUMN certificates.certificate_der IS 'The certificate. PEM and chain are derived, never stored.';
 COMMENT ON COLUMN certificates.fingerprint_sha256 IS 'SHA-256 of certificate_der.';
 COMMENT ON COLUMN certificates.spki_sha256 IS 'SHA-256 of the SubjectPublicKeyInfo: finds every certificate of a key.';
@@ -695,6 +695,31 @@ COMMENT ON COLUMN certificate_revocations.updated_at IS 'When the row last chang
 -- CRL (all of an issuer, in serial order) and OCSP (one serial), both from the index alone. Also serves the foreign key.
 CREATE UNIQUE INDEX IF NOT EXISTS ux_certificate_revocations_issuer_id_serial_number
     ON certificate_revocations (issuer_id, serial_number) INCLUDE (revoked_at, revocation_reason, invalidity_date);
+
+-- The repeated columns are the certificate's, or a CRL would revoke another one. A foreign key over them would cost the
+-- certificates one more index, which every issuance would pay for; revocations are few.
+CREATE OR REPLACE FUNCTION check_revoked_certificate() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.certificates c
+        WHERE c.organization_id = NEW.organization_id AND c.id = NEW.certificate_id
+          AND c.issuer_id = NEW.issuer_id AND c.serial_number = NEW.serial_number
+    ) THEN
+        RAISE EXCEPTION 'certificate % is not of this issuer with this serial number', NEW.certificate_id
+            USING ERRCODE = 'foreign_key_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_NAME;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION check_revoked_certificate() IS 'Row trigger: issuer and serial number of a revocation are those of its certificate.';
+
+DROP TRIGGER IF EXISTS trg_certificate_revocations_certificate ON certificate_revocations;
+CREATE TRIGGER trg_certificate_revocations_certificate
+    BEFORE INSERT OR UPDATE OF organization_id, certificate_id, issuer_id, serial_number ON certificate_revocations
+    FOR EACH ROW EXECUTE FUNCTION check_revoked_certificate();
 
 -- ---------------------------------------------------------------------------------------------------------
 -- key_rotation_history
@@ -892,10 +917,13 @@ CREATE INDEX IF NOT EXISTS ix_secure_audit_log_organization_id_actor_id_event_ti
     ON secure_audit_log (organization_id, actor_id, event_timestamp) WHERE actor_id IS NOT NULL;
 
 -- Partitions are made by this function alone, because each must be protected by itself: PostgreSQL 12 has no BEFORE ROW
--- triggers on a partitioned table, and row-level security of the parent does not bind who names a partition.
+-- triggers on a partitioned table, and row-level security of the parent does not bind who names a partition. A table is
+-- built aside and then attached: CREATE TABLE ... PARTITION OF waits behind every reader of the log, and every writer
+-- behind it. What cannot be locked soon is left for the next call: issuance must not queue behind this one.
 CREATE OR REPLACE FUNCTION ensure_audit_partitions(months_ahead integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
+SET lock_timeout = '2s'
 AS $$
 DECLARE
     parent constant regclass := 'public.secure_audit_log'::regclass;
@@ -903,7 +931,7 @@ DECLARE
     first_day timestamp;
     partition_name text;
     partition_oid oid;
-    is_attached boolean;
+    guard record;
     created integer := 0;
 BEGIN
     IF months_ahead IS NULL OR months_ahead NOT BETWEEN 1 AND 36 THEN
@@ -918,21 +946,23 @@ BEGIN
         partition_name := 'secure_audit_log_' || to_char(first_day, '"y"YYYY"m"MM');
         SELECT c.oid INTO partition_oid
             FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname = partition_name;
-        IF partition_oid IS NULL THEN
-            EXECUTE format('CREATE TABLE public.%I PARTITION OF public.secure_audit_log FOR VALUES FROM (%L) TO (%L)',
-                partition_name,
-                to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
-                to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
-            EXECUTE format('COMMENT ON TABLE public.%I IS %L', partition_name,
-                '[tenant] Partition of secure_audit_log for ' || to_char(first_day, 'YYYY-MM') || '. Never addressed by itself.');
-            created := created + 1;
-        ELSE
-            SELECT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = partition_oid AND i.inhparent = parent) INTO is_attached;
-            IF NOT is_attached THEN
+        IF partition_oid IS NOT NULL THEN
+            IF NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = partition_oid AND i.inhparent = parent) THEN
                 RAISE EXCEPTION 'table % exists but is not a partition of secure_audit_log', partition_name
                     USING HINT = 'Attach it again, or rename it if it is an archive.';
             END IF;
+            CONTINUE;
         END IF;
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.secure_audit_log INCLUDING ALL)', partition_name);
+        EXECUTE format('COMMENT ON TABLE public.%I IS %L', partition_name,
+            '[tenant] Partition of secure_audit_log for ' || to_char(first_day, 'YYYY-MM') || '. Never addressed by itself.');
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', partition_name);
+        EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', partition_name);
+        EXECUTE format('ALTER TABLE public.secure_audit_log ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+            partition_name,
+            to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
+            to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+        created := created + 1;
     END LOOP;
 
     -- Every partition, also one that was attached by hand.
@@ -944,13 +974,22 @@ BEGIN
         IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = partition_oid AND t.tgname = 'trg_secure_audit_log_append_only') THEN
             EXECUTE format('CREATE TRIGGER trg_secure_audit_log_append_only BEFORE UPDATE OR DELETE ON %s '
                 'FOR EACH ROW EXECUTE FUNCTION public.refuse_audit_change()', partition_oid::regclass);
-            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER trg_secure_audit_log_append_only', partition_oid::regclass);
         END IF;
         IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = partition_oid AND t.tgname = 'trg_secure_audit_log_no_truncate') THEN
             EXECUTE format('CREATE TRIGGER trg_secure_audit_log_no_truncate BEFORE TRUNCATE ON %s '
                 'FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change()', partition_oid::regclass);
-            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER trg_secure_audit_log_no_truncate', partition_oid::regclass);
         END IF;
+    END LOOP;
+
+    -- ALWAYS, or session_replication_role = replica would switch them off; and nobody's DISABLE lasts.
+    FOR guard IN
+        SELECT t.tgrelid::regclass AS relation, t.tgname
+        FROM pg_trigger t
+        WHERE t.tgname IN ('trg_secure_audit_log_append_only', 'trg_secure_audit_log_no_truncate')
+          AND t.tgenabled <> 'A'
+          AND (t.tgrelid = parent OR t.tgrelid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = parent))
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', guard.relation, guard.tgname);
     END LOOP;
     RETURN created;
 END
@@ -1037,24 +1076,6 @@ $$;
 DROP POLICY IF EXISTS shared_read ON issuers;
 CREATE POLICY shared_read ON issuers FOR SELECT
     USING (organization_id = '00000000-0000-0000-0000-000000000001'::uuid);
-
--- ---------------------------------------------------------------------------------------------------------
--- Look-ups before the organization is known
--- ---------------------------------------------------------------------------------------------------------
-
-CREATE OR REPLACE FUNCTION find_issuer(issuer_id uuid)
-RETURNS TABLE (
-    id uuid, organization_id uuid, name text, kind text, status text, parent_issuer_id uuid, certificate_id uuid,
-    private_key_id uuid, key_algorithm text, signature_algorithm text, strict_mode boolean, revision bigint)
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
-SET search_path = pg_catalog, public, pg_temp
-AS $$
-    SELECT i.id, i.organization_id, i.name, i.kind, i.status, i.parent_issuer_id, i.certificate_id,
-           i.private_key_id, i.key_algorithm, i.signature_algorithm, i.strict_mode, i.revision
-    FROM public.issuers i
-    WHERE i.id = find_issuer.issuer_id AND i.deleted_at IS NULL
-$$;
-COMMENT ON FUNCTION find_issuer(uuid) IS 'One live issuer by id, of whatever organization: tells a caller who knows only the id in an address whose scope to enter. No key material.';
 
 -- ---------------------------------------------------------------------------------------------------------
 -- Views

@@ -9,11 +9,10 @@ mod attempts;
 use std::collections::BTreeSet;
 
 use clm_domain::audit::{AuditRow, CoreEvent, EventType, SecureEvent};
-use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::states::{AuditResult, Severity};
 use clm_tests::Program;
 use clm_tests::databases::{Log, Person, Superuser};
-use clm_tests::rest::{Answer, NOBODY, Rest, USER_AGENT, documented};
+use clm_tests::rest::{Answer, Rest, USER_AGENT, documented};
 use clm_tests::tenant::Tenant;
 use uuid::Uuid;
 
@@ -38,7 +37,13 @@ impl World {
         let powerless = superuser.insert_person(tenant.organization_id, "powerless", &nothing);
         let powerless = powerless.await;
         superuser.settle().await;
-        Self { program, rest, superuser, tenant, powerless }
+        Self {
+            program,
+            rest,
+            superuser,
+            tenant,
+            powerless,
+        }
     }
 }
 
@@ -50,16 +55,21 @@ async fn every_mutating_operation_is_audited() {
     for act in ACTS {
         for case in act.cases {
             let what = format!("{} {}: {}", act.method, act.path, case.name);
-            let attempt = attempts::prepare(&world, act, case.name).await;
+            let attempt = attempts::prepare(&world, (act.method, act.path), case.name).await;
             world.superuser.settle().await;
             let counts = counts(&world).await;
-            let answer = world.rest.send(attempt.call.clone()).await;
+            let answer = world.rest.send(attempt.call()).await;
             assert_eq!(answer.status, case.status, "{what}: {}", answer.text);
             world.superuser.settle().await;
 
-            let audited = Audited { world: &world, what, attempt, answer, seen: &mut seen };
+            let audited = Audited {
+                world: &world,
+                what,
+                attempt,
+                answer,
+                seen: &mut seen,
+            };
             audited.check(case.core, case.secure, counts).await;
-            attempts::tidy(&world, case.name).await;
         }
     }
     every_event_is_known(&world, &seen).await;
@@ -74,18 +84,33 @@ async fn compare_with_document(rest: &Rest) {
             continue;
         }
         mutating += 1;
-        let act = ACTS.iter().find(|act| act.method == method && act.path == path);
+        let act = ACTS
+            .iter()
+            .find(|act| act.method == method && act.path == path);
         let act = act.unwrap_or_else(|| panic!("{method} {path} has no entry in ACTS"));
-        assert_eq!(act.cases[0].name, "success", "{method} {path}: success comes first");
+        assert_eq!(
+            act.cases[0].name, "success",
+            "{method} {path}: success comes first"
+        );
         assert!(act.cases.len() > 1, "{method} {path}: what is refused?");
-        assert!(!act.cases[0].core.is_empty(), "{method} {path} succeeds unseen");
+        assert!(
+            !act.cases[0].core.is_empty(),
+            "{method} {path} succeeds unseen"
+        );
     }
-    assert_eq!(mutating, ACTS.len(), "ACTS lists an operation that the document does not have");
+    assert_eq!(
+        mutating,
+        ACTS.len(),
+        "ACTS lists an operation that the document does not have"
+    );
 }
 
 async fn counts(world: &World) -> [i64; 2] {
     let superuser = &world.superuser;
-    [superuser.audit_count(Log::Core).await, superuser.audit_count(Log::Secure).await]
+    [
+        superuser.audit_count(Log::Core).await,
+        superuser.audit_count(Log::Secure).await,
+    ]
 }
 
 /// One answered attempt.
@@ -111,13 +136,25 @@ impl Audited<'_> {
         self.check_log(Log::Secure, &secure).await;
         let after = counts(self.world).await;
         let new = [after[0] - before[0], after[1] - before[1]];
-        assert_eq!(new, [core.len() as i64, secure.len() as i64], "{}: new events", self.what);
+        assert_eq!(
+            new,
+            [core.len() as i64, secure.len() as i64],
+            "{}: new events",
+            self.what
+        );
     }
 
     async fn check_log(&mut self, log: Log, expected: &[(EventType, Option<&'static str>)]) {
         let what = format!("{} in {}", self.what, log.table());
-        let rows = self.world.superuser.audited(log, self.answer.request_id()).await;
-        let mut found: Vec<&str> = rows.iter().map(|(row, _)| row.event_code.as_str()).collect();
+        let rows = self
+            .world
+            .superuser
+            .audited(log, self.answer.request_id())
+            .await;
+        let mut found: Vec<&str> = rows
+            .iter()
+            .map(|(row, _)| row.event_code.as_str())
+            .collect();
         let mut wanted: Vec<&str> = expected.iter().map(|(event, _)| event.code).collect();
         found.sort_unstable();
         wanted.sort_unstable();
@@ -149,7 +186,10 @@ impl Audited<'_> {
                 assert_eq!(row.result, AuditResult::Success, "{what}: {row:?}");
                 assert_eq!(row.severity, event.severity, "{what}");
                 assert_eq!(row.reason, None, "{what}");
-                assert!(row.resource_id.is_some(), "{what}: what does it concern? {row:?}");
+                assert!(
+                    row.resource_id.is_some(),
+                    "{what}: what does it concern? {row:?}"
+                );
             }
             Some(code) => {
                 assert_eq!(row.result, AuditResult::Failure, "{what}: {row:?}");
@@ -174,13 +214,22 @@ impl Audited<'_> {
 
     /// Who, for which organization, in which request, from where.
     fn check_cause(&self, log: Log, row: &AuditRow, what: &str) {
-        let Who { actor_type, actor_id, user_id, session_id, organization_id } =
-            self.attempt.who.resolve(&self.answer);
+        let Who {
+            actor_type,
+            actor_id,
+            user_id,
+            session_id,
+            organization_id,
+        } = self.attempt.who.resolve(&self.answer);
         assert_eq!(row.actor_type, actor_type, "{what}: {row:?}");
         assert_eq!(row.actor_id, actor_id, "{what}: {row:?}");
         assert_eq!(row.user_id, user_id, "{what}: {row:?}");
         assert_eq!(row.session_id, session_id, "{what}: {row:?}");
-        assert_eq!(row.organization_id.as_uuid(), organization_id, "{what}: {row:?}");
+        assert_eq!(
+            row.organization_id.as_uuid(),
+            organization_id,
+            "{what}: {row:?}"
+        );
         if log == Log::Core {
             assert_eq!(row.ip_address.as_deref(), Some("127.0.0.1"), "{what}");
             assert_eq!(row.user_agent.as_deref(), Some(USER_AGENT), "{what}");
@@ -190,11 +239,27 @@ impl Audited<'_> {
 
 /// Events that no REST operation writes, and what does.
 const NOT_BY_REST: &[(&str, &str, Source)] = &[
-    ("audit_log", CoreEvent::UserCreated.code(), Source::Bootstrap),
-    ("audit_log", CoreEvent::OrganizationCreated.code(), Source::Bootstrap),
-    ("audit_log", CoreEvent::ReconciliationDifferenceFound.code(), Source::Reconciler),
+    (
+        "audit_log",
+        CoreEvent::UserCreated.code(),
+        Source::Bootstrap,
+    ),
+    (
+        "audit_log",
+        CoreEvent::OrganizationCreated.code(),
+        Source::Bootstrap,
+    ),
+    (
+        "audit_log",
+        CoreEvent::ReconciliationDifferenceFound.code(),
+        Source::Reconciler,
+    ),
     // Only a core that is not this program gives such a command.
-    ("secure_audit_log", SecureEvent::CommandRefused.code(), Source::ForeignCore),
+    (
+        "secure_audit_log",
+        SecureEvent::CommandRefused.code(),
+        Source::ForeignCore,
+    ),
 ];
 
 /// What writes an event that no REST operation writes.
@@ -207,12 +272,20 @@ enum Source {
 
 /// Each event of both lists was written above, or is known to come from elsewhere.
 async fn every_event_is_known(world: &World, seen: &BTreeSet<(&'static str, String)>) {
-    let core = CoreEvent::ALL.iter().map(|event| ("audit_log", event.code()));
-    let secure = SecureEvent::ALL.iter().map(|event| ("secure_audit_log", event.code()));
+    let core = CoreEvent::ALL
+        .iter()
+        .map(|event| ("audit_log", event.code()));
+    let secure = SecureEvent::ALL
+        .iter()
+        .map(|event| ("secure_audit_log", event.code()));
     for (log, code) in core.chain(secure) {
         let elsewhere = NOT_BY_REST.iter().find(|one| (one.0, one.1) == (log, code));
         let by_rest = seen.contains(&(log, code.to_owned()));
-        assert_ne!(by_rest, elsewhere.is_some(), "{log}: {code} by REST: {by_rest}");
+        assert_ne!(
+            by_rest,
+            elsewhere.is_some(),
+            "{log}: {code} by REST: {by_rest}"
+        );
     }
     differ(world).await;
     for (log, code, source) in NOT_BY_REST {
@@ -227,7 +300,11 @@ async fn by_the_platform(world: &World, code: &str) -> i64 {
     let count = sqlx::query_scalar(
         "SELECT count(*) FROM audit_log WHERE event_code = $1 AND actor_type = 'system'",
     );
-    count.bind(code).fetch_one(&world.superuser.core).await.expect("the log can be read")
+    count
+        .bind(code)
+        .fetch_one(&world.superuser.core)
+        .await
+        .expect("the log can be read")
 }
 
 /// Makes the databases differ, lets the reconciler find it, and makes them agree again.
@@ -248,5 +325,11 @@ async fn differ(world: &World) {
     .fetch_one(&world.superuser.core)
     .await
     .expect("the difference is audited, once");
-    assert_eq!(row, (world.tenant.organization_id, Some(certificate_id.to_string())));
+    assert_eq!(
+        row,
+        (
+            world.tenant.organization_id,
+            Some(certificate_id.to_string())
+        )
+    );
 }

@@ -76,6 +76,7 @@ async fn bad_input_names_the_field_and_stores_nothing() {
         assert_eq!(stored(&databases).await, before, "{what} stored something");
     }
     shapes::that_are_no_json(&program, &requester, &good).await;
+    shapes::that_are_looked_up(&requester).await;
     transport::too_much(&program, &requester).await;
     transport::header_floods(&program, &requester);
     the_command_line_refuses(&program);

@@ -4,6 +4,7 @@
 mod clients;
 mod external;
 mod ledger;
+mod start;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -36,15 +37,17 @@ impl Moments {
     }
 }
 
-/// Polls `clm db reconcile --check` until it finds nothing.
-async fn wait_until_reconciled(program: &Program, arguments: &[&str], ready: Instant) {
+/// Polls `clm db reconcile --check` until it finds nothing; how much it found at first.
+async fn wait_until_reconciled(program: &Program, arguments: &[&str], ready: Instant) -> usize {
     let arguments = [&["db", "reconcile", "--check"], arguments].concat();
+    let mut at_first = None;
     loop {
         let output = tokio::task::block_in_place(|| program.cli(&arguments));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.code() == Some(0) && said.is_empty() {
-            return;
+            return at_first.unwrap_or(0);
         }
+        at_first.get_or_insert(said.lines().count());
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(
             ready.elapsed() < RECONCILED_WITHIN,
@@ -91,7 +94,7 @@ async fn a_killed_program_keeps_every_promise() {
         let ready = Instant::now();
         let ledger = Ledger::read(&Superuser::of(&program)).await;
         ledger.check(&asked);
-        wait_until_reconciled(&program, &[], ready).await;
+        let differences = wait_until_reconciled(&program, &[], ready).await;
         let reconciled = ready.elapsed();
         // Some were committed before anybody was told.
         let committed = ledger.len() - all.len() - received;
@@ -109,7 +112,7 @@ async fn a_killed_program_keeps_every_promise() {
         check_all(&program, &all).await;
         println!(
             "round {round}: {received} received, {unanswered} unanswered of which {committed} \
-             committed, reconciled after {reconciled:?}"
+             committed; {differences} differences, none after {reconciled:?}"
         );
     }
     wait_until_reconciled(&program, &[], Instant::now()).await;

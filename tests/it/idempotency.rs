@@ -52,9 +52,9 @@ async fn one_key_is_one_act() {
 async fn fifty_at_once(requester: &Requester, databases: &Superuser) {
     let csr = clm_tests::openssl::csr(std::path::Path::new("/"), "once.example");
     let wishes = [
-        ("with a CSR", json!({ "csr": csr }), [1, 1, 0]),
+        ("with-a-csr", json!({ "csr": csr }), [1, 1, 0]),
         (
-            "with a key of the platform's",
+            "with-a-key-of-ours",
             own_key("once.example"),
             [1, 1, 1],
         ),
@@ -105,7 +105,7 @@ async fn two_bodies_at_once(requester: &Requester, databases: &Superuser) {
     let before = issued(databases).await;
     let bodies = [own_key("first.example"), own_key("second.example")];
     let calls =
-        (0..CONCURRENT).map(|number| until_settled(requester, &bodies[number % 2], "two bodies"));
+        (0..CONCURRENT).map(|number| until_settled(requester, &bodies[number % 2], "two-bodies"));
     let answers = join_all(calls).await;
     let (won, lost): (Vec<Answer>, Vec<Answer>) =
         answers.into_iter().partition(|answer| answer.status == 201);
@@ -249,7 +249,6 @@ async fn keys_that_are_none(requester: &Requester, databases: &Superuser) {
         "a b",
         "a\tb",
         "schlüssel",
-        "\u{7f}x",
         long.as_str(),
     ] {
         for path in [CERTIFICATE_REQUESTS, API_KEYS, CERTIFICATE_AUTHORITIES] {

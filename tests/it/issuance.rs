@@ -48,13 +48,7 @@ fn verify(directory: &Path, root: &str, chain: &str) {
     assert_eq!(output.trim(), format!("{chain}: OK"));
 }
 
-/// The public key of a request (`req`), certificate (`x509`) or private key (`pkey`), as OpenSSL
-/// sees it.
+/// The public key of a request (`req`) or certificate (`x509`), as OpenSSL sees it.
 fn public_key(directory: &Path, command: &str, file: &str) -> String {
-    let print = if command == "pkey" {
-        "-pubout"
-    } else {
-        "-pubkey"
-    };
-    openssl::expect(directory, &[command, "-in", file, "-noout", print])
+    openssl::expect(directory, &[command, "-in", file, "-noout", "-pubkey"])
 }

@@ -41,6 +41,11 @@ impl Requester {
         self.send(call.body(body.clone())).await
     }
 
+    /// Reads.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Call::new("GET", path)).await
+    }
+
     async fn send(&self, call: Call) -> Answer {
         self.rest.send(call.by(&self.credential)).await
     }

@@ -148,8 +148,8 @@ async fn create_authorized(
         .await?)
 }
 
-/// What an authority may sign when nobody says otherwise: a root signs authorities, another signs
-/// end entities with any name.
+/// What an authority may sign when nobody says otherwise: a root signs authorities and nothing
+/// else, another signs end entities with any name.
 fn default_limits(is_root: bool) -> Result<IssuerLimits> {
     let usages = if is_root {
         Vec::new()
@@ -171,6 +171,7 @@ fn default_limits(is_root: bool) -> Result<IssuerLimits> {
     };
     Ok(IssuerLimits {
         certificate_authority: is_root,
+        end_entities: !is_root,
         extended_key_usage: usages,
         key_algorithms: KeyAlgorithm::ALL.to_vec(),
         validity_seconds_max: days * DAY_SECONDS,
@@ -180,6 +181,8 @@ fn default_limits(is_root: bool) -> Result<IssuerLimits> {
             ..NameLimits::default()
         },
         issuances_per_minute_max: None,
+        certificate_policies: Vec::new(),
+        other_extensions: Vec::new(),
     })
 }
 

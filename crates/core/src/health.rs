@@ -1,6 +1,7 @@
 //! Whether the platform can work.
 
-use clm_database::Scope;
+use chrono::{DateTime, Utc};
+use clm_database::{DatabaseError, Scope};
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_secure_api::command::CheckHealth;
 
@@ -10,6 +11,11 @@ use crate::store::maintenance;
 
 /// Fewer months of audit partitions ahead than this are reported.
 const AUDIT_PARTITIONS_AHEAD_MIN: i32 = 2;
+
+/// Most batches of one kind that one round of housekeeping removes; the next round goes on.
+const BATCHES_MAX: usize = 1_000;
+/// Why housekeeping sees every organization.
+const MAINTENANCE: Scope = Scope::System("housekeeping removes expired rows of every organization");
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,18 +132,52 @@ pub async fn maintain(core: &Core) -> crate::error::Result<()> {
     /// Days that ended sessions stay listed.
     const SESSION_DAYS: i64 = 30;
     let now = core.clock.now();
-    let scope = Scope::System("housekeeping removes expired rows of every organization");
     core.pool
-        .transact("health::maintain", scope, |connection| {
+        .transact::<_, DatabaseError, _>("health::make_partitions", MAINTENANCE, |connection| {
             Box::pin(async move {
                 maintenance::ensure_audit_partitions(connection, PARTITION_MONTHS).await?;
-                maintenance::delete_expired_idempotency_keys(connection, now).await?;
-                let inbox_limit = now - Duration::days(INBOX_DAYS);
-                maintenance::delete_old_inbox_rows(connection, inbox_limit).await?;
-                let session_limit = now - Duration::days(SESSION_DAYS);
-                maintenance::delete_old_sessions(connection, session_limit).await?;
                 Ok(())
             })
         })
-        .await
+        .await?;
+    remove(core, Expired::IdempotencyKeys, now).await?;
+    remove(core, Expired::InboxRows, now - Duration::days(INBOX_DAYS)).await?;
+    remove(core, Expired::Sessions, now - Duration::days(SESSION_DAYS)).await
+}
+
+/// What housekeeping removes.
+#[derive(Clone, Copy)]
+enum Expired {
+    IdempotencyKeys,
+    InboxRows,
+    Sessions,
+}
+
+/// Removes what expired before `limit`, in transactions of one batch each, so that none of them holds
+/// many rows, until a batch is short or this round has done enough.
+async fn remove(core: &Core, expired: Expired, limit: DateTime<Utc>) -> crate::error::Result<()> {
+    for _ in 0..BATCHES_MAX {
+        let removed = core
+            .pool
+            .transact::<_, DatabaseError, _>("health::remove", MAINTENANCE, |connection| {
+                Box::pin(async move {
+                    Ok(match expired {
+                        Expired::IdempotencyKeys => {
+                            maintenance::delete_expired_idempotency_keys(connection, limit).await?
+                        }
+                        Expired::InboxRows => {
+                            maintenance::delete_old_inbox_rows(connection, limit).await?
+                        }
+                        Expired::Sessions => {
+                            maintenance::delete_old_sessions(connection, limit).await?
+                        }
+                    })
+                })
+            })
+            .await?;
+        if removed < maintenance::BATCH_ROWS_MAX.cast_unsigned() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -4,6 +4,8 @@
 //! issuer's limits permit, and the key. Everything else in the plan is the profile's own. Wishes
 //! that would make a CA are refused with the reason, never silently dropped.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Datelike, Duration, Timelike, Utc};
 use clm_domain::certificate_plan::{
     BasicConstraints, CertificatePlan, KeyUsage, extended_key_usage,
@@ -97,7 +99,9 @@ pub(crate) fn plan(
     plan.key_usage = key_usage(wishes.certificate_type, wishes.key_algorithm);
     plan.extended_key_usage = extended_key_usages(wishes.certificate_type)?;
     plan.subject_alternative_names = names;
-    refuse_if_any(judge(&plan, limits))?;
+    let subject = name::DistinguishedName::from_der(&plan.subject_der)
+        .map_err(|error| Fault::invalid("subject_invalid", "subject", error.to_string()))?;
+    refuse_if_any(judge(&plan, limits, &subject.common_names()))?;
     Ok(plan)
 }
 
@@ -145,6 +149,7 @@ fn check_wishes(wishes: &Wishes) -> Result<()> {
         let message = "The request names nobody: give a subject or a subject alternative name.";
         return Err(Fault::invalid("subject_missing", "subject", message).into());
     }
+    check_common_names(wishes)?;
     let mut violations = Vec::new();
     for (index, name) in wishes.names.iter().enumerate() {
         if let Err(message) = general_name::check(name) {
@@ -162,6 +167,37 @@ fn check_wishes(wishes: &Wishes) -> Result<()> {
     );
     fault.violations = violations;
     Err(fault.into())
+}
+
+/// A host in the common name of a server must be one that could stand among the alternative names,
+/// because some clients still look there (RFC 9525 §1.2 forbids it): no `*.*.example`.
+fn check_common_names(wishes: &Wishes) -> Result<()> {
+    let is_server = matches!(
+        wishes.certificate_type,
+        CertificateType::Server | CertificateType::Leaf
+    );
+    let invalid = |message: String| Fault::invalid("subject_invalid", "subject", message);
+    let subject = name::DistinguishedName::from_der(&wishes.subject_der)
+        .map_err(|error| invalid(error.to_string()))?;
+    for common_name in subject.common_names() {
+        let host = GeneralName::Dns(common_name.to_ascii_lowercase());
+        match general_name::check(&host) {
+            Err(problem) if is_server && looks_like_host(common_name) => {
+                let message = format!("The common name '{common_name}' {problem}.");
+                return Err(invalid(message).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a common name is written like the name of a host, with a wildcard perhaps.
+fn looks_like_host(common_name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-.*".contains(&byte);
+    common_name.contains(['.', '*'])
+        && common_name.bytes().all(allowed)
+        && common_name.parse::<IpAddr>().is_err()
 }
 
 /// The names of the certificate. A server certificate without names takes its common name as one,

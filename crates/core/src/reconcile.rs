@@ -9,15 +9,20 @@ use std::fmt;
 
 use chrono::{DateTime, Duration, Utc};
 use clm_database::Scope;
+use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::ids::{CertificateId, OrganizationId, SYSTEM_ORGANIZATION};
 use clm_domain::limits::PAGE_SIZE_MAX;
 use clm_secure_api::command::ListCertificateStates;
 use clm_secure_api::reply::CertificateState;
+use serde_json::json;
 
-use crate::Core;
 use crate::context::OpContext;
 use crate::error::Result;
 use crate::store::certificate_metadata::{self, ProjectedState};
+use crate::{Core, audit};
+
+/// Most differences of one comparison that are recorded: more of them have one cause.
+const RECORDED_MAX: usize = 100;
 
 /// One difference between the two databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +118,30 @@ pub async fn check(core: &Core, settle: Duration) -> Result<Vec<Difference>> {
         };
         compare(left.as_ref(), right.as_ref(), limit, &mut differences);
     }
+}
+
+/// Records the differences in the audit log, each in its organization, at most
+/// [`RECORDED_MAX`] of one comparison.
+///
+/// # Errors
+/// Those of the database.
+pub async fn record(core: &Core, differences: &[Difference]) -> Result<()> {
+    for difference in differences.iter().take(RECORDED_MAX) {
+        let context = OpContext::system(core, difference.organization_id);
+        let row = AuditRow::success(
+            CoreEvent::ReconciliationDifferenceFound,
+            &context.cause(),
+            None,
+            core.clock.now(),
+            core.rng.as_ref(),
+        )
+        .with_details(json!({
+            "certificate_id": difference.certificate_id,
+            "difference": difference.to_string(),
+        }));
+        audit::record(&context, core, row).await?;
+    }
+    Ok(())
 }
 
 fn compare(

@@ -109,6 +109,31 @@ pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<
     }
 }
 
+/// Refuses when there is an administrator already, before anything is made for another one.
+///
+/// # Errors
+/// `Conflict` (`administrator_exists`); those of the database.
+pub async fn refuse_second_administrator(core: &Core) -> Result<()> {
+    let now = core.clock.now();
+    let scope = Scope::System("the first administrator is the first of all organizations");
+    let held = core
+        .pool
+        .transact::<_, DatabaseError, _>(
+            "users::refuse_second_administrator",
+            scope,
+            |connection| {
+                Box::pin(async move {
+                    Ok(users::role_is_held(connection, system_roles::SYSTEM_ADMIN, now).await?)
+                })
+            },
+        )
+        .await?;
+    if held {
+        return Err(administrator_exists());
+    }
+    Ok(())
+}
+
 /// All rows of a new administrator.
 struct Creation {
     person: NewPerson,

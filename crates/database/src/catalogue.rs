@@ -21,7 +21,8 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use self::partitions::Partition;
 use self::queries::{
-    FUNCTION, KINDS, OF_THE_ROLES_FILE, PARTITION, POLICY, ROLE, SEED_ROW, TABLE, VIEW,
+    FUNCTION, KINDS, OF_THE_ROLES_FILE, PARAMETER_GRANT, PARTITION, POLICY, ROLE, SEED_ROW, TABLE,
+    VIEW,
 };
 use crate::error::DatabaseError;
 use crate::migrate::{MigrationSet, migrations};
@@ -36,11 +37,18 @@ const READING_SETTINGS: &str = "SET LOCAL search_path = pg_catalog; SET LOCAL ti
 /// From this version on, the server writes EXTRACT and AT TIME ZONE as in SQL; before it, as calls.
 const SQL_SYNTAX_SINCE: i32 = 140_000;
 
+/// From this version on, the setting of a parameter can be granted (`pg_parameter_acl`).
+const PARAMETER_GRANTS_SINCE: i32 = 150_000;
+
+/// What changes how the schema works or who sees what. A table or an index more does neither.
+const REFUSED_IN_EXCESS: [&str; 5] = [POLICY, "trigger", "rule", FUNCTION, VIEW];
+
 /// One way in which a database differs from what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// table, partition, column, index, constraint, trigger, view, policy, role, role attribute, role
-    /// membership, grant, extension, function, ownership, comment, seed row, sequence, type, rule, setting.
+    /// membership, grant, extension, function, ownership, comment, seed row, sequence, type, rule, setting,
+    /// parameter grant, schema, publication, event trigger, foreign server.
     pub kind: &'static str,
     /// What: `users.ix_users_email` for things of a table, `users: SELECT to clm_auditor` for grants.
     pub name: String,
@@ -159,21 +167,27 @@ pub fn snapshot_json(catalogue: &Catalogue) -> Option<String> {
     Some(text)
 }
 
-/// What is missing, or is other than it should be, of what migrations make: no grants, no roles, nothing
-/// in excess, and no months, which the running program adds.
+/// What keeps a schema from being adopted: what is missing, or is other than it should be, of what
+/// migrations make (no grants, no roles, no months, which the running program adds), and in excess what
+/// would change how that works.
 pub(crate) async fn missing_structure(
     connection: &mut PgConnection,
     set: &MigrationSet,
 ) -> Result<Vec<Difference>, DatabaseError> {
-    let mut expected = expected(set)?;
-    if let Some(policies) = expected.objects.get_mut(POLICY) {
-        policies.retain(|_, definition| definition.contains(" TO PUBLIC "));
-    }
+    let expected = expected(set)?;
+    // Those that belong to a role are of the roles file, which may have run or not, and heals them.
+    let is_of_a_role = |difference: &Difference| {
+        difference.kind == POLICY
+            && expected
+                .of_kind(POLICY)
+                .any(|(name, text)| *name == difference.name && !text.contains(" TO PUBLIC "))
+    };
     let found = read(connection, set, |kind| !OF_THE_ROLES_FILE.contains(&kind)).await?;
     let mut differences = differences(&expected, &found);
-    differences.retain(|difference| {
-        difference.problem != Problem::Excess
-            && !(difference.kind == PARTITION && difference.problem == Problem::Missing)
+    differences.retain(|difference| match difference.problem {
+        Problem::Excess => REFUSED_IN_EXCESS.contains(&difference.kind),
+        Problem::Missing if difference.kind == PARTITION => false,
+        _ => !is_of_a_role(difference),
     });
     Ok(differences)
 }
@@ -267,8 +281,16 @@ async fn read_within(
     sqlx::raw_sql(READING_SETTINGS)
         .execute(&mut *connection)
         .await?;
+    let (server_version, months): (i32, Vec<String>) = sqlx::query_as(queries::VERSION_AND_MONTHS)
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await?;
+    let exists = |kind: &str| kind != PARAMETER_GRANT || server_version >= PARAMETER_GRANTS_SINCE;
     let mut objects = BTreeMap::new();
-    for kind in KINDS.iter().filter(|kind| is_asked_for(kind.name)) {
+    for kind in KINDS
+        .iter()
+        .filter(|kind| exists(kind.name) && is_asked_for(kind.name))
+    {
         let rows: Vec<(String, String)> = sqlx::query_as(kind.query)
             .bind(role_pattern(set.database))
             .persistent(false)
@@ -287,10 +309,6 @@ async fn read_within(
     if let Some(query) = set.seed_rows_sql.filter(|_| is_asked_for(SEED_ROW)) {
         objects.insert(SEED_ROW, seed_rows(connection, query).await?);
     }
-    let (server_version, months) = sqlx::query_as(queries::VERSION_AND_MONTHS)
-        .persistent(false)
-        .fetch_one(connection)
-        .await?;
     Ok(Catalogue {
         objects,
         server_version,

@@ -203,14 +203,14 @@ impl AuditRow {
     pub fn refused(mut self, reason: impl Into<String>) -> Self {
         self.result = AuditResult::Failure;
         self.severity = self.severity.max(Severity::Warning);
-        self.reason = Some(reason.into());
+        self.reason = Some(storable(&reason.into()));
         self
     }
 
-    /// Adds fields.
+    /// Adds fields. Texts may come from outside: what the log cannot store is replaced.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
-        self.details = details;
+        self.details = storable_json(details);
         self
     }
 
@@ -263,6 +263,24 @@ impl AuditRow {
     /// SHA-256 of the canonical encoding, stored beside the row.
     pub fn canonical_sha256(&self) -> [u8; 32] {
         Sha256::digest(self.canonical_bytes()).into()
+    }
+}
+
+/// The text without NUL, which PostgreSQL stores neither in text nor in JSON: no input keeps its own
+/// refusal out of the log.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn storable_json(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(storable(&text)),
+        Value::Array(items) => items.into_iter().map(storable_json).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (storable(&name), storable_json(value)))
+            .collect(),
+        scalar => scalar,
     }
 }
 

@@ -80,8 +80,9 @@ impl Command {
 pub struct CheckHealth {}
 
 /// Makes a CA: key, certificate, issuer with its limits. Idempotent by (organization, name): a
-/// second call with the same name returns the existing one when kind and parent agree, else
-/// `Conflict`.
+/// second call with the same name returns the existing one when subject, parent, key algorithm,
+/// signature algorithm, path length and limits are equal, else `Conflict` with code `name_taken`.
+/// The limits must be within those of every issuer above, else `PolicyViolation`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateCertificateAuthority {
     /// A name for people, unique in the owning organization.

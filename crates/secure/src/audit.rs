@@ -2,6 +2,7 @@
 //! before the caller hears of it.
 
 use chrono::{DateTime, Utc};
+use clm_database::DatabaseError;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, Cause, SecureEvent};
 use clm_domain::clock::Rng;
@@ -14,8 +15,10 @@ use uuid::Uuid;
 use crate::Secure;
 use crate::error::Failure;
 
-/// Longest reason that the table takes, in characters.
-const REASON_CHARACTERS_MAX: usize = 4096;
+/// Longest reason of a refusal, in characters: it may quote what a stranger sent.
+const REASON_CHARACTERS_MAX: usize = 500;
+/// Longest text within the details of a refusal, in characters.
+const DETAIL_CHARACTERS_MAX: usize = 200;
 /// Most violations that go into the details of a refusal.
 const VIOLATIONS_MAX: usize = 20;
 
@@ -67,7 +70,7 @@ pub(crate) fn local_operator_uid(details: &Value) -> Option<u32> {
     details.get("local_operator_uid")?.as_u64()?.try_into().ok()
 }
 
-/// An act that was refused.
+/// An act that was refused or failed.
 pub(crate) struct RefusedAct {
     /// The event that tells of it.
     pub(crate) event: SecureEvent,
@@ -96,21 +99,93 @@ impl Secure {
                 .collect();
             details.insert("violations".to_owned(), Value::Array(texts));
         }
+        self.record_unsuccessful(context, act, &fault.message).await
+    }
+
+    /// Records how an attempt ended that was not carried out, and returns what its caller hears.
+    ///
+    /// That is the failure itself, or [`Failure::Audit`] where its row could not be written. A
+    /// failure without a row is one of the database itself, which would take no row either, or one
+    /// whose outcome is open.
+    pub(crate) async fn audited(
+        &self,
+        context: &CallContext,
+        mut act: RefusedAct,
+        failure: Failure,
+    ) -> Failure {
+        let recorded = match (&failure, code_of_failure(&failure)) {
+            (Failure::Refused(fault), _) => self.record_refusal(context, act, fault).await,
+            (_, None) => return failure,
+            (_, Some(code)) => {
+                if let Some(details) = act.details.as_object_mut() {
+                    details.insert("code".to_owned(), Value::from(code));
+                }
+                let reason = failure.to_string();
+                self.record_unsuccessful(context, act, &reason).await
+            }
+        };
+        recorded.err().unwrap_or(failure)
+    }
+
+    async fn record_unsuccessful(
+        &self,
+        context: &CallContext,
+        act: RefusedAct,
+        reason: &str,
+    ) -> Result<(), Failure> {
         let stamp = Stamp {
             now: self.clock.now(),
             rng: self.rng.as_ref(),
         };
-        let reason: String = fault.message.chars().take(REASON_CHARACTERS_MAX).collect();
         let row = row(
             act.event,
             &cause(context),
             act.resource_id,
-            act.details,
+            storable(act.details),
             stamp,
         );
         self.store
-            .record_audit(&row.refused(reason))
+            .record_audit(&row.refused(legible(reason, REASON_CHARACTERS_MAX)))
             .await
             .map_err(Failure::Audit)
     }
 }
+
+/// What the row of a failed attempt calls it; none where no row is written.
+const fn code_of_failure(failure: &Failure) -> Option<&'static str> {
+    match failure {
+        Failure::Database(DatabaseError::Duplicate { .. }) => Some("already_exists"),
+        Failure::Database(DatabaseError::ConstraintViolated { .. }) => Some("constraint_violated"),
+        Failure::Envelope(_) => Some("seal_unusable"),
+        Failure::MasterKey(_) => Some("master_key_unusable"),
+        _ => None,
+    }
+}
+
+/// Text of a stranger that the table takes and that does no harm in a terminal: PostgreSQL refuses
+/// NUL, and the row with it.
+fn legible(text: &str, characters_max: usize) -> String {
+    text.chars()
+        .take(characters_max)
+        .map(|one| match one.is_control() {
+            true => char::REPLACEMENT_CHARACTER,
+            false => one,
+        })
+        .collect()
+}
+
+/// Details whose every text is [`legible`].
+fn storable(details: Value) -> Value {
+    match details {
+        Value::String(text) => Value::String(legible(&text, DETAIL_CHARACTERS_MAX)),
+        Value::Array(items) => items.into_iter().map(storable).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, storable(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

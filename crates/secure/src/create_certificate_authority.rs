@@ -2,8 +2,8 @@
 //! one transaction.
 //!
 //! A root signs itself. An intermediate is signed by its parent under the parent's own limits, end
-//! and path length, like any other certificate. Repeating the command with the same name returns
-//! what is there.
+//! and path length, like any other certificate, and its own limits stay within those of everyone
+//! above it. Repeating the command with the same name returns what is there, if it is the same.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clm_domain::audit::{AuditRow, SecureEvent};
 use clm_domain::certificate_plan::{BasicConstraints, CertificatePlan, KeyUsage};
 use clm_domain::clock::{random_bytes, whole_milliseconds};
-use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::error::{ErrorKind, Fault, Violation};
 use clm_domain::ids::{CertificateId, IssuerId, OrganizationId};
-use clm_domain::issuer_limits::judge;
+use clm_domain::issuer_limits::{IssuerLimits, judge};
 use clm_domain::states::{CertificateType, IssuerKind};
 use clm_pki::certificate::Certificate;
 use clm_pki::issue::{IssuedCertificate, IssuerIdentity, prepare};
@@ -114,18 +114,18 @@ impl Secure {
             .store
             .find_issuer_by_name(context.organization_id, &command.name)
             .await?;
-        match found {
-            Some(issuer) if issuer.parent_issuer_id != command.parent_issuer_id => {
-                let message = format!(
-                    "There is another certificate authority called '{}', below another parent. \
-                     Choose another name.",
-                    command.name
-                );
-                let fault = Fault::new(ErrorKind::Conflict, "name_taken", message.clone());
-                Err(fault.with_violation("name", message).into())
-            }
-            found => Ok(found),
-        }
+        let Some(issuer) = found else { return Ok(None) };
+        let path_length_max = path_length_max(&issuer)?;
+        let Some(difference) = difference(&issuer, path_length_max, command) else {
+            return Ok(Some(issuer));
+        };
+        let message = format!(
+            "There is another certificate authority called '{}', with another {difference}. \
+             Choose another name.",
+            command.name
+        );
+        let fault = Fault::new(ErrorKind::Conflict, "name_taken", message.clone());
+        Err(fault.with_violation("name", message).into())
     }
 
     async fn sign_authority(
@@ -136,7 +136,7 @@ impl Secure {
         let subject = read_subject(&command.subject_der)?;
         let mut plan = plan(command, self.clock.now())?;
         if let Some(parent) = parent {
-            check_below(parent, command, &plan)?;
+            check_below(parent, command, (&plan, &subject))?;
         }
         let key = Arc::new(self.key_factory.generate(command.key_algorithm).await?);
         plan.subject_public_key_info = key.subject_public_key_info().to_vec();
@@ -384,11 +384,12 @@ fn validity(seconds: u64, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime
 fn check_below(
     parent: &StoredIssuer,
     command: &CreateCertificateAuthority,
-    plan: &CertificatePlan,
+    (plan, subject): (&CertificatePlan, &DistinguishedName),
 ) -> Result<(), Failure> {
-    let mut violations = judge(plan, &parent.limits);
+    let mut violations = judge(plan, &parent.limits, &subject.common_names());
+    violations.extend(limits_beyond(parent, &command.limits));
     let mut violate = |field: &str, message: String| {
-        violations.push(clm_domain::error::Violation {
+        violations.push(Violation {
             field: field.to_owned(),
             message,
         });
@@ -413,7 +414,46 @@ fn check_below(
     Ok(refuse_violations(&parent.name, violations)?)
 }
 
-/// How many certificate authorities the parent's certificate allows below it.
+/// What the limits allow beyond those of the parent, else of the nearest one above it that they are
+/// not within: a parent that signs no end entities does not hand down all that binds it.
+fn limits_beyond(parent: &StoredIssuer, limits: &IssuerLimits) -> Vec<Violation> {
+    let above = parent.chain.iter().map(|link| &link.limits);
+    std::iter::once(&parent.limits)
+        .chain(above)
+        .map(|above| limits.is_within(above))
+        .find(|violations| !violations.is_empty())
+        .unwrap_or_default()
+}
+
+/// What the certificate authority that is there has other than the command asks for.
+fn difference(
+    existing: &StoredIssuer,
+    path_length_max: Option<u8>,
+    command: &CreateCertificateAuthority,
+) -> Option<&'static str> {
+    let compared = [
+        (
+            "parent",
+            existing.parent_issuer_id == command.parent_issuer_id,
+        ),
+        ("subject", existing.subject_der == command.subject_der),
+        (
+            "key algorithm",
+            existing.key_algorithm == command.key_algorithm,
+        ),
+        (
+            "signature algorithm",
+            existing.signature_algorithm == command.signature_algorithm,
+        ),
+        ("path length", path_length_max == command.path_length_max),
+        ("set of limits", existing.limits == command.limits),
+    ];
+    compared
+        .into_iter()
+        .find_map(|(what, is_same)| (!is_same).then_some(what))
+}
+
+/// How many certificate authorities the issuer's certificate allows below it.
 fn path_length_max(parent: &StoredIssuer) -> Result<Option<u8>, Failure> {
     let unreadable = |error: String| {
         Failure::Internal(format!(

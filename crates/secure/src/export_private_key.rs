@@ -29,17 +29,16 @@ impl Secure {
         command: ExportPrivateKey,
     ) -> Result<Reply, Failure> {
         let certificate_id = command.certificate_id;
-        let fault = match self.export(context, command).await {
-            Err(Failure::Refused(fault)) => fault,
-            settled => return settled.map(Reply::ExportedPrivateKey),
+        let failure = match self.export(context, command).await {
+            Ok(exported) => return Ok(Reply::ExportedPrivateKey(exported)),
+            Err(failure) => failure,
         };
         let act = RefusedAct {
             event: SecureEvent::PrivateKeyExported,
             resource_id: None,
             details: json!({ "certificate_id": certificate_id.to_string() }),
         };
-        self.record_refusal(context, act, &fault).await?;
-        Err(fault.into())
+        Err(self.audited(context, act, failure).await)
     }
 
     async fn export(

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clm_domain::audit::{AuditRow, SecureEvent};
 use clm_domain::certificate_plan::CertificatePlan;
 use clm_domain::clock::{random_bytes, whole_milliseconds};
-use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::error::{ErrorKind, Fault, Violation};
 use clm_domain::ids::EventId;
 use clm_domain::issuer_limits::judge;
 use clm_domain::limits::{CSR_DER_BYTES_MAX, IDEMPOTENCY_RETENTION_HOURS};
@@ -35,6 +35,11 @@ use crate::store::private_keys::KeyPurpose;
 /// How far a certificate may be dated back, in hours: room for clocks that are behind, not for a
 /// past that was not (CA/Browser Forum Baseline Requirements §7.1.2.7).
 const BACKDATING_HOURS_MAX: i64 = 48;
+/// How far in the future a certificate may begin, in hours.
+const POSTDATING_HOURS_MAX: i64 = 48;
+/// How much earlier than its issuer a certificate may begin, in minutes: profiles date back a
+/// little for clocks that are behind, and an issuer may be used as soon as it is there.
+const CLOCK_SKEW_MINUTES: i64 = 5;
 
 /// The key of the subject, as far as it came here.
 enum SubjectKey {
@@ -131,7 +136,7 @@ impl Secure {
             KeySource::Generate => None,
         };
         let subject = read_subject(&plan.subject_der)?;
-        check_plan(&plan, issuer, now)?;
+        check_plan(&plan, &subject, issuer, now)?;
         self.issuance_rates
             .take(issuer.id, issuer.limits.issuances_per_minute_max, now)?;
         let key = match held {
@@ -166,7 +171,10 @@ impl Secure {
         let now = whole_milliseconds(self.clock.now());
         let record = record(context, command, &signed);
         let Signed {
-            key, certificate, ..
+            plan,
+            key,
+            certificate,
+            ..
         } = signed;
         let (csr_der, private_key) = match key {
             SubjectKey::Held(csr_der) => (Some(csr_der), None),
@@ -175,7 +183,7 @@ impl Secure {
                 (None, Some(self.seal_new_key(context, &key, purpose).await?))
             }
         };
-        let audit = self.issuance_audit(context, &record, (&certificate, issuer), now);
+        let audit = self.issuance_audit(context, &record, (&plan, &certificate, issuer), now);
         let context_json = to_json(&record.context)?;
         let event = Event {
             event_id: EventId::generate(now, self.rng.as_ref()),
@@ -205,10 +213,10 @@ impl Secure {
         &self,
         context: &CallContext,
         record: &CertificateRecord,
-        (certificate, issuer): (&IssuedCertificate, &StoredIssuer),
+        (plan, certificate, issuer): (&CertificatePlan, &IssuedCertificate, &StoredIssuer),
         now: DateTime<Utc>,
     ) -> AuditRow {
-        let details = json!({
+        let mut details = json!({
             "issuer_id": issuer.id.to_string(),
             "certificate_request_id": record.certificate_request_id.map(|id| id.to_string()),
             "serial_number": record.serial_number,
@@ -218,6 +226,7 @@ impl Secure {
             "private_key_held": record.has_private_key,
             "not_after": record.not_after.to_rfc3339(),
         });
+        note_further_extensions(&mut details, plan);
         let stamp = Stamp {
             now,
             rng: self.rng.as_ref(),
@@ -284,9 +293,9 @@ fn check_same_command(
         }
         let message = "This idempotency key was used for another request already. Choose a new key \
             for a new request.";
-        return Err(Fault::new(
-            ErrorKind::Invalid,
+        return Err(Fault::invalid(
             "idempotency_key_reused",
+            "idempotency-key",
             message,
         ));
     }
@@ -325,9 +334,34 @@ fn prove_possession(der: &[u8], plan: &CertificatePlan) -> Result<Vec<u8>, Fault
     Ok(request.der().to_vec())
 }
 
-/// Judges the plan against the issuer's own limits and end.
+/// Adds the policies and further extensions that are signed to the details of an audit event.
+fn note_further_extensions(details: &mut Value, plan: &CertificatePlan) {
+    let policies = plan.certificate_policies.iter();
+    let extensions = plan.other_extensions.iter();
+    let lists: [(&str, Vec<&str>); 2] = [
+        (
+            "certificate_policies",
+            policies.map(|policy| policy.policy_id.as_str()).collect(),
+        ),
+        (
+            "other_extensions",
+            extensions.map(|extension| extension.oid.as_str()).collect(),
+        ),
+    ];
+    let Some(details) = details.as_object_mut() else {
+        return;
+    };
+    for (name, oids) in lists {
+        if !oids.is_empty() {
+            details.insert(name.to_owned(), json!(oids));
+        }
+    }
+}
+
+/// Judges the plan against the issuer's own limits and validity.
 fn check_plan(
     plan: &CertificatePlan,
+    subject: &DistinguishedName,
     issuer: &StoredIssuer,
     now: DateTime<Utc>,
 ) -> Result<(), Fault> {
@@ -341,15 +375,28 @@ fn check_plan(
         )
         .with_violation("basic_constraints", message));
     }
-    let mut violations = judge(plan, &issuer.limits);
+    let mut violations = judge(plan, &issuer.limits, &subject.common_names());
+    let issuer_validity = (issuer.not_before, issuer.not_after);
+    violations.extend(judge_times(plan, issuer_validity, now));
+    refuse_violations(&issuer.name, violations)
+}
+
+/// Judges when the certificate begins and ends, against the issuer's own certificate and the
+/// clock.
+fn judge_times(
+    plan: &CertificatePlan,
+    (issuer_not_before, issuer_not_after): (DateTime<Utc>, DateTime<Utc>),
+    now: DateTime<Utc>,
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
     let mut violate = |field: &str, message: String| {
-        violations.push(clm_domain::error::Violation {
+        violations.push(Violation {
             field: field.to_owned(),
             message,
         });
     };
-    if plan.not_after > issuer.not_after {
-        let end = issuer.not_after.to_rfc3339();
+    if plan.not_after > issuer_not_after {
+        let end = issuer_not_after.to_rfc3339();
         violate(
             "not_after",
             format!(
@@ -358,17 +405,27 @@ fn check_plan(
         );
     }
     if plan.not_after <= now {
-        violate(
-            "not_after",
-            "The certificate would have ended already.".to_owned(),
-        );
+        let message = "The certificate would have ended already.";
+        violate("not_after", message.to_owned());
     }
     if plan.not_before < now - TimeDelta::hours(BACKDATING_HOURS_MAX) {
         let message =
             format!("A certificate may begin at most {BACKDATING_HOURS_MAX} hours in the past.");
         violate("not_before", message);
     }
-    refuse_violations(&issuer.name, violations)
+    if plan.not_before > now + TimeDelta::hours(POSTDATING_HOURS_MAX) {
+        let message =
+            format!("A certificate may begin at most {POSTDATING_HOURS_MAX} hours in the future.");
+        violate("not_before", message);
+    }
+    if plan.not_before < issuer_not_before - TimeDelta::minutes(CLOCK_SKEW_MINUTES) {
+        let begin = issuer_not_before.to_rfc3339();
+        violate(
+            "not_before",
+            format!("The certificate of the issuer itself begins at {begin}; begin then or later."),
+        );
+    }
+    violations
 }
 
 fn record(context: &CallContext, command: &IssueCertificate, signed: &Signed) -> CertificateRecord {
@@ -407,3 +464,6 @@ fn record(context: &CallContext, command: &IssueCertificate, signed: &Signed) ->
 fn to_json(value: &impl serde::Serialize) -> Result<Value, Failure> {
     serde_json::to_value(value).map_err(|error| Failure::Internal(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,12 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clm_domain::clock::Clock;
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{IssuerId, OrganizationId, PrivateKeyId};
+use clm_domain::ids::{CertificateId, IssuerId, OrganizationId, PrivateKeyId};
 use clm_domain::states::IssuerStatus;
+use clm_pki::certificate::Certificate;
 use clm_pki::issue::{IssuedCertificate, IssuerIdentity, PreparedCertificate, issue};
 use clm_pki::key::{PrivateKey, spki_sha256};
 use clm_secure_api::reply::CertificateAuthority;
@@ -37,7 +38,8 @@ pub(crate) struct Issuers {
     data_keys: Arc<DataKeys>,
     clock: Arc<dyn Clock>,
     usable: Cache<(OrganizationId, IssuerId), Arc<StoredIssuer>>,
-    signing_keys: Cache<PrivateKeyId, Arc<PrivateKey>>,
+    /// By the certificate too: a key is checked against the certificate that it signs below.
+    signing_keys: Cache<(PrivateKeyId, CertificateId), Arc<PrivateKey>>,
 }
 
 impl Issuers {
@@ -76,7 +78,8 @@ impl Issuers {
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it is suspended, retired, expired or asks for what this program
-    /// cannot do.
+    /// cannot do; `PolicyViolation` with code `issuer_not_active` when one above it is suspended,
+    /// retired, deleted or expired.
     pub(crate) async fn load_signing(
         &self,
         organization_id: OrganizationId,
@@ -109,13 +112,15 @@ impl Issuers {
             );
             return refuse("issuer_strict_mode", message);
         }
+        check_above(&issuer.name, &issuer.chain, self.clock.now())?;
         Ok(issuer)
     }
 
     /// Signs what was prepared with the key of `issuer`.
     ///
     /// # Errors
-    /// `KeyUnavailable` when the key cannot be opened; [`Failure::Internal`] when signing fails.
+    /// `KeyUnavailable` when the key cannot be opened; `Internal` with code `issuer_key_mismatch`
+    /// when it is not the key of the issuer's certificate; [`Failure::Internal`] when signing fails.
     pub(crate) async fn sign(
         &self,
         issuer: &StoredIssuer,
@@ -128,7 +133,8 @@ impl Issuers {
     async fn signing_key(&self, issuer: &StoredIssuer) -> Result<Arc<PrivateKey>, Failure> {
         let now = self.clock.now();
         let id = issuer.private_key_id;
-        if let Some(key) = self.signing_keys.find(&id, now) {
+        let cache_key = (id, issuer.certificate_id);
+        if let Some(key) = self.signing_keys.find(&cache_key, now) {
             return Ok(key);
         }
         let owner = issuer.organization_id;
@@ -148,10 +154,51 @@ impl Issuers {
                 "private key {id} is not the one of its row"
             )));
         }
+        check_key(issuer.id, &issuer.certificate_der, &key)?;
         let key = Arc::new(key);
-        self.signing_keys.store(id, Arc::clone(&key), now);
+        self.signing_keys.store(cache_key, Arc::clone(&key), now);
         Ok(key)
     }
+}
+
+/// Whether everyone above an issuer is still active: what is below one that was suspended signs
+/// nothing either.
+fn check_above(name: &str, chain: &[ChainLink], now: DateTime<Utc>) -> Result<(), Fault> {
+    let Some(stopped) = chain
+        .iter()
+        .find(|link| !link.is_active || link.not_after < now)
+    else {
+        return Ok(());
+    };
+    let why = if stopped.is_active {
+        "has ended"
+    } else {
+        "is not active"
+    };
+    let message = format!(
+        "The certificate authority '{}' above '{name}' {why}, so nothing below it is signed. \
+         Choose a certificate authority below another one.",
+        stopped.name
+    );
+    let kind = ErrorKind::PolicyViolation;
+    Err(Fault::new(kind, "issuer_not_active", message))
+}
+
+/// Whether a key is that of the issuer's certificate: with another one, nothing it signs could be
+/// verified. A fault for people, so that the refusal is audited.
+fn check_key(id: IssuerId, certificate_der: &[u8], key: &PrivateKey) -> Result<(), Failure> {
+    let certificate = Certificate::from_der(certificate_der).map_err(|error| {
+        Failure::Internal(format!(
+            "the certificate of issuer {id} is unreadable: {error}"
+        ))
+    })?;
+    if certificate.spki_der() == key.subject_public_key_info() {
+        return Ok(());
+    }
+    tracing::error!(issuer_id = %id, "the signing key of an issuer is not that of its certificate");
+    let message = "The signing key of the certificate authority is not that of its certificate. \
+        Nothing was signed; an operator has to look at the row of the certificate authority.";
+    Err(Fault::new(ErrorKind::Internal, "issuer_key_mismatch", message).into())
 }
 
 /// Signs what was prepared. RSA signatures are slow enough to be made on a thread of their own.
@@ -185,11 +232,13 @@ impl StoredIssuer {
 
     /// The certificates that prove what it signs, nearest first, without the root.
     pub(crate) fn chain_below_root(&self) -> Vec<ByteBuf> {
-        let own = ChainLink {
-            is_root: self.kind == clm_domain::states::IssuerKind::Root,
-            certificate_der: self.certificate_der.clone(),
-        };
-        without_root(std::iter::once(own).chain(self.chain.iter().cloned()))
+        let is_root = self.kind == clm_domain::states::IssuerKind::Root;
+        let own = (!is_root).then_some(&self.certificate_der);
+        let above = self.chain.iter().filter(|link| !link.is_root);
+        own.into_iter()
+            .chain(above.map(|link| &link.certificate_der))
+            .map(|der| ByteBuf::from(der.clone()))
+            .collect()
     }
 
     /// The issuer as the core sees it.
@@ -227,3 +276,6 @@ pub(crate) fn without_root(chain: impl IntoIterator<Item = ChainLink>) -> Vec<By
         .map(|link| ByteBuf::from(link.certificate_der))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

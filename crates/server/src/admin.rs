@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use chrono::Duration;
 use clm_core::organizations::{self, NewOrganization};
 use clm_core::users::{self, NewAdministrator};
-use clm_core::{OpContext, reconcile};
+use clm_core::{Core, OpContext, reconcile};
 use clm_database::catalogue::{self, Difference};
 use clm_database::migrate::{MigrationReport, MigrationStatus, Migrator, RollbackReport};
 use clm_database::pool::Database;
@@ -18,6 +18,7 @@ use clm_database::roles;
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::secret::SecretString;
 use sqlx::postgres::PgConnectOptions;
+use url::Url;
 
 use crate::layout::Existing;
 use crate::services::{Connections, MasterKeyFile, Services};
@@ -30,8 +31,16 @@ const SETTLE_TIME: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// How administrators reach both databases.
 pub struct Administration {
-    core: PgConnectOptions,
-    secure: PgConnectOptions,
+    core: Server,
+    secure: Server,
+}
+
+/// How an administrator reaches one server.
+#[derive(Clone)]
+struct Server {
+    options: PgConnectOptions,
+    /// The URL that the operator gave, whose parameters the programs need too.
+    url: Option<Url>,
 }
 
 impl Administration {
@@ -57,7 +66,7 @@ impl Administration {
             let secure = parse("CLM_SECURE_DATABASE_URL", databases.secure_url.expose())?;
             return Ok(Self { core, secure });
         }
-        let existing = Existing::find(&configuration.data_directory);
+        let existing = Existing::find(&configuration.data_directory)?;
         let socket = existing
             .run_directory
             .map(|run| run.join("pg"))
@@ -68,10 +77,11 @@ impl Administration {
                 configuration.data_directory.display()
             );
         };
-        let admin = PgConnectOptions::new_without_pgpass()
+        let options = PgConnectOptions::new_without_pgpass()
             .socket(&socket)
             .username(clm_database::cluster::ADMIN_ROLE)
             .database(roles::MAINTENANCE_DATABASE);
+        let admin = Server { options, url: None };
         Ok(Self {
             core: admin.clone(),
             secure: admin,
@@ -79,11 +89,11 @@ impl Administration {
     }
 
     fn of(&self, database: Database) -> PgConnectOptions {
-        let options = match database {
+        let server = match database {
             Database::Core => &self.core,
             Database::Secure => &self.secure,
         };
-        options.clone().database(database.name())
+        server.options.clone().database(database.name())
     }
 
     /// Applies what is missing in one database.
@@ -138,25 +148,45 @@ impl Administration {
             .mode(0o600)
             .open(out)
             .with_context(|| format!("making {}: it must not exist yet", out.display()))?;
+        let written = async {
+            let lines = self.prepare_servers().await?;
+            file.write_all(lines.as_bytes())
+                .and_then(|()| file.sync_all())
+                .with_context(|| format!("writing {}", out.display()))
+        }
+        .await;
+        if written.is_err() {
+            // Ours, because it was made above: a repetition must be able to make it again.
+            let _ = std::fs::remove_file(out);
+        }
+        written
+    }
+
+    /// Prepares both servers and returns the lines that name their URLs.
+    async fn prepare_servers(&self) -> anyhow::Result<String> {
         let mut lines = String::new();
         for (database, admin, name) in [
             (Database::Core, &self.core, "CLM_CORE_DATABASE_URL"),
             (Database::Secure, &self.secure, "CLM_SECURE_DATABASE_URL"),
         ] {
-            let report = roles::init(admin, database, &SystemRng)
+            let report = roles::init(&admin.options, database, &SystemRng)
                 .await
                 .with_context(|| format!("preparing {}", database.name()))?;
-            let url = url_of(&report.connect_options(admin), report.password.expose());
+            let options = report.connect_options(&admin.options);
+            let password = report.password.expose();
+            let url = admin
+                .url
+                .clone()
+                .and_then(|url| url_like(url, &options, password))
+                .unwrap_or_else(|| url_of(&options, password));
             lines.push_str(&format!("{name}={url}\n"));
         }
-        file.write_all(lines.as_bytes())
-            .and_then(|()| file.sync_all())
-            .with_context(|| format!("writing {}", out.display()))
+        Ok(lines)
     }
 
     /// Both services on these connections, for commands that use them without a server.
     async fn services(&self, configuration: &Configuration) -> anyhow::Result<Services> {
-        let existing = Existing::find(&configuration.data_directory);
+        let existing = Existing::find(&configuration.data_directory)?;
         let path = configuration
             .master_key_file
             .clone()
@@ -169,7 +199,7 @@ impl Administration {
         Services::open(connections, MasterKeyFile::OfCommand(path)).await
     }
 
-    /// Every difference between the two databases, as text.
+    /// Every difference between the two databases, as text. Each is recorded in the audit log.
     ///
     /// # Errors
     /// Those of both databases.
@@ -194,28 +224,14 @@ impl Administration {
         organization: (String, String),
     ) -> anyhow::Result<()> {
         let services = self.services(configuration).await?;
-        let core = &services.core;
-        let (slug, name) = organization;
-        let organization = match organizations::find_by_slug_or_id(core, &slug).await? {
-            Some(found) => found,
-            None => {
-                let system = OpContext::system(core, SYSTEM_ORGANIZATION);
-                organizations::create(&system, core, NewOrganization { name, slug }).await?
-            }
-        };
-        let new = NewAdministrator {
-            username,
-            password,
-            email: None,
-            organization_id: organization.organization_id,
-        };
-        let created = users::create_administrator(core, new).await;
+        let credential = (username, password);
+        let created = create_administrator(&services.core, credential, organization).await;
         services.close().await;
-        created.map(|_| ()).map_err(Into::into)
+        created
     }
 }
 
-/// Differences that are no certificates under way: they stand a moment later too.
+/// Differences that are no certificates under way: they stand a moment later too. They are recorded.
 async fn lasting_differences(services: &Services) -> anyhow::Result<Vec<reconcile::Difference>> {
     let first = reconcile::check(&services.core, Duration::zero()).await?;
     if first.is_empty() {
@@ -223,17 +239,66 @@ async fn lasting_differences(services: &Services) -> anyhow::Result<Vec<reconcil
     }
     tokio::time::sleep(SETTLE_TIME).await;
     let second = reconcile::check(&services.core, Duration::zero()).await?;
-    Ok(second
+    let lasting: Vec<_> = second
         .into_iter()
         .filter(|difference| first.contains(difference))
-        .collect())
+        .collect();
+    reconcile::record(&services.core, &lasting).await?;
+    Ok(lasting)
 }
 
-fn parse(name: &str, url: &str) -> anyhow::Result<PgConnectOptions> {
+/// Makes nothing, not even the organization, once an administrator exists.
+async fn create_administrator(
+    core: &Core,
+    (username, password): (String, SecretString),
+    (slug, name): (String, String),
+) -> anyhow::Result<()> {
+    users::refuse_second_administrator(core).await?;
+    let organization = match organizations::find_by_slug_or_id(core, &slug).await? {
+        Some(found) => found,
+        None => {
+            let system = OpContext::system(core, SYSTEM_ORGANIZATION);
+            organizations::create(&system, core, NewOrganization { name, slug }).await?
+        }
+    };
+    let new = NewAdministrator {
+        username,
+        password,
+        email: None,
+        organization_id: organization.organization_id,
+    };
+    users::create_administrator(core, new).await?;
+    Ok(())
+}
+
+fn parse(name: &str, url: &str) -> anyhow::Result<Server> {
     // The parser's error may repeat parts of the URL, and with them the password.
-    url.parse().ok().with_context(|| {
+    let options = url.parse().ok().with_context(|| {
         format!("{name} must be a URL such as postgres://postgres:…@host/postgres")
+    })?;
+    Ok(Server {
+        options,
+        url: Url::parse(url).ok(),
     })
+}
+
+/// The administrator's URL with the program's user, password and database; everything else, such as
+/// `sslmode` and `sslrootcert`, stays. `None` for a URL without a host, which carries no user.
+fn url_like(mut url: Url, options: &PgConnectOptions, password: &str) -> Option<String> {
+    url.set_username(options.get_username()).ok()?;
+    url.set_password(Some(password)).ok()?;
+    url.set_path(options.get_database().unwrap_or_default());
+    // As parameters they would win over their places in the URL.
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| !matches!(name.as_ref(), "user" | "password" | "dbname"))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+    Some(url.into())
 }
 
 /// A connection URL with the program's user and its new password.
@@ -257,3 +322,6 @@ fn url_of(options: &PgConnectOptions, password: &str) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::Duration as Span;
 use clm_core::{health, reconcile, relay};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,8 @@ const ACKNOWLEDGE_PERIOD: Duration = Duration::from_millis(200);
 const RELAY_PERIOD: Duration = Duration::from_millis(500);
 /// Removing what expired; audit partitions.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(3_600);
+/// Emptying the buffers of the metrics.
+const METRICS_PERIOD: Duration = Duration::from_secs(5);
 /// Comparing both databases.
 const RECONCILE_PERIOD: Duration = Duration::from_secs(3_600);
 /// Looking after the HTTPS certificate.
@@ -33,44 +36,59 @@ pub(crate) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let every = |name, period, services: &Arc<Services>, round: Round| {
+    let every = |name, pace, services: &Arc<Services>, round: Round| {
         tasks.spawn(repeat(
             name,
-            period,
+            pace,
             Arc::clone(services),
             round,
             stop.clone(),
         ));
     };
-    every("acknowledge", ACKNOWLEDGE_PERIOD, services, |services| {
-        Box::pin(async move {
-            while relay::acknowledge_pending(&services.core).await? > 0 {}
-            Ok(())
-        })
-    });
-    every("relay", RELAY_PERIOD, services, |services| {
+    every(
+        "acknowledge",
+        Pace::every(ACKNOWLEDGE_PERIOD),
+        services,
+        |services| {
+            Box::pin(async move {
+                while relay::acknowledge_pending(&services.core).await? > 0 {}
+                Ok(())
+            })
+        },
+    );
+    every("relay", Pace::every(RELAY_PERIOD), services, |services| {
         Box::pin(async move {
             while relay::deliver_events(&services.core).await? > 0 {}
             Ok(())
         })
     });
-    every("maintenance", MAINTENANCE_PERIOD, services, |services| {
+    let at_once = Pace {
+        first: Duration::ZERO,
+        ..Pace::every(MAINTENANCE_PERIOD)
+    };
+    every("maintenance", at_once, services, |services| {
         Box::pin(async move {
             health::maintain(&services.core).await?;
             services.secure.ensure_audit_partitions().await?;
             Ok(())
         })
     });
-    every("reconcile", RECONCILE_PERIOD, services, |services| {
-        Box::pin(async move {
-            let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
-            metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
-            for difference in found.iter().take(100) {
-                tracing::error!(difference = %difference, "the two databases differ");
-            }
-            Ok(())
-        })
-    });
+    every(
+        "reconcile",
+        Pace::every(RECONCILE_PERIOD),
+        services,
+        |services| {
+            Box::pin(async move {
+                let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
+                metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
+                for difference in found.iter().take(100) {
+                    tracing::error!(difference = %difference, "the two databases differ");
+                }
+                reconcile::record(&services.core, &found).await?;
+                Ok(())
+            })
+        },
+    );
     if let Some(identity) = identity {
         let (services, stop) = (Arc::clone(services), stop.clone());
         tasks.spawn(async move {
@@ -84,17 +102,52 @@ pub(crate) fn start(
     }
 }
 
+/// Empties the recorder's buffers, which otherwise grow until somebody asks for `/metrics`.
+pub(crate) fn keep_metrics_small(
+    metrics: PrometheusHandle,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        while rest(METRICS_PERIOD, &stop).await {
+            metrics.run_upkeep();
+        }
+    });
+}
+
+/// When the rounds of a loop come.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Before the first round.
+    first: Duration,
+    /// Between two rounds.
+    period: Duration,
+}
+
+impl Pace {
+    /// Rests before the first round as before each other.
+    const fn every(period: Duration) -> Self {
+        Self {
+            first: period,
+            period,
+        }
+    }
+}
+
 type Round =
     fn(Arc<Services>) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 async fn repeat(
     name: &'static str,
-    period: Duration,
+    pace: Pace,
     services: Arc<Services>,
     round: Round,
     stop: CancellationToken,
 ) {
-    while rest(period, &stop).await {
+    let mut pause = pace.first;
+    while rest(pause, &stop).await {
+        pause = pace.period;
         if let Err(error) = round(Arc::clone(&services)).await {
             metrics::counter!("clm_background_failures_total", "loop" => name).increment(1);
             tracing::warn!(loop.name = name, error.detail = %format!("{error:#}"),

@@ -36,6 +36,9 @@ const ORGANIZATION_SLUG: &str = "default";
 /// The name of the first administrator.
 const ADMINISTRATOR: &str = "admin";
 
+/// The variable that names the first administrator's password.
+const PASSWORD_VARIABLE: &str = "CLM_BOOTSTRAP_PASSWORD";
+
 /// `bootstrap.json`: where to go and how to sign in. Mode 0600.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootstrapFile {
@@ -74,6 +77,7 @@ pub(crate) async fn run(
     addresses: &Addresses,
     password: Option<&SecretString>,
 ) -> anyhow::Result<Bootstrapped> {
+    sweep(&layout.state_directory)?;
     let core = &services.core;
     let system = OpContext::system(core, SYSTEM_ORGANIZATION);
     let organization = match organizations::find_by_slug_or_id(core, ORGANIZATION_SLUG).await? {
@@ -198,9 +202,19 @@ async fn ensure_authority(
 /// already, else a new one. Noted before the user exists, so that a start that is killed in between
 /// locks nobody out.
 fn first_password(chosen: Option<&SecretString>, path: &Path) -> anyhow::Result<SecretString> {
-    let password = match (chosen, read(path)?.and_then(|previous| previous.password)) {
+    let check = |password: &SecretString| {
+        clm_core::password::check_policy(password, ADMINISTRATOR, PASSWORD_VARIABLE)
+    };
+    if let Some(chosen) = chosen {
+        check(chosen).with_context(|| format!("{PASSWORD_VARIABLE} cannot be used"))?;
+    }
+    let noted = read(path)?
+        .and_then(|previous| previous.password)
+        .map(SecretString::new)
+        .filter(|noted| check(noted).is_ok());
+    let password = match (chosen, noted) {
         (Some(chosen), _) => chosen.clone(),
-        (None, Some(noted)) => SecretString::new(noted),
+        (None, Some(noted)) => noted,
         (None, None) => SecretString::new(URL_SAFE_NO_PAD.encode(random_bytes::<18>(&SystemRng))),
     };
     let note = BootstrapFile {
@@ -252,7 +266,25 @@ fn write_private(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         .open(&fresh)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
     written.with_context(|| format!("writing {}", path.display()))
+}
+
+/// Removes what a start that was killed while it wrote left behind.
+fn sweep(directory: &Path) -> anyhow::Result<()> {
+    let entries =
+        fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.starts_with("bootstrap.") || name.starts_with("root-ca.");
+        if ours && name.ends_with(".new") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// RFC 7468 text of an object.
@@ -266,3 +298,6 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     text.push_str(&format!("-----END {label}-----\n"));
     text
 }
+
+#[cfg(test)]
+mod tests;

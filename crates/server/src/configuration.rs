@@ -130,12 +130,9 @@ impl Configuration {
 impl Settings {
     /// Reads `clm.toml`, whose keys are the names of the variables in lower case without `CLM_`.
     fn read_file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        let Some(text) = layout::read_configuration(path)? else {
+            return Ok(());
         };
-        layout::refuse_if_others_can_write(path)?;
         let table: BTreeMap<String, toml::Value> =
             toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
         for (key, value) in table {
@@ -196,6 +193,7 @@ impl Settings {
             .filter(|text| !text.is_empty())
             .map(|text| {
                 text.parse()
+                    .map(|address: IpAddr| address.to_canonical())
                     .with_context(|| format!("CLM_TRUSTED_PROXIES: '{text}' must be an IP address"))
             })
             .collect()

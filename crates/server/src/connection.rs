@@ -13,13 +13,18 @@ use clm_api::problem;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// How long a client may take to send the head of a request.
+/// How long a client may take until its first request has come, in either protocol.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may rest between two requests, and how long a further head may take.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a client may take to read what is left for it when its connection is given up.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest head of a request, in bytes.
-const HEADER_BYTES_MAX: usize = 512 * 1024;
+const HEADER_BYTES_MAX: usize = 256 * 1024;
 /// Most header fields that the parser takes; beyond [`HEADERS_MAX`] the request is refused with a
 /// problem document, beyond this the connection ends.
 const HEADERS_PARSED_MAX: usize = 20_000;
@@ -60,15 +65,22 @@ impl Service {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let (running, watched) = watch::channel(0);
+        let running = Arc::new(running);
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let service = self.clone();
-            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+            let running = Running::start(&running);
+            async move {
+                let response = service.answer(request, peer).await;
+                drop(running);
+                Ok::<_, std::convert::Infallible>(response)
+            }
         });
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(IDLE_TIMEOUT)
             .max_headers(HEADERS_PARSED_MAX)
             .max_buf_size(HEADER_BYTES_MAX);
         builder
@@ -84,6 +96,11 @@ impl Service {
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = rested(watched, HEADER_TIMEOUT, IDLE_TIMEOUT) => {
+                connection.as_mut().graceful_shutdown();
+                let farewell = tokio::time::timeout(FAREWELL_TIMEOUT, connection);
+                farewell.await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = outcome {
@@ -173,9 +190,48 @@ impl Service {
                 break;
             }
             let Ok(hop) = hop else { break };
-            address = hop;
+            address = hop.to_canonical();
         }
         Peer::Network(address)
+    }
+}
+
+/// A request under way, counted as long as it lives.
+struct Running(Arc<watch::Sender<usize>>);
+
+impl Running {
+    fn start(running: &Arc<watch::Sender<usize>>) -> Self {
+        running.send_modify(|count| *count = count.saturating_add(1));
+        Self(Arc::clone(running))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// Ends when no request came for `first` at the beginning, or for `between` after another one. The
+/// protocols' own timers do not tell: none of them runs before the version is known, and HTTP/2 has
+/// none at all.
+async fn rested(mut running: watch::Receiver<usize>, first: Duration, between: Duration) {
+    let mut patience = first;
+    loop {
+        let is_idle = *running.borrow_and_update() == 0;
+        let changed = running.changed();
+        let outcome = if is_idle {
+            match tokio::time::timeout(patience, changed).await {
+                Ok(outcome) => outcome,
+                Err(_) => return,
+            }
+        } else {
+            changed.await
+        };
+        if outcome.is_err() {
+            return;
+        }
+        patience = between;
     }
 }
 
@@ -188,3 +244,6 @@ fn host_name(host: &str) -> &str {
     }
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,9 +62,13 @@ pub fn examine(configuration: &Configuration) -> Vec<Finding> {
         ),
         Err(error) => finding(Verdict::Bad, "data directory", format!("{error:#}")),
     }];
-    let existing = Existing::find(directory);
-    for (name, purpose) in SECRET_FILES {
-        findings.extend(secret_file(&existing.state_directory.join(name), purpose));
+    match Existing::find(directory) {
+        Ok(existing) => {
+            for (name, purpose) in SECRET_FILES {
+                findings.extend(secret_file(&existing.state_directory.join(name), purpose));
+            }
+        }
+        Err(error) => findings.push(finding(Verdict::Bad, "files", format!("{error:#}"))),
     }
     if configuration.databases.is_none() {
         findings.push(

@@ -6,18 +6,38 @@
 //! and links. Sockets live in a short directory of their own, because their paths have a limit of
 //! 107 bytes.
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clm_database::cluster::Account;
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
+
+use crate::privileges;
 
 /// The pointer file in a data directory whose files live elsewhere.
 pub(crate) const POINTER_FILE: &str = "location";
 /// Files that people and the CLI look for in the data directory.
 const LINKED: &[&str] = &["bootstrap.json", "root-ca.pem", "master.key"];
+/// What a data directory of ours holds; one of these marks it.
+const MARKS: &[&str] = &[
+    "clm.lock",
+    POINTER_FILE,
+    "postgresql",
+    "master.key",
+    "bootstrap.json",
+    "clm.toml",
+    "clm.sock",
+];
+/// What a run directory of ours holds.
+const RUN_MARKS: &[&str] = &["clm.sock", "pg"];
+/// What a fresh file system holds.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// The places of one installation.
 #[derive(Clone, Debug)]
@@ -36,7 +56,9 @@ impl Layout {
         data_directory: &Path,
         account: Option<&Account>,
     ) -> anyhow::Result<Self> {
-        make_private_directory(data_directory, account)?;
+        // A separator at the end would make a link look like the directory that it leads to.
+        let data_directory: PathBuf = data_directory.components().collect();
+        let directory = make_private_directory(&data_directory, account, MARKS)?;
         let data_directory = data_directory
             .canonicalize()
             .with_context(|| format!("resolving {}", data_directory.display()))?;
@@ -45,13 +67,13 @@ impl Layout {
             Some(account) if !passable_for(&data_directory, account) => {
                 let state = Path::new("/var/lib/clm").join(&hash);
                 make_parent("/var/lib/clm")?;
-                make_private_directory(&state, Some(account))?;
-                give(&state, account)?;
+                let directory = make_private_directory(&state, Some(account), MARKS)?;
+                give(&directory, &state, account)?;
                 point_to(&data_directory, &state)?;
                 state
             }
             Some(account) => {
-                give(&data_directory, account)?;
+                give(&directory, &data_directory, account)?;
                 data_directory.clone()
             }
             None => data_directory.clone(),
@@ -97,18 +119,34 @@ pub(crate) struct Existing {
 
 impl Existing {
     /// Follows the pointer and the socket's link; makes nothing.
-    pub(crate) fn find(data_directory: &Path) -> Self {
-        let state_directory = fs::read_to_string(data_directory.join(POINTER_FILE)).map_or_else(
-            |_| data_directory.to_path_buf(),
-            |text| PathBuf::from(text.trim_end()),
-        );
+    ///
+    /// # Errors
+    /// When others could have written the data directory, or a place that it leads to.
+    pub(crate) fn find(data_directory: &Path) -> anyhow::Result<Self> {
+        if !data_directory.exists() {
+            return Ok(Self {
+                state_directory: data_directory.to_path_buf(),
+                run_directory: None,
+            });
+        }
+        refuse_if_others_can_write(data_directory)?;
+        let state_directory = match fs::read_to_string(data_directory.join(POINTER_FILE)) {
+            Ok(text) => PathBuf::from(text.trim_end()),
+            Err(_) => data_directory.to_path_buf(),
+        };
+        refuse_if_others_can_write(&state_directory)?;
         let run_directory = fs::read_link(data_directory.join("clm.sock"))
             .ok()
-            .and_then(|socket| socket.parent().map(Path::to_path_buf));
-        Self {
+            .and_then(|socket| socket.parent().map(Path::to_path_buf))
+            // Gone after a restart of the machine.
+            .filter(|run| run.exists());
+        if let Some(run) = &run_directory {
+            refuse_if_others_can_write(run)?;
+        }
+        Ok(Self {
             state_directory,
             run_directory,
-        }
+        })
     }
 }
 
@@ -147,7 +185,8 @@ pub fn find_data_directory() -> anyhow::Result<PathBuf> {
         return std::path::absolute(&path).with_context(|| format!("resolving {path}"));
     }
     let here = std::path::absolute(".clm").context("resolving the current directory")?;
-    if here.is_dir() && refuse_if_others_can_write(&here).is_ok() {
+    let is_directory = fs::symlink_metadata(&here).is_ok_and(|found| found.is_dir());
+    if is_directory && refuse_if_others_can_write(&here).is_ok() {
         return Ok(here);
     }
     if rustix::process::geteuid().is_root() {
@@ -164,12 +203,11 @@ pub fn find_data_directory() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Refuses a file or folder that somebody else could have written.
+/// Refuses a file or folder that somebody else could have written. Root believes the account that
+/// its server runs as, because the state and the sockets belong to it.
 pub(crate) fn refuse_if_others_can_write(path: &Path) -> anyhow::Result<()> {
     let metadata = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
-    let own = rustix::process::geteuid().as_raw();
-    let trusted_owner = metadata.uid() == own || metadata.uid() == 0 || own == 0;
-    if !trusted_owner || metadata.mode() & 0o022 != 0 {
+    if !is_trusted_owner(metadata.uid()) || writable_for_others(&metadata) {
         bail!(
             "{} is not trusted, because others can write it: make it yours alone (chown, chmod go-w)",
             path.display()
@@ -178,29 +216,96 @@ pub(crate) fn refuse_if_others_can_write(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a directory of mode 0700, or tightens an existing one that is ours, or the account's since
-/// an earlier start.
-fn make_private_directory(path: &Path, account: Option<&Account>) -> anyhow::Result<()> {
-    match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_dir() => {
-            bail!(
-                "{} is no directory: name another CLM_DATA_DIR",
-                path.display()
-            );
+/// The text of a configuration file, or `None` when there is none. What it says is done with all
+/// rights of this process, so that root believes nobody but root here, not even its own account.
+///
+/// # Errors
+/// When somebody else could have written the file, or put it there.
+pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<Option<String>> {
+    let reading = || format!("reading {}", path.display());
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
         }
-        Ok(metadata) => {
-            let own = rustix::process::geteuid().as_raw();
-            let accounts = account.map(|account| account.uid);
-            if metadata.uid() != own && Some(metadata.uid()) != accounts {
-                bail!(
-                    "{} belongs to user {}, not to you: start as its owner, or name another \
-                     CLM_DATA_DIR",
-                    path.display(),
-                    metadata.uid()
-                );
+        Err(error) => return Err(error).with_context(reading),
+    };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = fs::metadata(directory).with_context(reading)?;
+    let of_file = file.metadata().with_context(reading)?;
+    let own = rustix::process::geteuid().as_raw();
+    let safe = [&directory, &of_file].into_iter().all(|metadata| {
+        (metadata.uid() == own || metadata.uid() == 0) && !writable_for_others(metadata)
+    });
+    if !safe {
+        bail!(
+            "{} is not read, because user {}, who owns it or its directory, is neither you nor \
+             root, or others can write there: give its settings in the environment instead, for \
+             example from a file in /etc, and remove it",
+            path.display(),
+            if of_file.uid() == own {
+                directory.uid()
+            } else {
+                of_file.uid()
             }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        );
+    }
+    std::io::read_to_string(file)
+        .map(Some)
+        .with_context(reading)
+}
+
+/// Whether this process believes what `uid` wrote: its own user, root, and for root the account that
+/// its server runs as.
+pub(crate) fn is_trusted_owner(uid: u32) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    if uid == own || uid == 0 {
+        return true;
+    }
+    own == 0
+        && matches!(
+            Account::find(privileges::ACCOUNT_NAME),
+            Ok(Some(account)) if account.uid == uid
+        )
+}
+
+/// Refuses a file that could be another one under a second name, or that somebody else made.
+pub(crate) fn refuse_foreign_file(file: &File, path: &Path) -> anyhow::Result<()> {
+    let metadata = file
+        .metadata()
+        .with_context(|| format!("reading {}", path.display()))?;
+    if !metadata.is_file() || metadata.nlink() != 1 || !is_trusted_owner(metadata.uid()) {
+        bail!(
+            "{} is no plain file of this installation's own, with one name: remove it",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn writable_for_others(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o022 != 0
+}
+
+/// Makes a directory of mode 0700, or tightens an existing one that is ours, or the account's since
+/// an earlier start. One that holds something, but none of `marks`, is somebody's for another purpose
+/// and stays as it is. Everything after the opening is done to what was opened.
+fn make_private_directory(
+    path: &Path,
+    account: Option<&Account>,
+    marks: &[&str],
+) -> anyhow::Result<File> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => bail!(
+            "{} is a symbolic link: name the directory itself in CLM_DATA_DIR, or remove the link",
+            path.display()
+        ),
+        Ok(metadata) if !metadata.is_dir() => bail!(
+            "{} is no directory: name another CLM_DATA_DIR",
+            path.display()
+        ),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -209,13 +314,55 @@ fn make_private_directory(path: &Path, account: Option<&Account>) -> anyhow::Res
         }
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-        .with_context(|| format!("setting the mode of {}", path.display()))
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed())
+        .open(path)
+        .with_context(|| format!("opening {}", path.display()))?;
+    let owner = directory
+        .metadata()
+        .with_context(|| format!("reading {}", path.display()))?
+        .uid();
+    let own = rustix::process::geteuid().as_raw();
+    if owner != own && Some(owner) != account.map(|account| account.uid) {
+        bail!(
+            "{} belongs to user {owner}, not to you: start as its owner, or name another \
+             CLM_DATA_DIR",
+            path.display()
+        );
+    }
+    refuse_other_contents(&directory, path, marks)?;
+    directory
+        .set_permissions(fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("setting the mode of {}", path.display()))?;
+    Ok(directory)
+}
+
+/// Refuses a directory that holds something, but nothing of ours.
+fn refuse_other_contents(directory: &File, path: &Path, marks: &[&str]) -> anyhow::Result<()> {
+    let mut is_empty = true;
+    let entries = rustix::fs::Dir::read_from(directory)
+        .with_context(|| format!("reading {}", path.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading {}", path.display()))?;
+        let name = entry.file_name().to_bytes();
+        if marks.iter().any(|mark| mark.as_bytes() == name) {
+            return Ok(());
+        }
+        is_empty &= matches!(name, b"." | b"..") || name == LOST_AND_FOUND.as_bytes();
+    }
+    if !is_empty {
+        bail!(
+            "{} holds other files and nothing of clm: name a directory of its own in CLM_DATA_DIR",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// Hands a directory to the server's account.
-fn give(path: &Path, account: &Account) -> anyhow::Result<()> {
-    std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
+fn give(directory: &File, path: &Path, account: &Account) -> anyhow::Result<()> {
+    fchown(directory, Some(account.uid), Some(account.gid))
         .with_context(|| format!("giving {} to account {}", path.display(), account.name))
 }
 
@@ -291,15 +438,9 @@ fn run_directory(hash: &str, account: Option<&Account>) -> anyhow::Result<PathBu
             _ => PathBuf::from(format!("/tmp/clm-{uid}-{hash}")),
         }
     };
-    if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-        bail!(
-            "{} is a link that somebody put there: remove it",
-            path.display()
-        );
-    }
-    make_private_directory(&path, account)?;
+    let directory = make_private_directory(&path, account, RUN_MARKS)?;
     if let Some(account) = account {
-        give(&path, account)?;
+        give(&directory, &path, account)?;
     }
     Ok(path)
 }
@@ -309,3 +450,6 @@ fn short_hash(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
     hex::encode(digest).chars().take(16).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::connection::Service;
 
 /// Most connections at once on one listener.
-const CONNECTIONS_MAX: usize = 2_048;
+const CONNECTIONS_MAX: usize = 1_024;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the accept loop rests after an error such as too many open files.
@@ -91,9 +91,8 @@ impl Connections {
                 let (service, stop) = (service.clone(), this.stop.clone());
                 let _ = stream.set_nodelay(true);
                 this.tasks.spawn(async move {
-                    service
-                        .serve(stream, Peer::Network(address.ip()), stop)
-                        .await;
+                    let peer = Peer::Network(address.ip().to_canonical());
+                    service.serve(stream, peer, stop).await;
                     drop(permit);
                 });
             }
@@ -114,9 +113,8 @@ impl Connections {
                 this.tasks.spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
                         Ok(Ok(stream)) => {
-                            service
-                                .serve(stream, Peer::Network(address.ip()), stop)
-                                .await;
+                            let peer = Peer::Network(address.ip().to_canonical());
+                            service.serve(stream, peer, stop).await;
                         }
                         Ok(Err(error)) => {
                             tracing::debug!(error.detail = %error, "a TLS handshake failed");

@@ -8,6 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
+use crate::layout;
+
 /// Held as long as the server runs.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -26,6 +28,7 @@ impl Lock {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)
             .with_context(|| format!("opening {}", path.display()))?;
+        layout::refuse_foreign_file(&file, path)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);

@@ -3,8 +3,10 @@
 //! 1. directories and lock, 2. addresses, 3. database, 4. giving up root, 5. services, 6. bootstrap,
 //! 7. listeners and loops. Readiness is told by `/readyz` and by the line `ready`.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use clm_api::ApiState;
 use clm_database::roles;
 use clm_domain::general_name::GeneralName;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rustix::fs::OFlags;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bootstrap::{self, Addresses, Bootstrapped};
 use crate::connection::{Kind, Service};
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::listeners::{self, Connections};
 use crate::lock::Lock;
 use crate::services::{self, MasterKeyFile, Services};
@@ -130,6 +133,7 @@ async fn serve(
     };
 
     let tasks = TaskTracker::new();
+    let upkeep = metrics.clone();
     let connections = Connections {
         tasks: tasks.clone(),
         stop: stop.clone(),
@@ -142,6 +146,7 @@ async fn serve(
         (listening, &identity),
     )?;
     background::start(&services, identity, &tasks, &stop);
+    background::keep_metrics_small(upkeep, &tasks, &stop);
     watch_bootstrap_password(&services, layout, bootstrapped.as_ref(), &tasks, &stop);
     announce(layout, &addresses, bootstrapped.as_ref());
 
@@ -194,11 +199,21 @@ fn parse_url(name: &str, url: &str) -> anyhow::Result<sqlx::postgres::PgConnectO
 fn hand_over(layout: &Layout, account: &clm_database::cluster::Account) -> anyhow::Result<()> {
     for name in ["clm.lock", "master.key", "bootstrap.json", "root-ca.pem"] {
         let path = layout.file(name);
-        if path.exists() {
-            // Never what a link leads to: the account could have put one there for root to follow.
-            std::os::unix::fs::lchown(&path, Some(account.uid), Some(account.gid))
-                .with_context(|| format!("giving {} to {}", path.display(), account.name))?;
-        }
+        // Never what a link leads to: the account could have put one there for root to follow.
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(&path)
+        {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(error).with_context(|| format!("opening {}", path.display()));
+            }
+        };
+        layout::refuse_foreign_file(&file, &path)?;
+        fchown(&file, Some(account.uid), Some(account.gid))
+            .with_context(|| format!("giving {} to {}", path.display(), account.name))?;
     }
     let mode = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(&layout.run_directory, mode).context("closing the run directory")
@@ -250,19 +265,48 @@ fn own_names(configuration: &Configuration) -> Vec<String> {
             names.push(address.ip().to_string());
         }
     }
-    let public = configuration
-        .public_url
-        .as_ref()
-        .and_then(|url| url::Url::parse(url).ok());
-    names.extend(
-        public
-            .as_ref()
-            .and_then(url::Url::host_str)
-            .map(str::to_owned),
-    );
+    names.extend(configuration.public_url.as_deref().and_then(host_of));
     names.sort();
     names.dedup();
     names
+}
+
+/// The host in a URL; an IPv6 address without its brackets.
+fn host_of(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    Some(match url.host()? {
+        url::Host::Domain(name) => name.trim_end_matches('.').to_owned(),
+        url::Host::Ipv4(address) => address.to_string(),
+        url::Host::Ipv6(address) => address.to_string(),
+    })
+}
+
+/// The name as it stands in a certificate, if it can.
+fn certifiable(name: String) -> Option<GeneralName> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Some(GeneralName::Ip(address));
+    }
+    if is_host_name(&name) {
+        return Some(GeneralName::Dns(name));
+    }
+    tracing::warn!(
+        "the HTTPS certificate leaves '{name}' out, which is no DNS name: set CLM_PUBLIC_URL to a \
+         URL whose host is one"
+    );
+    None
+}
+
+/// Whether the text is a host name in the preferred syntax of RFC 1034 §3.5.
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 /// The HTTPS identity. Without an issuing authority the server still starts, and says so.
@@ -272,10 +316,7 @@ async fn transport_identity(
 ) -> Option<Arc<TransportIdentity>> {
     let names = own_names(configuration)
         .into_iter()
-        .map(|name| match name.parse::<IpAddr>() {
-            Ok(address) => GeneralName::Ip(address),
-            Err(_) => GeneralName::Dns(name),
-        })
+        .filter_map(certifiable)
         .collect();
     let identity = TransportIdentity::new(names);
     if let Err(error) = identity
@@ -426,3 +467,6 @@ fn start_log(configuration: &Configuration) -> anyhow::Result<()> {
     };
     started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,6 @@ $$;
 DROP VIEW IF EXISTS expiring_certificates;
 DROP VIEW IF EXISTS active_certificates;
 
-DROP FUNCTION IF EXISTS find_issuer(uuid);
 DROP FUNCTION IF EXISTS audit_partitions_ahead();
 DROP FUNCTION IF EXISTS ensure_audit_partitions(integer);
 
@@ -55,6 +54,7 @@ DROP TABLE IF EXISTS issuers;
 DROP TABLE IF EXISTS private_keys;
 DROP TABLE IF EXISTS encryption_keys;
 
+DROP FUNCTION IF EXISTS check_revoked_certificate();
 DROP FUNCTION IF EXISTS refuse_audit_change();
 DROP FUNCTION IF EXISTS uuid_v7_timestamp(uuid);
 DROP FUNCTION IF EXISTS uuid_generate_v7();

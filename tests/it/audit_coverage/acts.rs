@@ -40,7 +40,12 @@ impl<E: Copy + Into<EventType>> Expected<E> {
 }
 
 const fn case(name: &'static str, status: u16, core: &'static [Expected<CoreEvent>]) -> Case {
-    Case { name, status, core, secure: &[] }
+    Case {
+        name,
+        status,
+        core,
+        secure: &[],
+    }
 }
 
 const fn both(
@@ -49,11 +54,19 @@ const fn both(
     core: &'static [Expected<CoreEvent>],
     secure: &'static [Expected<SecureEvent>],
 ) -> Case {
-    Case { name, status, core, secure }
+    Case {
+        name,
+        status,
+        core,
+        secure,
+    }
 }
 
-const FORBIDDEN: Case =
-    case("forbidden", 403, &[Refused(CoreEvent::AccessDenied, "permission_missing")]);
+const FORBIDDEN: Case = case(
+    "forbidden",
+    403,
+    &[Refused(CoreEvent::AccessDenied, "permission_missing")],
+);
 const MALFORMED: Case = case("malformed", 400, &[]);
 const NOT_FOUND: Case = case("not found", 404, &[]);
 const NO_PROOF: Case = case("without CSRF token", 403, &[]);
@@ -79,9 +92,21 @@ pub(super) const ACTS: &[Act] = &[
             case("wrong password", 401, &[Refused(SIGN_IN, "wrong_password")]),
             case("unknown user", 401, &[Refused(SIGN_IN, "unknown_user")]),
             case("locked", 401, &[Refused(SIGN_IN, "locked")]),
-            case("user not active", 401, &[Refused(SIGN_IN, "user_not_active")]),
-            case("no membership", 401, &[Refused(SIGN_IN, "no_active_membership")]),
-            case("organization inactive", 401, &[Refused(SIGN_IN, "organization_inactive")]),
+            case(
+                "user not active",
+                401,
+                &[Refused(SIGN_IN, "user_not_active")],
+            ),
+            case(
+                "no membership",
+                401,
+                &[Refused(SIGN_IN, "no_active_membership")],
+            ),
+            case(
+                "organization inactive",
+                401,
+                &[Refused(SIGN_IN, "organization_inactive")],
+            ),
             MALFORMED,
             SHOWN_ALREADY,
             OTHER_BODY,
@@ -111,7 +136,11 @@ pub(super) const ACTS: &[Act] = &[
         path: "/api/v1/users/me/password",
         cases: &[
             case("success", 204, &[Done(PASSWORD)]),
-            case("wrong password", 422, &[Refused(PASSWORD, "wrong_password")]),
+            case(
+                "wrong password",
+                422,
+                &[Refused(PASSWORD, "wrong_password")],
+            ),
             case("locked", 429, &[Refused(PASSWORD, "locked")]),
             case("too short", 422, &[]),
             case("unchanged", 422, &[]),
@@ -167,7 +196,11 @@ pub(super) const ACTS: &[Act] = &[
                     Done(SECURE_AUTHORITY),
                 ],
             ),
-            case("no validity", 422, &[Refused(AUTHORITY, "validity_out_of_range")]),
+            case(
+                "no validity",
+                422,
+                &[Refused(AUTHORITY, "validity_out_of_range")],
+            ),
             both(
                 "unknown parent",
                 404,
@@ -204,7 +237,11 @@ pub(super) const ACTS: &[Act] = &[
                 &[Done(SecureEvent::CertificateIssued)],
             ),
             case("no CSR", 422, &[Refused(REFUSED, "csr_malformed")]),
-            case("beyond the limits", 422, &[Refused(REFUSED, "validity_out_of_range")]),
+            case(
+                "beyond the limits",
+                422,
+                &[Refused(REFUSED, "policy_violation")],
+            ),
             case("unknown authority", 404, &[Refused(REFUSED, "not_found")]),
             both(
                 "suspended authority",
@@ -213,7 +250,12 @@ pub(super) const ACTS: &[Act] = &[
                 &[Refused(SECURE_REFUSED, "issuer_not_active")],
             ),
             // Nothing is wrong with the request: it may come again in a minute.
-            both("too many", 429, &[], &[Refused(SECURE_REFUSED, "issuance_rate_exceeded")]),
+            both(
+                "too many",
+                429,
+                &[],
+                &[Refused(SECURE_REFUSED, "issuer_rate_exceeded")],
+            ),
             FORBIDDEN,
             MALFORMED,
             case("repeated by key", 201, &[]),
@@ -231,7 +273,11 @@ pub(super) const ACTS: &[Act] = &[
         path: "/api/v1/certificates/{certificate_id}/private-key-export",
         cases: &[
             both("success", 200, &[Done(EXPORT)], &[Done(SECURE_EXPORT)]),
-            case("weak passphrase", 422, &[Refused(EXPORT, "passphrase_too_weak")]),
+            case(
+                "weak passphrase",
+                422,
+                &[Refused(EXPORT, "passphrase_too_weak")],
+            ),
             both(
                 "key held elsewhere",
                 409,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Input;
 use super::transport::{Head, exchange};
-use crate::support::{CERTIFICATE_REQUESTS, Requester};
+use crate::support::{CERTIFICATE_REQUESTS, Requester, fields, problem};
 
 /// JSON that does not fit.
 pub(super) fn inputs(good: &str) -> Vec<Input> {
@@ -74,6 +74,37 @@ pub(super) fn inputs(good: &str) -> Vec<Input> {
             )
         },
     ]
+}
+
+/// Queries of lists, and texts by which something is looked up.
+pub(super) async fn that_are_looked_up(requester: &Requester) {
+    for list in ["certificates", "certificate-requests", "certificate-authorities", "api-keys"] {
+        for (query, code, field) in [
+            ("limit=0", "limit_out_of_range", "limit"),
+            ("limit=1001", "limit_out_of_range", "limit"),
+            ("limit=many", "malformed_query", "query"),
+            ("cursor=%00", "cursor_invalid", "cursor"),
+            ("cursor=nonsense", "cursor_invalid", "cursor"),
+            ("organization=other", "malformed_query", "query"),
+        ] {
+            let answer = requester.get(&format!("/api/v1/{list}?{query}")).await;
+            let problem = problem(&answer);
+            assert_eq!((problem.status, problem.code.as_str()), (400, code), "{list}?{query}");
+            assert_eq!(fields(&problem), [field], "{list}?{query}: {problem:?}");
+        }
+        let answer = requester.get(&format!("/api/v1/{list}/%00")).await;
+        assert_eq!(problem(&answer).status, if list == "api-keys" { 405 } else { 404 }, "{list}");
+    }
+    let sign_in = [
+        json!({ "username": "admin\0", "password": "a password of a test" }),
+        json!({ "username": "admin", "password": "a password\0 of a test" }),
+        json!({ "username": "a", "password": "a password of a test", "organization": "a\0" }),
+        json!({ "username": "x".repeat(100_000), "password": "a password of a test" }),
+    ];
+    for body in sign_in {
+        let problem = problem(&requester.post("/api/v1/sessions", &body).await);
+        assert_eq!(problem.status, 401, "{problem:?}");
+    }
 }
 
 /// Bodies that are no JSON, and JSON that calls itself something else.

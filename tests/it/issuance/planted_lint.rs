@@ -28,6 +28,8 @@ use clm_test_support::{ManualClock, SeededRng, TestCluster};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+/// A certificate policy that the issuer may sign.
+const POLICY: &str = "1.2.3.4";
 /// Rows that an issuance would leave.
 const LEFT_BEHIND: &str = "SELECT (SELECT count(*) FROM certificates)
     + (SELECT count(*) FROM certificate_requests) + (SELECT count(*) FROM private_keys)
@@ -54,7 +56,7 @@ const FAULTS: [Fault; 4] = [
     (
         |plan| {
             plan.certificate_policies = vec![CertificatePolicy {
-                policy_id: "1.2.3.4".parse().unwrap(),
+                policy_id: POLICY.parse().unwrap(),
                 cps_uris: Vec::new(),
                 user_notice: Some("x".repeat(201)),
             }];
@@ -85,7 +87,7 @@ async fn a_lint_error_stops_signing() {
             let (mut plan, key_source) = bench.plan(with_csr);
             plant(&mut plan);
             assert!(
-                judge(&plan, &bench.limits).is_empty(),
+                judge(&plan, &bench.limits, &["planted.example"]).is_empty(),
                 "{lint}: the limits object already"
             );
             let command = bench.command(plan, key_source);
@@ -239,11 +241,14 @@ fn context(now: DateTime<Utc>) -> CallContext {
 fn limits() -> IssuerLimits {
     IssuerLimits {
         certificate_authority: false,
+        end_entities: true,
         extended_key_usage: vec![extended_key_usage::SERVER_AUTH.parse().unwrap()],
         key_algorithms: KeyAlgorithm::ALL.to_vec(),
         validity_seconds_max: 100 * 86_400,
         names: NameLimits::default(),
         issuances_per_minute_max: None,
+        certificate_policies: vec![POLICY.parse().unwrap()],
+        other_extensions: Vec::new(),
     }
 }
 

@@ -68,8 +68,8 @@ async fn wishes_beyond_the_rules_are_refused() {
             .filter(|(row, _)| row.result.as_str() == "failure")
             .count()
     };
-    // One more from the command line.
-    assert_eq!(refusals("certificate_request.refused"), wishes.len() + 1);
+    // Two more: one second beyond the limits, and the wish of the command line.
+    assert_eq!(refusals("certificate_request.refused"), wishes.len() + 2);
     assert_eq!(refusals("certificate_authority.created"), refused);
     check_audit_hashes(&databases).await;
 }
@@ -93,6 +93,7 @@ async fn limited_authority(client: &Client) -> CertificateAuthority {
     let only = |value: &str| Some(vec![value.to_owned()]);
     let limits = IssuerLimits {
         certificate_authority: false,
+        end_entities: true,
         extended_key_usage: vec![extended_key_usage::SERVER_AUTH.parse().unwrap()],
         key_algorithms: vec![KeyAlgorithm::EcdsaP256],
         validity_seconds_max: 30 * 86_400,
@@ -106,6 +107,8 @@ async fn limited_authority(client: &Client) -> CertificateAuthority {
             registered_ids: false,
         },
         issuances_per_minute_max: None,
+        certificate_policies: Vec::new(),
+        other_extensions: Vec::new(),
     };
     let issuing = CertificateAuthorityCreate {
         name: "Limited".to_owned(),
@@ -226,7 +229,8 @@ fn wishes_beyond_limits(program: &Program, authority: Uuid) -> Vec<Wish> {
     };
     let of_csr = |extension: &str| {
         let body = json!({ "csr": csr(program, &[extension]) });
-        beyond(extension, body, &["subject_alternative_names[0]"])
+        // The common name of the request, 'Somebody', is no name that the authority signs either.
+        beyond(extension, body, &["subject_alternative_names[0]", "subject"])
     };
     let good = "DNS:allowed.example";
     let (first, second) = (
@@ -238,7 +242,7 @@ fn wishes_beyond_limits(program: &Program, authority: Uuid) -> Vec<Wish> {
         names(&[good, "DNS:elsewhere.example"], &[second]),
         names(&[good, "DNS:notallowed.example"], &[second]),
         names(&[good, "DNS:allowed.example.elsewhere.example"], &[second]),
-        names(&[good, "DNS:*.example"], &[second]),
+        names(&[good, "DNS:*.elsewhere.example"], &[second]),
         names(&["IP:192.0.3.0", "IP:2001:db8::1"], &[first, second]),
         names(
             &["email:a@sub.allowed.example", "URI:http://allowed.example/"],

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 /// Most rows that one statement removes, so that it stays short.
-const BATCH_ROWS_MAX: i64 = 1_000;
+pub(crate) const BATCH_ROWS_MAX: i64 = 1_000;
 
 /// Removes idempotency keys that expired before `now`.
 pub(crate) async fn delete_expired_idempotency_keys(

@@ -49,20 +49,22 @@ pub(super) const VIEW: &str = "view";
 pub(super) const FUNCTION: &str = "function";
 pub(super) const POLICY: &str = "policy";
 pub(super) const ROLE: &str = "role";
+pub(super) const PARAMETER_GRANT: &str = "parameter grant";
 pub(super) const SEED_ROW: &str = "seed row";
 
 /// What only the roles file makes.
-pub(super) const OF_THE_ROLES_FILE: [&str; 6] = [
+pub(super) const OF_THE_ROLES_FILE: [&str; 7] = [
     ROLE,
     "role attribute",
     "role membership",
     "setting",
+    PARAMETER_GRANT,
     "ownership",
     "grant",
 ];
 
 /// Every kind, in the order of reports: containers first.
-pub(super) const KINDS: [Kind; 20] = [
+pub(super) const KINDS: [Kind; 25] = [
     Kind {
         name: "extension",
         query: EXTENSIONS,
@@ -82,6 +84,26 @@ pub(super) const KINDS: [Kind; 20] = [
     Kind {
         name: "setting",
         query: SETTINGS,
+    },
+    Kind {
+        name: PARAMETER_GRANT,
+        query: PARAMETER_GRANTS,
+    },
+    Kind {
+        name: "schema",
+        query: SCHEMAS,
+    },
+    Kind {
+        name: "publication",
+        query: PUBLICATIONS,
+    },
+    Kind {
+        name: "event trigger",
+        query: EVENT_TRIGGERS,
+    },
+    Kind {
+        name: "foreign server",
+        query: FOREIGN_SERVERS,
     },
     Kind {
         name: TABLE,
@@ -192,6 +214,44 @@ CROSS JOIN LATERAL unnest(s.setconfig) AS setting
 WHERE s.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
   AND (s.setrole = 0 OR s.setrole IN (SELECT oid FROM ours))
   AND split_part(setting, '=', 1) ~ '^(app\\..*|clm\\..*|role|row_security|search_path|session_replication_role)$'"
+);
+
+// Who may set a parameter that is for superusers, such as session_replication_role. What roles of
+// others got on a shared server is theirs.
+const PARAMETER_GRANTS: &str = query!(
+    "SELECT p.parname || ': ' || a.privilege_type || ' to ' || coalesce(r.rolname, 'PUBLIC'),
+    max(CASE WHEN a.is_grantable THEN 'WITH GRANT OPTION' ELSE '' END)
+FROM pg_parameter_acl p
+CROSS JOIN LATERAL aclexplode(p.paracl) AS a
+LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE a.grantee = 0 OR a.grantee IN (SELECT oid FROM ours)
+GROUP BY 1"
+);
+
+// Everything of ours is in schema public. What is elsewhere is not looked at, but that there is an elsewhere.
+const SCHEMAS: &str = query!(
+    "SELECT n.nspname::text, ''
+FROM pg_namespace n
+WHERE n.nspname NOT IN ('public', 'information_schema') AND n.nspname !~ '^pg_'
+  AND NOT EXISTS (SELECT FROM pg_depend d
+                  WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')"
+);
+
+// A publication carries rows out of the database, past row security.
+const PUBLICATIONS: &str = query!(
+    "SELECT p.pubname::text, CASE WHEN p.puballtables THEN 'FOR ALL TABLES' ELSE '' END FROM pg_publication p"
+);
+
+const EVENT_TRIGGERS: &str = query!(
+    "SELECT t.evtname::text, 'ON ' || t.evtevent FROM pg_event_trigger t
+WHERE NOT EXISTS (SELECT FROM pg_depend d
+                  WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = t.oid AND d.deptype = 'e')"
+);
+
+// Without the options, which may hold what is nobody's business.
+const FOREIGN_SERVERS: &str = query!(
+    "SELECT s.srvname::text, 'FOREIGN DATA WRAPPER ' || w.fdwname
+FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw"
 );
 
 const TABLES: &str = query!(

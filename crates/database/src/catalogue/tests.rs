@@ -282,7 +282,21 @@ async fn drop_everything_in_turn(database: Database) {
 }
 
 /// What nobody ordered, and changes that keep the name.
-const CHANGES: [(&str, &str); 34] = [
+const CHANGES: [(&str, &str); 38] = [
+    ("CREATE SCHEMA extra", "excess schema extra"),
+    (
+        "CREATE PUBLICATION extra FOR ALL TABLES",
+        "excess publication extra",
+    ),
+    (
+        "CREATE FUNCTION act() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+         CREATE EVENT TRIGGER extra ON ddl_command_end EXECUTE FUNCTION act()",
+        "excess event trigger extra",
+    ),
+    (
+        "CREATE FOREIGN DATA WRAPPER extra; CREATE SERVER extra_server FOREIGN DATA WRAPPER extra",
+        "excess foreign server extra_server",
+    ),
     (
         "CREATE TABLE extra (id integer PRIMARY KEY)",
         "excess table extra",

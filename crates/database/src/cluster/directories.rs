@@ -23,6 +23,11 @@ const SOCKET_PATH_BYTES_MAX: usize = 106;
 const DATA_PATH_BYTES_MAX: usize = 900;
 /// A larger log is put aside (as `<name>.1`) at a start.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// What tells a workshop from a directory of somebody else.
+const WORKSHOP_MARKER: &str = "clm-initdb";
+/// For people who wonder what it is.
+const WORKSHOP_MARKER_CONTENT: &str =
+    "clm makes a new database here. When no clm runs, this directory can be removed.\n";
 /// How much of the end of the log an error looks at.
 const LOG_TAIL_BYTES_MAX: u64 = 16 * 1024;
 
@@ -169,10 +174,23 @@ pub(super) fn make_private(path: &Path, run_as: &RunAs) -> Result<(), ClusterErr
         .map_err(failed_to("change the owner of", path))
 }
 
-/// Removes what an interrupted `initdb` left; nothing of anybody else's.
-pub(super) fn discard(path: &Path, run_as: &RunAs) -> Result<(), ClusterError> {
+/// Makes a workshop: a private directory with the marker, and in it the one that `initdb` fills.
+pub(super) fn make_workshop(
+    workshop: &Path,
+    directory: &Path,
+    run_as: &RunAs,
+) -> Result<(), ClusterError> {
+    make_private(workshop, run_as)?;
+    let marker = workshop.join(WORKSHOP_MARKER);
+    fs::write(&marker, WORKSHOP_MARKER_CONTENT).map_err(failed_to("write", &marker))?;
+    make_private(directory, run_as)
+}
+
+/// Whether a workshop of ours is there. Anything else in its place is refused, except an empty
+/// directory, which one that was killed before it wrote the marker may have left.
+pub(super) fn is_workshop(path: &Path, run_as: &RunAs) -> Result<bool, ClusterError> {
     let Some(metadata) = look(path)? else {
-        return Ok(());
+        return Ok(false);
     };
     if !metadata.is_dir() {
         return Err(ClusterError::NotADirectory {
@@ -180,6 +198,31 @@ pub(super) fn discard(path: &Path, run_as: &RunAs) -> Result<(), ClusterError> {
         });
     }
     check_owner(path, &metadata, run_as)?;
+    let marker = path.join(WORKSHOP_MARKER);
+    let is_file = look(&marker)?.is_some_and(|marker| marker.is_file());
+    if is_file || is_empty(path)? {
+        return Ok(true);
+    }
+    Err(ClusterError::UnusablePath {
+        path: path.to_owned(),
+        reason: "is where a database is made, and holds something else (there is no marker file \
+            `clm-initdb`), which was left alone. Move it away, or else for the data",
+    })
+}
+
+/// Removes a workshop; nothing of anybody else's. The marker goes last.
+pub(super) fn discard_workshop(path: &Path, run_as: &RunAs) -> Result<(), ClusterError> {
+    if !is_workshop(path, run_as)? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(failed_to("read", path))? {
+        let entry = entry.map_err(failed_to("read", path))?;
+        let inner = entry.path();
+        let is_directory = look(&inner)?.is_some_and(|metadata| metadata.is_dir());
+        if is_directory {
+            fs::remove_dir_all(&inner).map_err(failed_to("remove the half-made", &inner))?;
+        }
+    }
     fs::remove_dir_all(path).map_err(failed_to("remove the half-made", path))
 }
 

@@ -1,12 +1,16 @@
-//! Creates a cluster, all of it or nothing: `initdb` works in `<data directory>.new`, which gets its
-//! name when it is complete.
+//! Creates a cluster, all of it or nothing: `initdb` works in a workshop, the directory
+//! `.<name>.clm-initdb` beside the data directory, and the result gets its name when it is complete.
+//!
+//! A workshop says that it is one by a marker file. What stands in its place without that is never
+//! touched, and no process in it is signalled.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 
 use super::account::RunAs;
-use super::directories::{discard, make_private};
+use super::directories::{discard_workshop, is_workshop, make_workshop};
 use super::error::{ClusterError, failed_to, last_lines};
 use super::postmaster::sync_directory;
 use super::{ADMIN_ROLE, Binaries, Durability, predecessor};
@@ -23,46 +27,55 @@ pub(super) async fn initialize(
     run_as: &RunAs,
     durability: Durability,
 ) -> Result<(), ClusterError> {
-    let unfinished = unfinished(data_directory);
-    if unfinished.exists() {
+    let workshop = workshop(data_directory);
+    let unfinished = unfinished(&workshop);
+    if is_workshop(&workshop, run_as)? && unfinished.exists() {
         predecessor::end_orphans(&unfinished).await?;
     }
-    let mut result = run(&unfinished, binaries, run_as, durability, LOCALE).await?;
+    let mut result = run(&workshop, binaries, run_as, durability, LOCALE).await?;
     if !result.status.success() && complaint(&result).contains("locale") {
         tracing::warn!("this system has no locale {LOCALE}: creating the database with C");
-        result = run(&unfinished, binaries, run_as, durability, LOCALE_FALLBACK).await?;
+        result = run(&workshop, binaries, run_as, durability, LOCALE_FALLBACK).await?;
     }
     if !result.status.success() {
         let error = failure(binaries, result.status, &complaint(&result));
-        discard(&unfinished, run_as)?;
+        discard_workshop(&workshop, run_as)?;
         return Err(error);
     }
     fs::rename(&unfinished, data_directory).map_err(failed_to(
         "move the new database into place (where it is a mount point, name a directory in it) as",
         data_directory,
     ))?;
+    discard_workshop(&workshop, run_as)?;
     match (durability, data_directory.parent()) {
         (Durability::Full, Some(parent)) => sync_directory(parent),
         _ => Ok(()),
     }
 }
 
-/// Where a cluster is until it is complete.
-pub(super) fn unfinished(data_directory: &Path) -> PathBuf {
-    let mut path = data_directory.as_os_str().to_owned();
-    path.push(".new");
-    PathBuf::from(path)
+/// Where a cluster is made.
+pub(super) fn workshop(data_directory: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(data_directory.file_name().unwrap_or_default());
+    name.push(".clm-initdb");
+    data_directory.with_file_name(name)
+}
+
+/// Where in its workshop a cluster is until it is complete.
+pub(super) fn unfinished(workshop: &Path) -> PathBuf {
+    workshop.join("data")
 }
 
 async fn run(
-    directory: &Path,
+    workshop: &Path,
     binaries: &Binaries,
     run_as: &RunAs,
     durability: Durability,
     locale: &str,
 ) -> Result<Output, ClusterError> {
-    discard(directory, run_as)?;
-    make_private(directory, run_as)?;
+    discard_workshop(workshop, run_as)?;
+    let directory = &unfinished(workshop);
+    make_workshop(workshop, directory, run_as)?;
     let program = binaries.initdb();
     let mut command = run_as.command(&program);
     command

@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, Connection, raw_sql};
 use tokio::sync::Mutex;
 
 use super::account::child_command;
-use super::initialize::unfinished;
+use super::initialize::{unfinished, workshop};
 use super::*;
 
 /// A directory of a test, and what runs a cluster in it.
@@ -203,11 +203,37 @@ async fn a_half_made_cluster_is_discarded() {
     let place = Place::new("");
     let options = place.options();
     fs::create_dir(&options.data_directory).unwrap();
-    let half_made = unfinished(&options.data_directory);
+    let workshop = workshop(&options.data_directory);
+    let half_made = unfinished(&workshop);
     fs::create_dir_all(half_made.join("base")).unwrap();
     fs::write(half_made.join("PG_VERSION"), "15\n").unwrap();
+
+    // Somebody else's, for all that can be told.
+    let error = Cluster::start(options.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("was left alone"), "{error}");
+    assert!(half_made.join("PG_VERSION").exists());
+
+    fs::write(workshop.join("clm-initdb"), "").unwrap();
     Cluster::start(options).await.unwrap().stop().await.unwrap();
-    assert!(!half_made.exists());
+    assert!(!workshop.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_called_new_is_left_alone() {
+    let place = Place::with_cluster().await;
+    let mut neighbour = Cluster::start(place.options()).await.unwrap();
+    let options = ClusterOptions {
+        data_directory: place.root.join("fresh"),
+        socket_directory: place.root.join("run2"),
+        ..place.options()
+    };
+    let new = place.root.join("fresh.new");
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join("kept"), "").unwrap();
+    Cluster::start(options).await.unwrap().stop().await.unwrap();
+    assert!(new.join("kept").exists());
+    assert!(neighbour.is_running());
+    neighbour.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

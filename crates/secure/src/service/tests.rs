@@ -22,11 +22,14 @@ use super::*;
 fn create() -> Command {
     let limits = IssuerLimits {
         certificate_authority: true,
+        end_entities: false,
         extended_key_usage: Vec::new(),
         key_algorithms: Vec::new(),
         validity_seconds_max: 1,
         names: NameLimits::default(),
         issuances_per_minute_max: None,
+        certificate_policies: Vec::new(),
+        other_extensions: Vec::new(),
     };
     Command::CreateCertificateAuthority(Box::new(CreateCertificateAuthority {
         name: "Root".to_owned(),

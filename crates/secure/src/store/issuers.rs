@@ -45,10 +45,15 @@ pub(crate) struct StoredIssuer {
     pub(crate) chain: Vec<ChainLink>,
 }
 
-/// One certificate authority above an issuer.
+/// One certificate authority of a chain.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainLink {
+    pub(crate) name: String,
     pub(crate) is_root: bool,
+    /// Whether it is there and signs: neither suspended nor retired nor deleted.
+    pub(crate) is_active: bool,
+    pub(crate) not_after: DateTime<Utc>,
+    pub(crate) limits: IssuerLimits,
     pub(crate) certificate_der: Vec<u8>,
 }
 
@@ -324,7 +329,7 @@ async fn with_chains(
 async fn list_chains(
     connection: &mut PgConnection,
     ids: &[Uuid],
-) -> Result<Vec<(Uuid, i32, ChainLink)>, sqlx::Error> {
+) -> Result<Vec<(Uuid, i32, ChainLink)>, Abort<DatabaseError>> {
     let links = sqlx::query!(
         r#"-- issuers::list_chains
         WITH RECURSIVE chain AS (
@@ -335,7 +340,9 @@ async fn list_chains(
             FROM chain JOIN issuers i ON i.id = chain.issuer_id
             WHERE i.parent_issuer_id IS NOT NULL AND chain.depth < 16
         )
-        SELECT chain.below_id AS "below_id!", chain.depth AS "depth!", i.kind, c.certificate_der
+        SELECT chain.below_id AS "below_id!", chain.depth AS "depth!", i.name, i.kind, i.limits,
+            (i.status = 'active' AND i.deleted_at IS NULL) AS "is_active!", c.not_after,
+            c.certificate_der
         FROM chain
         JOIN issuers i ON i.id = chain.issuer_id
         JOIN certificates c ON c.organization_id = i.organization_id AND c.id = i.certificate_id
@@ -345,17 +352,17 @@ async fn list_chains(
     .fetch_all(connection)
     .await?;
     let links = links.into_iter().map(|link| {
-        let is_root = link.kind == IssuerKind::Root.as_str();
-        (
-            link.below_id,
-            link.depth,
-            ChainLink {
-                is_root,
-                certificate_der: link.certificate_der,
-            },
-        )
+        let chain_link = ChainLink {
+            name: link.name,
+            is_root: link.kind == IssuerKind::Root.as_str(),
+            is_active: link.is_active,
+            not_after: link.not_after,
+            limits: json("issuers.limits", link.limits).map_err(Abort::Caller)?,
+            certificate_der: link.certificate_der,
+        };
+        Ok((link.below_id, link.depth, chain_link))
     });
-    Ok(links.collect())
+    links.collect()
 }
 
 async fn insert_private_key(
