@@ -53,11 +53,7 @@ async fn fifty_at_once(requester: &Requester, databases: &Superuser) {
     let csr = clm_tests::openssl::csr(std::path::Path::new("/"), "once.example");
     let wishes = [
         ("with-a-csr", json!({ "csr": csr }), [1, 1, 0]),
-        (
-            "with-a-key-of-ours",
-            own_key("once.example"),
-            [1, 1, 1],
-        ),
+        ("with-a-key-of-ours", own_key("once.example"), [1, 1, 1]),
     ];
     for (what, body, rows) in wishes {
         let before = issued(databases).await;
@@ -243,14 +239,7 @@ async fn authorities_are_made_once(requester: &Requester, databases: &Superuser)
 async fn keys_that_are_none(requester: &Requester, databases: &Superuser) {
     let before = issued(databases).await;
     let long = "x".repeat(256);
-    for key in [
-        "",
-        "\"\"",
-        "a b",
-        "a\tb",
-        "schlüssel",
-        long.as_str(),
-    ] {
+    for key in ["", "\"\"", "a b", "a\tb", "schlüssel", long.as_str()] {
         for path in [CERTIFICATE_REQUESTS, API_KEYS, CERTIFICATE_AUTHORITIES] {
             let answer = requester
                 .post_once(path, &own_key("none.example"), key)

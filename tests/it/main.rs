@@ -1,6 +1,14 @@
 //! Whole-application tests: the program is started as its users start it, and judged from outside.
 //! One binary, one module per concern.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected fails where it stands"
+)]
+
 mod access_coverage;
 mod audit_coverage;
 mod bad_input;

@@ -19,6 +19,7 @@ impl Soak {
     ///
     /// # Panics
     /// When a setting is no number.
+    #[expect(clippy::print_stdout, reason = "shown when the test fails")]
     pub fn announce() -> Self {
         let soak = Self {
             rounds: number("SOAK_ROUNDS").map_or(ROUNDS_DEFAULT, |rounds| {

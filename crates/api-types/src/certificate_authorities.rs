@@ -32,7 +32,8 @@ pub struct CertificateAuthorityCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_length_max: Option<u8>,
     /// What it may ever sign; absent: authorities below a root, server and client certificates of
-    /// up to 397 days with any name below another authority.
+    /// up to 397 days with any name below another authority. `end_entities` says whether it signs
+    /// anything but authorities; lists that are empty allow nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub limits: Option<IssuerLimits>,

@@ -227,6 +227,11 @@ async fn read_body(request: Request, state: &ApiState) -> Result<Bytes, ApiError
 
 /// Reads the body and names the field where it does not fit.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // An array would be read as the fields in their order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        let message = "The body must be a JSON object.";
+        return Err(Fault::invalid("malformed_json", "body", message).into());
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

@@ -313,6 +313,7 @@ async fn select_default(
         .into_iter()
         .find(|authority| {
             authority.status == IssuerStatus::Active
+                && authority.limits.end_entities
                 && !authority.limits.certificate_authority
                 && outlives(authority, validity)
         })

@@ -59,20 +59,16 @@ impl Secure {
         context: &CallContext,
         command: CreateCertificateAuthority,
     ) -> Result<Reply, Failure> {
-        let fault = match self.create_authority(context, &command).await {
-            Err(Failure::Refused(fault)) => fault,
-            settled => {
-                return settled
-                    .map(|issuer| Reply::CertificateAuthority(Box::new(issuer.to_reply())));
-            }
+        let failure = match self.create_authority(context, &command).await {
+            Ok(issuer) => return Ok(Reply::CertificateAuthority(Box::new(issuer.to_reply()))),
+            Err(failure) => failure,
         };
         let act = RefusedAct {
             event: SecureEvent::CertificateAuthorityCreated,
             resource_id: None,
             details: json!({ "name": command.name }),
         };
-        self.record_refusal(context, act, &fault).await?;
-        Err(fault.into())
+        Err(self.audited(context, act, failure).await)
     }
 
     async fn create_authority(

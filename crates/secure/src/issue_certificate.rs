@@ -64,25 +64,23 @@ impl Secure {
         context: &CallContext,
         command: IssueCertificate,
     ) -> Result<Reply, Failure> {
-        let fault = match self.issue(context, &command).await {
-            Err(Failure::Refused(fault)) => fault,
-            settled => return settled.map(|issued| Reply::Issued(Box::new(issued))),
-        };
-        // The issuer may have changed since an earlier attempt succeeded without its caller hearing
-        // of it.
-        let fault = match self.find_replay(context, &command).await {
-            Ok(Some(issued)) => return Ok(Reply::Issued(Box::new(issued))),
-            Ok(None) => fault,
-            Err(Failure::Refused(other)) => other,
-            Err(failure) => return Err(failure),
+        let failure = match self.issue(context, &command).await {
+            Ok(issued) => return Ok(Reply::Issued(Box::new(issued))),
+            // The issuer may have changed since an earlier attempt succeeded without its caller
+            // hearing of it.
+            Err(Failure::Refused(fault)) => match self.find_replay(context, &command).await {
+                Ok(Some(issued)) => return Ok(Reply::Issued(Box::new(issued))),
+                Ok(None) => Failure::Refused(fault),
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
         };
         let act = RefusedAct {
             event: SecureEvent::CertificateIssuanceRefused,
             resource_id: Some(command.certificate_request_id.as_uuid()),
             details: json!({ "issuer_id": command.issuer_id.to_string() }),
         };
-        self.record_refusal(context, act, &fault).await?;
-        Err(fault.into())
+        Err(self.audited(context, act, failure).await)
     }
 
     async fn issue(

@@ -20,6 +20,7 @@ pub(super) fn inputs(good: &str) -> Vec<Input> {
     };
     vec![
         misfit(json!([]), "body"),
+        misfit(json!([good]), "body"),
         misfit(json!(null), "body"),
         misfit(json!("csr"), "body"),
         misfit(json!({ "csr": 5 }), "csr"),
@@ -78,7 +79,12 @@ pub(super) fn inputs(good: &str) -> Vec<Input> {
 
 /// Queries of lists, and texts by which something is looked up.
 pub(super) async fn that_are_looked_up(requester: &Requester) {
-    for list in ["certificates", "certificate-requests", "certificate-authorities", "api-keys"] {
+    for list in [
+        "certificates",
+        "certificate-requests",
+        "certificate-authorities",
+        "api-keys",
+    ] {
         for (query, code, field) in [
             ("limit=0", "limit_out_of_range", "limit"),
             ("limit=1001", "limit_out_of_range", "limit"),
@@ -89,11 +95,19 @@ pub(super) async fn that_are_looked_up(requester: &Requester) {
         ] {
             let answer = requester.get(&format!("/api/v1/{list}?{query}")).await;
             let problem = problem(&answer);
-            assert_eq!((problem.status, problem.code.as_str()), (400, code), "{list}?{query}");
+            assert_eq!(
+                (problem.status, problem.code.as_str()),
+                (400, code),
+                "{list}?{query}"
+            );
             assert_eq!(fields(&problem), [field], "{list}?{query}: {problem:?}");
         }
         let answer = requester.get(&format!("/api/v1/{list}/%00")).await;
-        assert_eq!(problem(&answer).status, if list == "api-keys" { 405 } else { 404 }, "{list}");
+        assert_eq!(
+            problem(&answer).status,
+            if list == "api-keys" { 405 } else { 404 },
+            "{list}"
+        );
     }
     let sign_in = [
         json!({ "username": "admin\0", "password": "a password of a test" }),
@@ -126,7 +140,7 @@ pub(super) async fn that_are_no_json(program: &Program, requester: &Requester, g
         ),
         ("no UTF-8", b"{\"csr\":\"\xff\"}", "csr"),
         ("depth", deep.as_bytes(), "csr"),
-        ("a field twice", twice.as_bytes(), "csr"),
+        ("a field twice", twice.as_bytes(), "body"),
         ("a form", b"csr=a", "body"),
     ];
     for (what, body, field) in bodies {

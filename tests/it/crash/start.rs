@@ -18,17 +18,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a first start makes, each counted by a query.
 const MADE_ONCE: [(&str, i64); 5] = [
-    ("SELECT count(*) FROM organizations WHERE slug = 'default'", 1),
+    (
+        "SELECT count(*) FROM organizations WHERE slug = 'default'",
+        1,
+    ),
     ("SELECT count(*) FROM users WHERE username = 'admin'", 1),
     ("SELECT count(*) FROM user_roles", 1),
-    ("SELECT count(*) FROM audit_log WHERE event_code = 'organization.created'", 1),
-    ("SELECT count(*) FROM audit_log WHERE event_code = 'user.created'", 1),
+    (
+        "SELECT count(*) FROM audit_log WHERE event_code = 'organization.created'",
+        1,
+    ),
+    (
+        "SELECT count(*) FROM audit_log WHERE event_code = 'user.created'",
+        1,
+    ),
 ];
 
 /// The same in `clm_secure_db`.
 const MADE_ONCE_IN_SECURE: [(&str, i64); 3] = [
     ("SELECT count(*) FROM issuers", 2),
-    ("SELECT count(*) FROM encryption_keys WHERE key_type = 'master'", 1),
+    (
+        "SELECT count(*) FROM encryption_keys WHERE key_type = 'master'",
+        1,
+    ),
     (
         "SELECT count(*) FROM secure_audit_log WHERE event_code = 'certificate_authority.created'",
         2,
@@ -51,7 +63,8 @@ async fn an_interrupted_first_start_is_taken_up_again() {
             continue;
         }
         signal_process("TERM", program.pid());
-        program.wait_for_end();
+        let status = program.wait_for_end();
+        assert!(status.code().is_some(), "it ends by itself: {status}");
         wait_until_no_database(&program).await;
     }
     program.serve();
@@ -70,14 +83,21 @@ async fn an_interrupted_first_start_is_taken_up_again() {
 async fn wait_until_no_database(program: &Program) {
     let begun = Instant::now();
     while program.postmaster_pid().is_some_and(is_postgres) {
-        assert!(begun.elapsed() < PATIENCE, "a database is left: {}", program.read_log());
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "a database is left: {}",
+            program.read_log()
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 async fn check(pool: &PgPool, counts: &[(&'static str, i64)]) {
     for (statement, expected) in counts {
-        let found: i64 = sqlx::query_scalar(*statement).fetch_one(pool).await.unwrap();
+        let found: i64 = sqlx::query_scalar(*statement)
+            .fetch_one(pool)
+            .await
+            .unwrap();
         assert_eq!(found, *expected, "{statement}");
     }
 }

@@ -39,7 +39,11 @@ pub(super) fn family_of(server: u32) -> Vec<u32> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // The name in parentheses may hold anything.
         let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned());
-        fields.unwrap_or_default().split(' ').nth(1).map(str::to_owned)
+        fields
+            .unwrap_or_default()
+            .split(' ')
+            .nth(1)
+            .map(str::to_owned)
     };
     let server_text = server.to_string();
     let helpers = processes().filter(|pid| parent(pid).as_ref() == Some(&server_text));
@@ -48,7 +52,11 @@ pub(super) fn family_of(server: u32) -> Vec<u32> {
 
 /// Those of these processes that still run.
 pub(super) fn running(family: &[u32]) -> Vec<u32> {
-    family.iter().copied().filter(|pid| is_postgres(*pid)).collect()
+    family
+        .iter()
+        .copied()
+        .filter(|pid| is_postgres(*pid))
+        .collect()
 }
 
 /// The PostgreSQL servers of an installation, by their command line.

@@ -130,7 +130,8 @@ async fn hierarchy(
 
 async fn create(client: &Client, wish: CertificateAuthorityCreate) -> CertificateAuthority {
     let name = wish.name.clone();
-    let created = client.create_certificate_authority(&wish, &name).await;
+    let key = name.replace(' ', "-");
+    let created = client.create_certificate_authority(&wish, &key).await;
     created.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 

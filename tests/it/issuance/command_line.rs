@@ -191,14 +191,7 @@ fn request_with_key(program: &Program, algorithm: KeyAlgorithm, root: &str) -> I
         "{text}"
     );
     let passphrase = format!("pass:{PASSPHRASE}");
-    let open = [
-        "pkey",
-        "-in",
-        &key,
-        "-passin",
-        &passphrase,
-        "-pubout",
-    ];
+    let open = ["pkey", "-in", &key, "-passin", &passphrase, "-pubout"];
     assert_eq!(
         openssl::expect(directory, &open),
         public_key(directory, "x509", &chain)

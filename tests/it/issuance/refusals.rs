@@ -230,7 +230,11 @@ fn wishes_beyond_limits(program: &Program, authority: Uuid) -> Vec<Wish> {
     let of_csr = |extension: &str| {
         let body = json!({ "csr": csr(program, &[extension]) });
         // The common name of the request, 'Somebody', is no name that the authority signs either.
-        beyond(extension, body, &["subject_alternative_names[0]", "subject"])
+        beyond(
+            extension,
+            body,
+            &["subject_alternative_names[0]", "subject"],
+        )
     };
     let good = "DNS:allowed.example";
     let (first, second) = (

@@ -47,8 +47,8 @@ pub(crate) struct SignInCandidate {
     pub(crate) password_hash: Option<String>,
 }
 
-/// The user with this name in the home organization with this slug; without a slug, the only user
-/// of that name. Needs no scope.
+/// The user with this name in the home organization with this slug; without a slug, the one of the
+/// oldest organization that has this name. Needs no scope.
 pub(crate) async fn find_for_sign_in(
     pool: &PgPool,
     username_normalized: &str,

@@ -171,14 +171,19 @@ impl MasterKeyProvider for FileMasterKey {
     }
 }
 
+/// Whether `user` may use a key of `owner`: it is the user's own, or the user is root, who administers
+/// installations whose server has an account of its own.
+const fn may_hold(owner: u32, user: u32) -> bool {
+    owner == user || user == 0
+}
+
 fn check_access(file: &File, path: &Path) -> Result<(), MasterKeyFileError> {
     let metadata = file.metadata().map_err(failed("inspect", path))?;
     if !metadata.is_file() {
         return Err(MasterKeyFileError::NotRegular(path.to_owned()));
     }
     let user = rustix::process::geteuid().as_raw();
-    // Root reads it anyway: it administers installations whose server has an account of its own.
-    if metadata.uid() != user && user != 0 {
+    if !may_hold(metadata.uid(), user) {
         return Err(MasterKeyFileError::WrongOwner {
             path: path.to_owned(),
             owner: metadata.uid(),
