@@ -10,13 +10,14 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use clm_api_types::{REQUEST_ID_HEADER, SESSION_COOKIE};
+use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::RequestId;
 use clm_domain::limits::REQUEST_BODY_BYTES_MAX;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use crate::ApiState;
-use crate::problem::{self, ProblemBody};
+use crate::problem::{self, ApiError, ProblemBody};
 
 /// How long a request may take from its head to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,12 +34,10 @@ pub(crate) fn with_layers(routes: Router, state: ApiState) -> Router {
 async fn with_timeout(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => problem::of_status(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "timed_out",
-            "The request took too long. Try again with the same idempotency key.",
-        )
-        .into_response(),
+        Err(_) => {
+            let message = "The request took too long. Try again with the same idempotency key.";
+            ApiError::from(Fault::new(ErrorKind::Upstream, "timed_out", message)).into_response()
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Extractors: who calls ([`Caller`]), and what they send ([`Input`]).
 
-use axum::body::Bytes;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -9,7 +12,7 @@ use clm_core::authentication::{self, CsrfProof};
 use clm_core::context::{Idempotency, OpContext, RequestInfo};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::RequestId;
-use clm_domain::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use clm_domain::limits::{IDEMPOTENCY_KEY_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -21,6 +24,10 @@ use crate::problem::{self, ApiError};
 const USER_AGENT_CHARACTERS_MAX: usize = 200;
 /// Longest credential that is looked at, in bytes.
 const CREDENTIAL_BYTES_MAX: usize = 512;
+
+/// Longest part of a refused body that is still read, in bytes. A client that writes when the
+/// connection ends gets an error of its own instead of our answer.
+const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The authenticated caller of an operation without a body.
 pub(crate) struct Caller(pub(crate) OpContext);
@@ -68,12 +75,17 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Input<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Self::Rejection> {
-        let (parts, body) = request.into_parts();
+        let (parts, mut body) = request.into_parts();
         // The caller is known before the body is read: nobody unknown makes us read one.
         let bare = request_info(&parts, state, &[])?;
         let mut context = authenticate(&parts, state, bare).await?;
-        let request = Request::from_parts(parts.clone(), body);
-        let bytes = read_body(request, state).await?;
+        let bytes = match read_body(&parts.headers, &mut body).await {
+            Ok(bytes) => bytes,
+            Err(refusal) => {
+                discard(&mut body).await;
+                return Err(refusal);
+            }
+        };
         context.request = request_info(&parts, state, &bytes)?;
         Ok(Self {
             context,
@@ -92,9 +104,8 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for AnonymousInput<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Self::Rejection> {
-        let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts.clone(), body);
-        let bytes = read_body(request, state).await?;
+        let (parts, mut body) = request.into_parts();
+        let bytes = read_body(&parts.headers, &mut body).await?;
         let info = request_info(&parts, state, &bytes)?;
         let context = authentication::anonymous(&state.core, info);
         Ok(Self {
@@ -196,9 +207,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(key.to_owned()))
 }
 
-async fn read_body(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
-    let is_json = request
-        .headers()
+async fn read_body(headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, ApiError> {
+    let is_json = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
@@ -209,20 +219,48 @@ async fn read_body(request: Request, state: &ApiState) -> Result<Bytes, ApiError
         return Err(problem::of_status(status, "unsupported_media_type", detail)
             .with_field("content-type", detail));
     }
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| {
-            let status = rejection.status();
-            let (code, detail) = if status == StatusCode::PAYLOAD_TOO_LARGE {
-                (
-                    "body_too_large",
-                    "The body is larger than this operation accepts.",
-                )
-            } else {
-                ("body_unreadable", "The body could not be read to its end.")
-            };
-            problem::of_status(status, code, detail).with_field("body", detail)
-        })
+    let mut bytes = Vec::new();
+    while let Some(part) = next_part(body).await? {
+        if bytes.len() + part.len() > REQUEST_BODY_BYTES_MAX {
+            let detail = format!("The body has more than {REQUEST_BODY_BYTES_MAX} bytes.");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Err(
+                problem::of_status(status, "body_too_large", &detail).with_field("body", &detail)
+            );
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
+}
+
+/// The next part of a body; none at its end.
+async fn next_part(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
+        match frame.map(|frame| frame.map(|frame| frame.into_data())) {
+            None => return Ok(None),
+            Some(Ok(Ok(part))) => return Ok(Some(part)),
+            // Trailers, which nobody asks for.
+            Some(Ok(Err(_))) => {}
+            Some(Err(_)) => {
+                let detail = "The body could not be read to its end.";
+                let status = StatusCode::BAD_REQUEST;
+                return Err(problem::of_status(status, "body_unreadable", detail)
+                    .with_field("body", detail));
+            }
+        }
+    }
+}
+
+/// Reads what is left of a refused body, within limits.
+async fn discard(body: &mut Body) {
+    let mut length = 0;
+    while length <= DISCARDED_BYTES_MAX {
+        match next_part(body).await {
+            Ok(Some(part)) => length += part.len(),
+            Ok(None) | Err(_) => return,
+        }
+    }
 }
 
 /// Reads the body and names the field where it does not fit.

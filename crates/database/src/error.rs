@@ -130,7 +130,7 @@ pub(crate) fn is_retriable(error: &sqlx::Error) -> bool {
         .is_some_and(|code| code == SERIALIZATION_FAILURE || code == DEADLOCK_DETECTED)
 }
 
-/// Whether the connection, or the server behind it, is gone.
+/// Whether the connection, or the server behind it, is gone or overloaded.
 fn is_connection_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -139,9 +139,13 @@ fn is_connection_lost(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
-        // Class 08 connection exception, 57P0x shutdown and starting up, 53300 too many connections.
+        // Class 08 connection exception, 53 insufficient resources (connections, memory, disk), 57P0x
+        // shutdown and starting up, 57014 a statement that took too long.
         sqlx::Error::Database(reported) => reported.code().is_some_and(|code| {
-            code.starts_with("08") || code.starts_with("57P") || code == "53300"
+            code.starts_with("08")
+                || code.starts_with("53")
+                || code.starts_with("57P")
+                || code == "57014"
         }),
         _ => false,
     }

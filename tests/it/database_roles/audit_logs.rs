@@ -7,9 +7,9 @@ use super::prepared::{
 /// Statements that would change what was recorded.
 fn changes(relation: &str) -> [String; 3] {
     [
-        format!("UPDATE {relation} SET event_code = 'forged'"),
-        format!("DELETE FROM {relation}"),
-        format!("TRUNCATE {relation}"),
+        format!("UPDATE public.{relation} SET event_code = 'forged'"),
+        format!("DELETE FROM public.{relation}"),
+        format!("TRUNCATE public.{relation}"),
     ]
 }
 
@@ -158,7 +158,8 @@ pub(super) async fn the_auditor_reads_all_of_them_and_nothing_else(database: &Pr
              AND (has_any_column_privilege('clm_auditor', c.oid, 'SELECT, INSERT, UPDATE, REFERENCES')
                  OR has_table_privilege('clm_auditor', c.oid, 'DELETE, TRUNCATE, TRIGGER')))
         + (SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
-             AND c.relkind = 'S' AND has_sequence_privilege('clm_auditor', c.oid, 'USAGE, SELECT, UPDATE'))
+             AND CASE c.relkind WHEN 'S' THEN
+                 has_sequence_privilege('clm_auditor', c.oid, 'USAGE, SELECT, UPDATE') END)
         + (SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
              AND has_function_privilege('clm_auditor', p.oid, 'EXECUTE'))
         + (SELECT count(*) FROM pg_auth_members WHERE member = 'clm_auditor'::regrole)";

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use super::prepared::{
     INSUFFICIENT_PRIVILEGE, OTHER, OWN, Prepare, Prepared, Relation, SYSTEM, attempt, count,
-    denied, refused, run,
+    denied, impossible, refused, run,
 };
 
 /// Tables without organization: which versions of the schema there were is nobody's secret.
@@ -133,7 +133,7 @@ pub(super) async fn reading_stays_in_the_organization(database: &Prepare) {
         }
         seen += 1;
     }
-    assert!(seen > 10, "only {seen} relations can be read");
+    assert!(seen >= 10, "only {seen} relations can be read");
 }
 
 /// A row of the table, written again by the program's role.

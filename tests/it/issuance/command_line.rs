@@ -248,7 +248,9 @@ fn lists(program: &Program, all: &[Issued]) {
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     let newest_first: Vec<&str> = all.iter().rev().map(Issued::id).collect();
-    assert_eq!(shown, newest_first, "{table}");
+    // The last one is the server's own, for HTTPS.
+    assert_eq!(shown.len(), newest_first.len() + 1, "{table}");
+    assert!(shown.starts_with(&newest_first), "{table}");
 
     let mut found: Vec<Value> = Vec::new();
     let mut cursor: Option<String> = None;
@@ -270,7 +272,7 @@ fn lists(program: &Program, all: &[Issued]) {
         .iter()
         .map(|item| item["id"].as_str().unwrap())
         .collect();
-    assert_eq!(ids, newest_first);
+    assert_eq!(ids, shown);
 }
 
 /// `clm cert show` and `clm cert export`.

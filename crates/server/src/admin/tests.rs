@@ -1,3 +1,5 @@
+//! Tests of `admin`.
+
 use super::*;
 
 fn like(url: &str) -> Option<String> {

@@ -1,3 +1,5 @@
+//! Tests of `bootstrap`.
+
 use super::*;
 
 struct Place(PathBuf);

@@ -1,3 +1,5 @@
+//! Tests of `connection`.
+
 use super::*;
 
 const FIRST: Duration = Duration::from_secs(10);

@@ -1,3 +1,5 @@
+//! Tests of `layout`.
+
 use std::path::PathBuf;
 
 use clm_domain::clock::random_bytes;

@@ -1,3 +1,5 @@
+//! Tests of `serve`.
+
 use super::*;
 
 #[test]
