@@ -47,5 +47,5 @@ pub(crate) async fn apply(
         row.ip_address.clone_from(&origin.ip_address);
         row.user_agent.clone_from(&origin.user_agent);
     }
-    Ok(certificate_metadata::apply(&core.pool, record, &row, now).await?)
+    Ok(certificate_metadata::apply(&core.pool, record, &row, event.occurred_at).await?)
 }

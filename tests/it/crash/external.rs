@@ -1,7 +1,9 @@
 //! Two PostgreSQL servers that the operator administers, and the core's stopped right after the
 //! Secure Service committed: the client is told to try again, and the certificate exists once.
 
+use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::chown;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -65,11 +67,14 @@ impl Installation {
 
     /// `clm db init`, whose file has the settings of the server.
     fn prepare_databases(&mut self) {
-        let directory = self.program.data_directory();
-        std::fs::create_dir_all(&directory).unwrap();
+        let directory = self.program.directory.path().join("settings");
+        fs::create_dir(&directory).unwrap();
+        if let Some(account) = cluster::account() {
+            chown(&directory, Some(account.uid), Some(account.gid)).unwrap();
+        }
         let file = directory.join("databases.env");
         self.clm(&["db", "init", "--out", file.to_str().unwrap()], "");
-        let text = std::fs::read_to_string(&file).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
         let settings = text.lines().map(|line| line.split_once('=').unwrap());
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         self.program.environment.extend(settings);

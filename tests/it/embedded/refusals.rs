@@ -151,6 +151,22 @@ fn a_place_that_cannot_be_used_is_named() {
     fs::write(program.data_directory(), "not a directory").unwrap();
     assert_says(&refusal(&mut program), &["no directory", "CLM_DATA_DIR"]);
 
+    // Somebody's own directory must not become ours, and private, by a slip of the pen.
+    let mut program = Program::prepare();
+    let directory = program.data_directory();
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(directory.join("letter.txt"), "Dear Sir or Madam").unwrap();
+    assert_says(&refusal(&mut program), &["other files", "CLM_DATA_DIR"]);
+    let metadata = fs::metadata(&directory).unwrap();
+    assert_eq!(
+        (
+            metadata.mode() & 0o777,
+            fs::read_dir(&directory).unwrap().count()
+        ),
+        (0o755, 1)
+    );
+
     // The directory, and the cluster inside it, belong to somebody else.
     if is_root() {
         let mut program = Program::prepare();

@@ -24,13 +24,13 @@ pub(crate) enum Applied {
 
 /// Brings the projection to `record` together with its audit event, in one statement that carries
 /// its scope and commits by itself. A revision that is not higher changes nothing and writes no
-/// event.
+/// event. A new row counts as made when the event occurred, as the first answer says.
 #[expect(clippy::too_many_lines, reason = "one statement with its parameters")]
 pub(crate) async fn apply(
     pool: &Pool,
     record: &CertificateRecord,
     audit: &AuditRow,
-    now: DateTime<Utc>,
+    occurred_at: DateTime<Utc>,
 ) -> Result<Applied, DatabaseError> {
     let common_name_normalized = record.common_name.as_deref().map(normalize);
     let custom_fields = serde_json::to_value(&record.context.custom_fields).unwrap_or_default();
@@ -89,7 +89,7 @@ pub(crate) async fn apply(
         &record.context.tags,
         custom_fields,
         record.revision,
-        now,
+        occurred_at,
         audit.id.as_uuid(),
         audit.event_timestamp,
         audit.organization_id.as_uuid(),

@@ -1,0 +1,229 @@
+//! Uses the program so that secrets of every kind pass through it.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clm_domain::secret::SecretString;
+use clm_tests::Program;
+use clm_tests::databases::PATIENCE;
+use clm_tests::openssl;
+use clm_tests::rest::{Answer, Call, Credential, NOBODY, Rest, bearer, signed_in};
+use serde_json::{Value, json};
+
+use super::keys;
+
+/// Something to look for.
+#[derive(Clone, Debug)]
+pub(super) struct Plant {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What was planted.
+#[derive(Default)]
+pub(super) struct Planted {
+    pub(super) secrets: Vec<Plant>,
+    /// What is no secret and must be found.
+    pub(super) controls: Vec<Plant>,
+}
+
+impl Planted {
+    pub(super) fn secret(&mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.secrets.push(Plant {
+            name: name.into(),
+            bytes: bytes.into(),
+        });
+    }
+
+    fn control(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.controls.push(Plant {
+            name: name.to_owned(),
+            bytes: bytes.into(),
+        });
+    }
+}
+
+/// A text that is nowhere by chance.
+fn text(what: &str) -> String {
+    let digest = clm_pki::key::spki_sha256(what.as_bytes());
+    let random = URL_SAFE_NO_PAD.encode(&digest[..15]);
+    format!("{random}-{what}").replace(['-', '_', ' '], "x")
+}
+
+pub(super) async fn plant(program: &Program, rest: &Rest, first_password: String) -> Planted {
+    let mut planted = Planted::default();
+    planted.secret("the bootstrap password", first_password.as_str());
+    let session = sessions(rest, &mut planted, &first_password).await;
+    let key = api_keys(rest, &mut planted, &session).await;
+    mistakes(rest, &mut planted, &key).await;
+    certificates(program, rest, &mut planted, &key).await;
+    for algorithm in ["rsa-2048", "ecdsa-p256", "ecdsa-p384", "ed25519"] {
+        made_keys(rest, &mut planted, (&key, algorithm)).await;
+    }
+    change_password(rest, &mut planted, &session, &first_password).await;
+    forgotten(program, &first_password).await;
+    planted
+}
+
+/// Waits until `bootstrap.json` no longer holds the password that was changed.
+async fn forgotten(program: &Program, password: &str) {
+    let begun = Instant::now();
+    let path = program.data_directory().join("bootstrap.json");
+    while std::fs::read_to_string(&path)
+        .expect("the file stays")
+        .contains(password)
+    {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "bootstrap.json keeps the password"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn post(rest: &Rest, credential: &Credential, path: &str, body: Value) -> Answer {
+    rest.send(Call::new("POST", path).by(credential).body(body))
+        .await
+}
+
+fn sign_in(username: &str, password: &str) -> Value {
+    json!({ "username": username, "password": password, "organization": "default" })
+}
+
+/// Signs in well and badly.
+async fn sessions(rest: &Rest, planted: &mut Planted, password: &str) -> Credential {
+    let (wrong, typed) = (text("a wrong password"), text("a password typed as a name"));
+    let path = "/api/v1/sessions";
+    post(rest, &NOBODY, path, sign_in("admin", &wrong))
+        .await
+        .expect(401);
+    post(rest, &NOBODY, path, sign_in(&typed, &typed))
+        .await
+        .expect(401);
+    let key = text("the key of a sign-in");
+    let call = Call::new("POST", path).header("idempotency-key", &key);
+    let made = signed_in(
+        &rest
+            .send(call.body(sign_in("admin", password)))
+            .await
+            .expect(201),
+    );
+    planted.secret("a wrong password", wrong);
+    planted.secret("a password typed as a name", typed);
+    planted.secret("the idempotency key of a sign-in", key);
+    for (name, token) in [
+        ("a session token", &made.token),
+        ("a CSRF token", &made.csrf_token),
+    ] {
+        planted.secret(name, token.as_str());
+        let bytes = URL_SAFE_NO_PAD.decode(token).expect("a token is Base64");
+        planted.secret(format!("the bytes of {name}"), bytes);
+    }
+    made.credential()
+}
+
+async fn api_keys(rest: &Rest, planted: &mut Planted, session: &Credential) -> Credential {
+    let key = text("the key of an API key");
+    let call = Call::new("POST", "/api/v1/api-keys")
+        .by(session)
+        .header("idempotency-key", &key);
+    let made = rest
+        .send(call.body(json!({ "name": "planted" })))
+        .await
+        .expect(201);
+    let secret = made.body["secret"]
+        .as_str()
+        .expect("a new key is shown")
+        .to_owned();
+    planted.secret("the idempotency key of an API key", key);
+    planted.secret("an API key", secret.as_str());
+    bearer(&secret)
+}
+
+/// Secrets where they do not belong.
+async fn mistakes(rest: &Rest, planted: &mut Planted, key: &Credential) {
+    let (bad, query, field) = (
+        text("a bad key"),
+        text("in a query"),
+        text("in another field"),
+    );
+    let who = |query: &str| Call::new("GET", &format!("/api/v1/whoami{query}"));
+    rest.send(who("").by(&bearer(&bad))).await.expect(401);
+    rest.send(who(&format!("?access_token={query}")).by(key))
+        .await
+        .expect(200);
+    let requests = "/api/v1/certificate-requests";
+    post(rest, key, requests, json!({ "validity_seconds": field }))
+        .await
+        .expect(400);
+    post(rest, key, requests, json!({ &field: field }))
+        .await
+        .expect(400);
+    post(rest, key, requests, json!({ "csr": field }))
+        .await
+        .expect(422);
+    planted.secret("a bad API key", bad);
+    planted.secret("a token in a query", query);
+    planted.secret("a secret in another field", field);
+}
+
+/// A certificate whose names and fingerprint must be found.
+async fn certificates(program: &Program, rest: &Rest, planted: &mut Planted, key: &Credential) {
+    let host = "to-be-found-by-the-search.example";
+    let path = "/api/v1/certificate-requests";
+    let csr = openssl::csr(program.directory.path(), host);
+    let issued = post(rest, key, path, json!({ "csr": csr }))
+        .await
+        .expect(201);
+    let fingerprint = issued.body["certificate"]["fingerprint_sha256"].as_str();
+    let fingerprint = hex::decode(fingerprint.expect("there is one")).expect("it is hexadecimal");
+    planted.control("the subject", host);
+    planted.control("the fingerprint", fingerprint);
+    planted.control("the path", path);
+}
+
+/// A key that the platform makes, and that leaves it once.
+async fn made_keys(rest: &Rest, planted: &mut Planted, (key, algorithm): (&Credential, &str)) {
+    let request = json!({
+        "key_algorithm": algorithm,
+        "subject_alternative_names": [format!("DNS:{algorithm}.example")],
+    });
+    let idempotency_key = text(&format!("the key of a request with {algorithm}"));
+    let call = Call::new("POST", "/api/v1/certificate-requests").by(key);
+    let call = call
+        .header("idempotency-key", &idempotency_key)
+        .body(request);
+    let id = rest.send(call).await.expect(201).id("/certificate/id");
+    let passphrase = text(&format!("a passphrase for {algorithm}"));
+    let path = format!("/api/v1/certificates/{id}/private-key-export");
+    let exported = post(rest, key, &path, json!({ "passphrase": passphrase }))
+        .await
+        .expect(200);
+    let pem = exported.body["encrypted_private_key_pem"]
+        .as_str()
+        .expect("a key leaves");
+    let secret = SecretString::new(passphrase.clone());
+    let pkcs8 = clm_pki::pkcs8::decrypt(pem.as_bytes(), &secret).expect("the passphrase opens it");
+    keys::private_parts(
+        pkcs8.expose(),
+        &format!("the exported {algorithm} key"),
+        planted,
+    );
+    planted.secret(
+        format!("the passphrase of an export of {algorithm}"),
+        passphrase,
+    );
+    planted.secret(
+        format!("the idempotency key of {algorithm}"),
+        idempotency_key,
+    );
+}
+
+async fn change_password(rest: &Rest, planted: &mut Planted, session: &Credential, old: &str) {
+    let new = text("the new password");
+    let path = "/api/v1/users/me/password";
+    let body = json!({ "current_password": old, "new_password": new });
+    post(rest, session, path, body).await.expect(204);
+    planted.secret("the new password", new);
+}
