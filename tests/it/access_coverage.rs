@@ -50,6 +50,13 @@ impl<'a> Watch<'a> {
     async fn begin(world: &'a World) -> Self {
         world.superuser.settle().await;
         let before = world.superuser.contents().await;
+        for table in [
+            "core.certificate_metadata",
+            "core.sessions",
+            "secure.private_keys",
+        ] {
+            assert!(before.contains_key(table), "{table} is not watched");
+        }
         Self {
             world,
             before,

@@ -171,6 +171,10 @@ impl Audited<'_> {
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that one event must say"
+    )]
     fn check_event(
         &self,
         log: Log,

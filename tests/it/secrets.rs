@@ -6,6 +6,7 @@ mod keys;
 mod plants;
 mod search;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,11 +39,17 @@ async fn no_secret_is_written_anywhere() {
     let superuser = Superuser::of(&program);
     superuser.settle().await;
     keys::open_all(&program, &superuser, &mut planted).await;
+    // A checkpoint gives up old parts of the write-ahead log.
+    let mut places = files_below(&program.state_directory().join("postgresql").join("pg_wal"));
     flush(&superuser).await;
+    places.extend(self::places(&program));
+    assert!(
+        program.read_log().contains("TRACE"),
+        "the log says all that it can"
+    );
 
     let search = Search::new(&planted.secrets);
     let control = Search::new(&planted.controls);
-    let places = places(&program);
     for (place, bytes) in &places {
         let found = search.find(bytes);
         assert!(found.is_empty(), "{place} holds {found:?}");
@@ -51,14 +58,10 @@ async fn no_secret_is_written_anywhere() {
     drop(program);
 }
 
-/// Everything that was committed is in files now, heap and log alike.
+/// Tables and indexes are in their files now.
 async fn flush(superuser: &Superuser) {
-    for statement in ["SELECT pg_switch_wal()", "CHECKPOINT"] {
-        sqlx::query(statement)
-            .execute(&superuser.core)
-            .await
-            .expect("the superuser may flush");
-    }
+    let done = sqlx::query("CHECKPOINT").execute(&superuser.core).await;
+    done.expect("the superuser may flush");
 }
 
 /// Everything that is looked through, by name.
@@ -73,22 +76,7 @@ fn places(program: &Program) -> Vec<(String, Vec<u8>)> {
             dump(program, "clm_secure_db"),
         ),
     ];
-    for path in files(&program.state_directory()) {
-        let name = path.file_name().unwrap_or_default();
-        if ON_PURPOSE.iter().any(|one| name == *one) {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::metadata(&path)
-                .expect("the file is there")
-                .permissions()
-                .mode();
-            assert_eq!(mode & 0o077, 0, "{} is open to others", path.display());
-            continue;
-        }
-        // What PostgreSQL removes meanwhile holds nothing any more.
-        if let Ok(bytes) = std::fs::read(&path) {
-            places.push((path.display().to_string(), bytes));
-        }
-    }
+    places.extend(files_below(&program.state_directory()));
     for path in [program.log(), program.directory.path().join("stdout")] {
         places.push((
             path.display().to_string(),
@@ -134,6 +122,28 @@ fn dump(program: &Program, database: &str) -> Vec<u8> {
         String::from_utf8_lossy(&output.stderr)
     );
     output.stdout
+}
+
+/// The contents of all files below a directory, by path, but for those that hold a secret on
+/// purpose.
+fn files_below(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for path in files(directory) {
+        let name = path.file_name().unwrap_or_default();
+        if ON_PURPOSE.contains(&name.to_str().unwrap_or_default()) {
+            let mode = std::fs::metadata(&path)
+                .expect("the file is there")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o077, 0, "{} is open to others", path.display());
+            continue;
+        }
+        // What PostgreSQL removes meanwhile holds nothing any more.
+        if let Ok(bytes) = std::fs::read(&path) {
+            found.push((path.display().to_string(), bytes));
+        }
+    }
+    found
 }
 
 /// All files below a directory.

@@ -5,6 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::sync::Arc;
@@ -459,6 +460,8 @@ fn start_log(configuration: &Configuration) -> anyhow::Result<()> {
         .with_context(|| format!("CLM_LOG='{}' is no log filter", configuration.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for terminals; in a file they stand in the way of whoever searches it.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if configuration.log_json {
         log.json().try_init()

@@ -221,4 +221,11 @@ pub(super) fn header_floods(program: &Program, requester: &Requester) {
     };
     let answer = exchange(program, requester, &head, body.as_bytes());
     answer.is_problem("a long field", 431, "headers_too_large", "headers");
+    // Beyond what is read at all there is the status alone, and the next request is served.
+    let longer = "x".repeat(1_000_000);
+    let head = Head {
+        path: CERTIFICATE_REQUESTS,
+        fields: vec![("x-long", &longer)],
+    };
+    assert_eq!(exchange(program, requester, &head, b"").status, 431);
 }

@@ -32,6 +32,7 @@ async fn texts(connection: &mut PgConnection, query: &str) -> Vec<String> {
     found.unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
+#[expect(clippy::too_many_lines, reason = "one query after the other")]
 pub(super) async fn they_return_what_they_promise(prepared: &Prepared) {
     let [core, secure] = &prepared.databases;
     assert_eq!(

@@ -124,66 +124,43 @@ fn request(program: &Program, kind: &Kind, root: &str) -> Issued {
     Issued { answer, chain }
 }
 
-/// `clm cert request --key-algorithm …` and `clm cert export --private-key`
+/// `clm cert request --key-algorithm …`
 fn request_with_key(program: &Program, algorithm: KeyAlgorithm, root: &str) -> Issued {
-    let directory = program.directory.path();
-    let (chain, key) = (
-        format!("own-{algorithm}.pem"),
-        format!("own-{algorithm}.key"),
-    );
-    let output = clm(
-        program,
-        &[
-            "cert",
-            "request",
-            "--key-algorithm",
-            algorithm.as_str(),
-            "--subject",
-            "CN=own.example,O=Müller\\, Söhne,C=AT",
-            "--san",
-            "DNS:own.example",
-            "--san",
-            "IP:2001:db8::1",
-            "--san",
-            "URI:https://own.example/",
-            "--san",
-            "email:a@own.example",
-            "--out",
-            &chain,
-            "-o",
-            "json",
-        ],
-    );
-    let answer: Value = serde_json::from_str(&output).unwrap();
-    verify(directory, root, &chain);
+    const NAMES: [&str; 4] = [
+        "DNS:own.example",
+        "IP:2001:db8::1",
+        "URI:https://own.example/",
+        "email:a@own.example",
+    ];
+    let chain = format!("own-{algorithm}.pem");
+    let mut arguments = vec!["cert", "request", "--key-algorithm", algorithm.as_str()];
+    arguments.extend(["--subject", "CN=own.example,O=Müller\\, Söhne,C=AT"]);
+    arguments.extend(NAMES.iter().flat_map(|name| ["--san", name]));
+    arguments.extend(["--out", &chain, "-o", "json"]);
+    let answer: Value = serde_json::from_str(&clm(program, &arguments)).unwrap();
+    verify(program.directory.path(), root, &chain);
     let certificate = &answer["certificate"];
     assert_eq!(certificate["key_algorithm"], algorithm.as_str());
     assert_eq!(certificate["has_private_key"], true);
     assert_eq!(
         certificate["subject_alternative_names"],
-        serde_json::json!([
-            "DNS:own.example",
-            "IP:2001:db8::1",
-            "URI:https://own.example/",
-            "email:a@own.example"
-        ])
+        serde_json::json!(NAMES)
     );
-    let id = certificate["id"].as_str().unwrap();
-    let arguments = [
-        "cert",
-        "export",
-        id,
-        "--private-key",
-        "--passphrase-stdin",
-        "--out",
-        &key,
-    ];
+    let issued = Issued { answer, chain };
+    exports_the_key(program, &issued);
+    issued
+}
+
+/// `clm cert export --private-key`: OpenSSL opens the key with the passphrase, and it is that of
+/// the certificate.
+fn exports_the_key(program: &Program, issued: &Issued) {
+    let directory = program.directory.path();
+    let key = format!("{}.key", issued.id());
+    let mut arguments = vec!["cert", "export", issued.id(), "--private-key"];
+    arguments.extend(["--passphrase-stdin", "--out", &key]);
     let output = program.cli_with_input(&arguments, &format!("{PASSPHRASE}\n"));
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
     assert_eq!(mode(&directory.join(&key)), 0o600);
     let text = std::fs::read_to_string(directory.join(&key)).unwrap();
     assert!(
@@ -192,20 +169,17 @@ fn request_with_key(program: &Program, algorithm: KeyAlgorithm, root: &str) -> I
     );
     let passphrase = format!("pass:{PASSPHRASE}");
     let open = ["pkey", "-in", &key, "-passin", &passphrase, "-pubout"];
-    assert_eq!(
-        openssl::expect(directory, &open),
-        public_key(directory, "x509", &chain)
-    );
+    let expected = public_key(directory, "x509", &issued.chain);
+    assert_eq!(openssl::expect(directory, &open), expected);
     let wrong = [
         "pkey",
         "-in",
         &key,
         "-passin",
         "pass:another passphrase",
-        "-noout",
+        "-pubout",
     ];
     assert!(!openssl::run(directory, &wrong).status.success());
-    Issued { answer, chain }
 }
 
 /// Certificates for other purposes than servers.

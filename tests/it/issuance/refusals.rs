@@ -17,6 +17,12 @@ use clm_tests::databases::{Log, Superuser};
 /// Ten years, in seconds.
 const TEN_YEARS: u64 = 10 * 365 * 86_400;
 
+/// A name within the limits of the limited authority.
+const GOOD: &str = "DNS:allowed.example";
+/// The fields of the first and the second name.
+const FIRST: &str = "subject_alternative_names[0]";
+const SECOND: &str = "subject_alternative_names[1]";
+
 /// A wish, and the code and fields of its refusal.
 struct Wish {
     what: String,
@@ -37,7 +43,8 @@ async fn wishes_beyond_the_rules_are_refused() {
 
     let before = databases.contents().await;
     let mut wishes = wishes_of_requests(&program);
-    wishes.extend(wishes_beyond_limits(&program, limited.id));
+    wishes.extend(names_beyond_limits(&program, limited.id));
+    wishes.extend(purposes_beyond_limits(limited.id));
     for wish in &wishes {
         let answer = requester.post(CERTIFICATE_REQUESTS, &wish.body).await;
         let problem = problem(&answer);
@@ -206,80 +213,89 @@ fn wishes_of_requests(program: &Program) -> Vec<Wish> {
     wishes
 }
 
-/// What the limited authority does not sign.
-fn wishes_beyond_limits(program: &Program, authority: Uuid) -> Vec<Wish> {
-    let beyond = |what: &str, mut body: Value, fields: &[&'static str]| {
-        body["certificate_authority_id"] = json!(authority);
-        let validity = body
-            .get("validity_seconds")
-            .cloned()
-            .unwrap_or(json!(86_400));
-        body["validity_seconds"] = validity;
-        let fields = fields.to_vec();
-        Wish {
-            what: what.to_owned(),
-            body,
-            code: "policy_violation",
-            fields,
-        }
-    };
+/// A wish that the limited authority does not fulfil.
+fn beyond(what: &str, authority: Uuid, mut body: Value, fields: &[&'static str]) -> Wish {
+    body["certificate_authority_id"] = json!(authority);
+    if body.get("validity_seconds").is_none() {
+        body["validity_seconds"] = json!(86_400);
+    }
+    Wish {
+        what: what.to_owned(),
+        body,
+        code: "policy_violation",
+        fields: fields.to_vec(),
+    }
+}
+
+/// Names that the limited authority does not sign.
+fn names_beyond_limits(program: &Program, authority: Uuid) -> Vec<Wish> {
     let names = |names: &[&str], fields: &[&'static str]| {
         let body = json!({ "key_algorithm": "ecdsa-p256", "subject_alternative_names": names });
-        beyond(&format!("{names:?}"), body, fields)
+        beyond(&format!("{names:?}"), authority, body, fields)
+    };
+    let subject = |text: &str, names: &[&str], fields: &[&'static str]| {
+        let body = json!({
+            "key_algorithm": "ecdsa-p256", "subject": text, "subject_alternative_names": names,
+        });
+        beyond(text, authority, body, fields)
     };
     let of_csr = |extension: &str| {
         let body = json!({ "csr": csr(program, &[extension]) });
         // The common name of the request, 'Somebody', is no name that the authority signs either.
-        beyond(
-            extension,
-            body,
-            &["subject_alternative_names[0]", "subject"],
-        )
+        beyond(extension, authority, body, &[FIRST, "subject"])
     };
-    let good = "DNS:allowed.example";
-    let (first, second) = (
-        "subject_alternative_names[0]",
-        "subject_alternative_names[1]",
-    );
     vec![
-        names(&["DNS:elsewhere.example"], &[first]),
-        names(&[good, "DNS:elsewhere.example"], &[second]),
-        names(&[good, "DNS:notallowed.example"], &[second]),
-        names(&[good, "DNS:allowed.example.elsewhere.example"], &[second]),
-        names(&[good, "DNS:*.elsewhere.example"], &[second]),
-        names(&["IP:192.0.3.0", "IP:2001:db8::1"], &[first, second]),
+        names(&["DNS:elsewhere.example"], &[FIRST]),
+        names(&[GOOD, "DNS:elsewhere.example"], &[SECOND]),
+        names(&[GOOD, "DNS:notallowed.example"], &[SECOND]),
+        names(&[GOOD, "DNS:allowed.example.elsewhere.example"], &[SECOND]),
+        names(&[GOOD, "DNS:*.elsewhere.example"], &[SECOND]),
+        names(&["IP:192.0.3.0", "IP:2001:db8::1"], &[FIRST, SECOND]),
         names(
             &["email:a@sub.allowed.example", "URI:http://allowed.example/"],
-            &[first, second],
+            &[FIRST, SECOND],
         ),
         of_csr("subjectAltName=DNS:elsewhere.example"),
         of_csr("subjectAltName=otherName:1.2.3;UTF8:a"),
         of_csr("subjectAltName=RID:1.2.3"),
-        beyond(
-            "a common name that becomes a name",
-            json!({ "key_algorithm": "ecdsa-p256", "subject": "CN=elsewhere.example" }),
-            &[first],
+        // The common name of a server without names becomes one.
+        subject("CN=elsewhere.example", &[], &[FIRST]),
+        subject("CN=elsewhere.example", &[GOOD], &["subject"]),
+        subject("CN=192.0.3.1", &[GOOD], &["subject"]),
+        subject(
+            "CN=allowed.example+CN=elsewhere.example",
+            &[GOOD],
+            &["subject"],
         ),
+    ]
+}
+
+/// What else the limited authority does not sign.
+fn purposes_beyond_limits(authority: Uuid) -> Vec<Wish> {
+    vec![
         beyond(
             "client authentication",
+            authority,
             json!({
-                "key_algorithm": "ecdsa-p256", "subject_alternative_names": [good],
+                "key_algorithm": "ecdsa-p256", "subject_alternative_names": [GOOD],
                 "certificate_type": "client",
             }),
             &["extended_key_usage"],
         ),
         beyond(
             "another key",
-            json!({ "key_algorithm": "ed25519", "subject_alternative_names": [good] }),
+            authority,
+            json!({ "key_algorithm": "ed25519", "subject_alternative_names": [GOOD] }),
             &["key_algorithm"],
         ),
         beyond(
             "ten years, another key and another name",
+            authority,
             json!({
                 "key_algorithm": "rsa-2048", "subject_alternative_names": ["DNS:elsewhere.example"],
                 "validity_seconds": TEN_YEARS,
             }),
-            &["key_algorithm", "validity_seconds", first],
+            &["key_algorithm", "validity_seconds", FIRST],
         ),
     ]
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clm_api_types::client::{Client, ClientOptions, Credential as Credentials};
+use clm_api_types::sessions::SessionCreate;
 use clm_domain::secret::SecretString;
 use clm_tests::Program;
 use clm_tests::databases::PATIENCE;
@@ -56,6 +58,7 @@ pub(super) async fn plant(program: &Program, rest: &Rest, first_password: String
     planted.secret("the bootstrap password", first_password.as_str());
     let session = sessions(rest, &mut planted, &first_password).await;
     let key = api_keys(rest, &mut planted, &session).await;
+    over_https(program, &planted, &first_password).await;
     mistakes(rest, &mut planted, &key).await;
     certificates(program, rest, &mut planted, &key).await;
     for algorithm in ["rsa-2048", "ecdsa-p256", "ecdsa-p384", "ed25519"] {
@@ -139,6 +142,44 @@ async fn api_keys(rest: &Rest, planted: &mut Planted, session: &Credential) -> C
     planted.secret("the idempotency key of an API key", key);
     planted.secret("an API key", secret.as_str());
     bearer(&secret)
+}
+
+/// The same credentials over TLS and HTTP/2, whose layers have logs of their own.
+async fn over_https(program: &Program, planted: &Planted, password: &str) {
+    let root = std::fs::read(program.bootstrap_text("ca_certificate")).expect("the root is there");
+    let options = ClientOptions {
+        root_certificates_pem: Some(root),
+    };
+    let url = program.bootstrap_text("https_url");
+    let client =
+        |credential| Client::over_network(&url, credential, &options).expect("a client is made");
+    let secret = |name: &str| {
+        let plant = planted
+            .secrets
+            .iter()
+            .find(|plant| plant.name == name)
+            .expect("it is planted");
+        String::from_utf8(plant.bytes.clone()).expect("it is text")
+    };
+    let key = client(Credentials::ApiKey(secret("an API key")));
+    key.who_am_i().await.expect("the key is good");
+    let session = Credentials::Session {
+        token: secret("a session token"),
+        csrf_token: secret("a CSRF token"),
+    };
+    client(session)
+        .who_am_i()
+        .await
+        .expect("the session is good");
+    let sign_in = SessionCreate {
+        username: "admin".to_owned(),
+        password: password.to_owned(),
+        organization: None,
+    };
+    client(Credentials::None)
+        .sign_in(&sign_in)
+        .await
+        .expect("the password is good");
 }
 
 /// Secrets where they do not belong.
