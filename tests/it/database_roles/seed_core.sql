@@ -47,4 +47,3 @@ BEGIN
     VALUES (organization, 'p', 'r', 'k', digest, now(), now() + interval '1 day');
 END
 $$;
-DO $$ BEGIN EXECUTE format('GRANT SELECT, UPDATE ON %I TO clm_core_user', (SELECT min(relname::text) FROM pg_class WHERE relispartition AND relkind = 'r' AND relname LIKE 'audit_log%')); END $$;

@@ -297,7 +297,9 @@ pub(super) async fn each_user_has_one_database(prepared: &Prepared) {
             .connect()
             .await
             .err();
-        let error = error.unwrap_or_else(|| panic!("{user:?} enters {}", foreign.database.name()));
+        let error = error.unwrap_or_else(|| {
+            panic!("{} enters {}", user.get_username(), foreign.database.name())
+        });
         let reported = error
             .as_database_error()
             .unwrap_or_else(|| panic!("{error}"));
