@@ -43,10 +43,13 @@ async fn no_secret_is_written_anywhere() {
     let mut places = files_below(&program.state_directory().join("postgresql").join("pg_wal"));
     flush(&superuser).await;
     places.extend(self::places(&program));
-    assert!(
-        program.read_log().contains("TRACE"),
-        "the log says all that it can"
-    );
+    let log = program.read_log();
+    for part in ["sqlx::query", "h2::", "clm_api::"] {
+        assert!(
+            log.contains(part),
+            "the log says less than it can: nothing of {part}"
+        );
+    }
 
     let search = Search::new(&planted.secrets);
     let control = Search::new(&planted.controls);
@@ -103,8 +106,11 @@ fn places(program: &Program) -> Vec<(String, Vec<u8>)> {
 /// What the superuser's `pg_dump` writes as text.
 fn dump(program: &Program, database: &str) -> Vec<u8> {
     let socket = program.run_directory().expect("the server runs").join("pg");
-    let tool =
-        cluster::pg_bin().map_or_else(|| PathBuf::from("pg_dump"), |bin| bin.join("pg_dump"));
+    // Some distributions of the server come without it; then the machine's own has to do.
+    let tool = cluster::pg_bin()
+        .map(|bin| bin.join("pg_dump"))
+        .filter(|tool| tool.exists())
+        .unwrap_or_else(|| PathBuf::from("pg_dump"));
     let output = Command::new(tool)
         .arg("--host")
         .arg(socket)
