@@ -36,7 +36,7 @@ enum Base {
     /// Address octets, then as many mask octets.
     Ip(Vec<u8>),
     DirectoryName(DistinguishedName),
-    /// A form whose constraints are not implemented, by its identifier octet.
+    /// A form that we refuse wherever it is constrained (RFC 5280 §4.2.1.10), by its identifier octet.
     Other(u8),
 }
 
@@ -198,7 +198,7 @@ impl Base {
             (Self::DirectoryName(base), GeneralName::DirectoryName(der)) => {
                 Ok(is_prefix(base, &directory_name(der)?))
             }
-            _ => Err("is of a form whose constraints are not implemented".to_owned()),
+            _ => Err("is of a form that is refused wherever it is constrained".to_owned()),
         }
     }
 }
