@@ -55,7 +55,7 @@ END
 $$;
 COMMENT ON FUNCTION uuid_generate_v7() IS 'A time-ordered UUID (RFC 9562 version 7) from the wall clock and 74 random bits.';
 
--- No SET clause, so that the planner can inline it into the CHECK of the audit log; it uses nothing but pg_catalog.
+-- No SET clause, so that the planner can inline it; it uses nothing but pg_catalog.
 CREATE OR REPLACE FUNCTION uuid_v7_timestamp(id uuid) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
@@ -872,7 +872,11 @@ CREATE TABLE IF NOT EXISTS secure_audit_log (
     canonical_sha256 bytea NOT NULL,
     -- A partitioned table cannot have a unique id alone; since the timestamp follows from the id, this is one.
     CONSTRAINT pk_secure_audit_log PRIMARY KEY (id, event_timestamp),
-    CONSTRAINT ck_secure_audit_log_event_timestamp CHECK (event_timestamp = uuid_v7_timestamp(id)),
+    -- Spelled out, because the body of a function would be parsed anew by each statement.
+    CONSTRAINT ck_secure_audit_log_event_timestamp CHECK (
+        substr(id::text, 15, 1) = '7'
+        AND event_timestamp = timezone('UTC', timestamp '1970-01-01 00:00:00'
+            + ('x0000' || replace(left(id::text, 13), '-', ''))::bit(64)::bigint * interval '1 millisecond')),
     CONSTRAINT ck_secure_audit_log_event_code CHECK (length(event_code) BETWEEN 1 AND 128),
     CONSTRAINT ck_secure_audit_log_event_category CHECK (length(event_category) BETWEEN 1 AND 64),
     CONSTRAINT ck_secure_audit_log_severity CHECK (severity IN ('info', 'warning', 'error', 'critical')),

@@ -69,6 +69,10 @@ fn make(root: &Path, derived: &Derived) -> Result<String> {
     if printed.trim().is_empty() {
         bail!("`clm {}` printed nothing", derived.arguments.join(" "));
     }
+    if derived.output.ends_with(".json") {
+        serde_json::from_str::<serde_json::Value>(&printed)
+            .with_context(|| format!("`clm {}` printed no JSON", derived.arguments.join(" ")))?;
+    }
     Ok(format!("{}\n", printed.trim_end()))
 }
 

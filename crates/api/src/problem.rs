@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use clm_api_types::problem::{FieldError, MEDIA_TYPE, Problem};
+pub use clm_api_types::problem::MEDIA_TYPE;
+use clm_api_types::problem::{FieldError, Problem};
 use clm_core::CoreError;
 use clm_domain::error::{ErrorKind, Fault};
 
@@ -81,6 +82,11 @@ impl ApiError {
             message: message.to_owned(),
         });
         self
+    }
+
+    /// The document alone, for answers that are not written by a handler.
+    pub fn to_body(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0.problem).unwrap_or_default()
     }
 
     /// Names the request.

@@ -20,6 +20,11 @@ use clm_api_types::client::ClientError;
 
 use crate::arguments::{Arguments, Command};
 
+/// An issuance is many small allocations on several threads, which this does in half the time of
+/// glibc's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Threads are started only now: nothing before may depend on them.
@@ -53,7 +58,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor => doctor::run(&global).await,
         Command::Completions { shell } => Ok(arguments::completions(shell)),
         Command::Openapi => {
-            output::line(clm_server::openapi_json()?.trim_end());
+            output::raw(&clm_server::openapi_json()?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -33,7 +33,7 @@ pub mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clm_database::Pool;
+use clm_database::{GroupCommit, Pool};
 use clm_domain::clock::{Clock, Rng};
 use clm_domain::ids::UserId;
 use clm_secure_api::SecureClient;
@@ -41,6 +41,7 @@ use tokio::sync::broadcast;
 
 pub use context::OpContext;
 pub use error::CoreError;
+use store::certificate_metadata::ProjectionWriter;
 
 /// Most password changes that wait for a slow listener.
 const PASSWORD_CHANGES_MAX: usize = 64;
@@ -48,6 +49,7 @@ const PASSWORD_CHANGES_MAX: usize = 64;
 /// Everything that use cases share. Cheap to clone behind an [`Arc`].
 pub struct Core {
     pub(crate) pool: Pool,
+    pub(crate) projections: GroupCommit<ProjectionWriter>,
     pub(crate) secure: SecureClient,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -106,6 +108,7 @@ impl Core {
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
             password_changes: broadcast::Sender::new(PASSWORD_CHANGES_MAX),
+            projections: GroupCommit::new(options.pool.clone(), ProjectionWriter),
             pool: options.pool,
             secure: options.secure,
             clock: options.clock,

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::Core;
 use crate::context::RequestInfo;
-use crate::error::Result;
-use crate::store::certificate_metadata::{self, Applied};
+use crate::error::{CoreError, Result};
+use crate::store::certificate_metadata::{Applied, Projection};
 
 /// Applies an event. Only a higher revision than the present one is applied, together with its
 /// audit event; anything else changes nothing, so that any order and any number of deliveries
@@ -24,6 +24,11 @@ pub(crate) async fn apply(
     origin: Option<&RequestInfo>,
 ) -> Result<Applied> {
     let EventBody::CertificateIssued(record) = &event.body;
+    if record.organization_id != event.organization_id {
+        return Err(CoreError::internal(
+            &"an event of one organization tells of a certificate of another one",
+        ));
+    }
     let cause = Cause {
         actor: &event.actor,
         organization_id: event.organization_id,
@@ -47,5 +52,14 @@ pub(crate) async fn apply(
         row.ip_address.clone_from(&origin.ip_address);
         row.user_agent.clone_from(&origin.user_agent);
     }
-    Ok(certificate_metadata::apply(&core.pool, record, &row, event.occurred_at).await?)
+    let projection = Projection {
+        record: record.as_ref().clone(),
+        occurred_at: event.occurred_at,
+        audit: row,
+    };
+    let (_, applied) = core
+        .projections
+        .submit(event.organization_id, Box::new(projection))
+        .await?;
+    Ok(applied)
 }

@@ -1,7 +1,10 @@
 //! What can go wrong between the program and PostgreSQL, sorted by what the caller can do.
 
-/// An error of the database layer. Its text never holds a bound value.
-#[derive(Debug, thiserror::Error)]
+use std::sync::Arc;
+
+/// An error of the database layer. Its text never holds a bound value. It can be cloned, for all who
+/// waited for the same statement.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The server cannot be reached, is starting, stopping or out of connections.
     #[error("the database {database} is not available")]
@@ -9,7 +12,7 @@ pub enum DatabaseError {
         /// Which database.
         database: &'static str,
         /// The cause.
-        source: sqlx::Error,
+        source: Arc<sqlx::Error>,
     },
     /// The connection broke while the outcome of a commit was open.
     #[error("the outcome of transaction {transaction} on {database} is unknown")]
@@ -19,7 +22,7 @@ pub enum DatabaseError {
         /// The name of the transaction.
         transaction: &'static str,
         /// The cause.
-        source: sqlx::Error,
+        source: Arc<sqlx::Error>,
     },
     /// A unique index or exclusion refused the row.
     #[error("constraint {constraint} refused a duplicate")]
@@ -68,7 +71,7 @@ impl DatabaseError {
         if is_connection_lost(&error) {
             return Self::Unavailable {
                 database,
-                source: error,
+                source: Arc::new(error),
             };
         }
         match error.as_database_error() {
@@ -100,11 +103,12 @@ impl DatabaseError {
         transaction: &'static str,
         error: sqlx::Error,
     ) -> Self {
-        if is_connection_lost(&error) && !matches!(error, sqlx::Error::PoolTimedOut) {
+        let is_open = !matches!(error, sqlx::Error::PoolTimedOut) && !is_rolled_back(&error);
+        if is_connection_lost(&error) && is_open {
             Self::OutcomeUnknown {
                 database,
                 transaction,
-                source: error,
+                source: Arc::new(error),
             }
         } else {
             Self::from_statement(database, error)
@@ -114,6 +118,14 @@ impl DatabaseError {
     /// Whether trying again can help, because the server or the connection was at fault.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. })
+    }
+
+    /// Whether the statement itself was at fault, or too much for the server: a smaller one may work.
+    pub(crate) fn is_of_the_statement(&self) -> bool {
+        match self {
+            Self::Unavailable { source, .. } => is_rolled_back(source),
+            other => !other.is_unavailable(),
+        }
     }
 
     /// Whether this is a duplicate in the named index.
@@ -128,6 +140,15 @@ pub(crate) fn is_retriable(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| code == SERIALIZATION_FAILURE || code == DEADLOCK_DETECTED)
+}
+
+/// Whether the server reported that it gave the statement up: 57014 it took too long, 53100 and 53200
+/// disk or memory did not suffice. Nothing of it was kept then.
+fn is_rolled_back(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| matches!(code.as_ref(), "57014" | "53100" | "53200"))
 }
 
 /// Whether the connection, or the server behind it, is gone or overloaded.

@@ -10,7 +10,7 @@ use crate::pool::Pool;
 use crate::scope::Scope;
 
 /// How often a transaction is tried when the server aborts it for a conflict.
-const ATTEMPTS_MAX: u32 = 5;
+pub(crate) const ATTEMPTS_MAX: u32 = 5;
 
 /// The future of one attempt.
 pub type Attempt<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;

@@ -79,10 +79,10 @@ pub struct CertificateRecord {
     /// Names as `form:value` text.
     pub subject_alternative_names: Vec<String>,
     /// SHA-256 of the DER.
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "crate::hash_bytes")]
     pub fingerprint_sha256: Vec<u8>,
     /// SHA-256 of the `SubjectPublicKeyInfo`.
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "crate::hash_bytes")]
     pub spki_sha256: Vec<u8>,
     /// The key's algorithm.
     pub key_algorithm: KeyAlgorithm,

@@ -8,6 +8,7 @@ pub mod client;
 pub mod command;
 pub mod context;
 pub mod event;
+mod hash_bytes;
 pub mod reply;
 pub mod wire;
 

@@ -93,15 +93,15 @@ impl Secure {
             .load_signing(context.organization_id, command.issuer_id)
             .await?;
         let signed = self.sign(&issuer, command).await?;
-        let issuance = self.describe(context, command, &issuer, signed).await?;
-        let mut inserted = self.store.insert_issuance(&issuance).await?;
+        let issuance = Box::new(self.describe(context, command, &issuer, signed).await?);
+        let (mut issuance, mut inserted) = self.store.insert_issuance(issuance).await?;
         if !inserted {
             // Somebody was faster, or this is a repetition. What was signed just now is dropped and
             // never leaves, unless the key was only in the way because it is a day old.
             if let Some(replay) = self.find_replay(context, command).await? {
                 return Ok(replay);
             }
-            inserted = self.store.insert_issuance(&issuance).await?;
+            (issuance, inserted) = self.store.insert_issuance(issuance).await?;
         }
         if !inserted {
             let message = "The id of the certificate request is in use already. Choose a new one.";
@@ -112,7 +112,7 @@ impl Secure {
             event,
             certificate_der,
             ..
-        } = issuance;
+        } = *issuance;
         let chain_der = issuer.chain_below_root();
         Ok(Issued {
             event,
@@ -459,8 +459,8 @@ fn record(context: &CallContext, command: &IssueCertificate, signed: &Signed) ->
     }
 }
 
-fn to_json(value: &impl serde::Serialize) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|error| Failure::Internal(error.to_string()))
+fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::Internal(error.to_string()))
 }
 
 #[cfg(test)]

@@ -16,9 +16,10 @@ pub(crate) mod private_keys;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use clm_database::{DatabaseError, Pool, Scope};
+use clm_database::{DatabaseError, GroupCommit, Pool, Scope};
 
 use crate::envelope::{ALGORITHM, Sealed};
+use issuance::IssuanceWriter;
 
 /// Issuers, their chains and their use cross organizations.
 const ISSUERS: Scope = Scope::System("issuers and their chains are shared between organizations");
@@ -37,12 +38,14 @@ const MAINTENANCE: Scope = Scope::System("maintenance of the installation");
 #[derive(Clone, Debug)]
 pub(crate) struct SecureStore {
     pool: Pool,
+    issuances: GroupCommit<IssuanceWriter>,
 }
 
 impl SecureStore {
     /// A store on `pool`, which must be one of `clm_secure_db`.
-    pub(crate) const fn new(pool: Pool) -> Self {
-        Self { pool }
+    pub(crate) fn new(pool: Pool) -> Self {
+        let issuances = GroupCommit::new(pool.clone(), IssuanceWriter);
+        Self { pool, issuances }
     }
 
     /// Whether the database answers.

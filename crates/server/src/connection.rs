@@ -1,5 +1,7 @@
 //! Serving one connection: HTTP/1 and HTTP/2 over TCP, TLS or the local socket, with limits.
 
+mod refusals;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +19,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use refusals::Refusals;
+
 /// How long a client may take until its first request has come, in either protocol.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may rest between two requests, and how long a further head may take.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a client may take to read what is left for it when its connection is given up.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest head of a request, in bytes.
-const HEADER_BYTES_MAX: usize = 256 * 1024;
-/// Most header fields that the parser takes; beyond [`HEADERS_MAX`] the request is refused with a
-/// problem document, beyond this the connection ends.
-const HEADERS_PARSED_MAX: usize = 20_000;
+/// Largest head of a request in HTTP/1, in bytes.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Most header fields of a request.
 const HEADERS_MAX: usize = 100;
 /// Largest header section that HTTP/2 decodes, in bytes.
@@ -81,7 +82,7 @@ impl Service {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_TIMEOUT)
-            .max_headers(HEADERS_PARSED_MAX)
+            .max_headers(HEADERS_MAX)
             .max_buf_size(HEADER_BYTES_MAX);
         builder
             .http2()
@@ -89,7 +90,7 @@ impl Service {
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADER_LIST_BYTES_MAX)
             .keep_alive_interval(Duration::from_secs(30));
-        let connection = builder.serve_connection(TokioIo::new(io), service);
+        let connection = builder.serve_connection(TokioIo::new(Refusals::new(io)), service);
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,

@@ -64,7 +64,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         let starting = embedded::start_cluster(&configuration, &layout, account.as_ref());
         cluster = Some(tokio::select! {
             started = starting => started?,
-            () = stop.cancelled() => bail!("stopped while starting"),
+            () = stop.cancelled() => {
+                tracing::info!("stopped while the private PostgreSQL was starting");
+                return Ok(());
+            }
         });
     }
     let outcome = async {

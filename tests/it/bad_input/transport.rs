@@ -47,9 +47,10 @@ impl RawAnswer {
             "{what}: {problem:?}"
         );
         assert_eq!(fields(&problem), [field], "{what}: {problem:?}");
-        // A flood is refused before it becomes a request with an id.
+        // A flood, and what is no request, is refused before it gets an id.
         let has_id = problem.request_id.is_some();
-        assert_eq!(has_id, status != 431, "{what}: {problem:?}");
+        let is_request = status != 431 && code != "malformed_request";
+        assert_eq!(has_id, is_request, "{what}: {problem:?}");
     }
 }
 
@@ -198,7 +199,7 @@ async fn by_a_library(program: &Program, requester: &Requester, garbage: Vec<u8>
 /// More header fields than any client has reason to send, and longer ones.
 pub(super) fn header_floods(program: &Program, requester: &Requester) {
     let body = json!({ "key_algorithm": "ecdsa-p256", "subject": "CN=flood.example" }).to_string();
-    for count in [200, 10_000] {
+    for count in [200, 10_000, 100_000] {
         let names: Vec<String> = (0..count).map(|number| format!("x-{number}")).collect();
         let mut fields = vec![("content-type", "application/json")];
         fields.extend(names.iter().map(|name| (name.as_str(), "flood")));
@@ -221,11 +222,21 @@ pub(super) fn header_floods(program: &Program, requester: &Requester) {
     };
     let answer = exchange(program, requester, &head, body.as_bytes());
     answer.is_problem("a long field", 431, "headers_too_large", "headers");
-    // Beyond what is read at all there is the status alone, and the next request is served.
-    let longer = "x".repeat(1_000_000);
-    let head = Head {
-        path: CERTIFICATE_REQUESTS,
-        fields: vec![("x-long", &longer)],
-    };
-    assert_eq!(exchange(program, requester, &head, b"").status, 431);
+    // What is beyond any buffer is told as well, and so is what was never HTTP.
+    for bytes in [300_000, 1_000_000, 20_000_000] {
+        let longer = "x".repeat(bytes);
+        let head = Head {
+            path: CERTIFICATE_REQUESTS,
+            fields: vec![("x-long", &longer)],
+        };
+        let answer = exchange(program, requester, &head, b"");
+        answer.is_problem(
+            &format!("{bytes} bytes"),
+            431,
+            "headers_too_large",
+            "headers",
+        );
+    }
+    let answer = send(program, "/ \u{1} nonsense", "", b"");
+    answer.is_problem("no HTTP", 400, "malformed_request", "request");
 }

@@ -119,22 +119,23 @@ impl Installation {
         };
         let (_, credential) = connect(Credential::None).sign_in(&sign_in).await.unwrap();
         let admin = connect(credential);
-        let authority = |name: &str, parent_id| CertificateAuthorityCreate {
+        // The parent ends later, however long it takes until the child begins.
+        let authority = |name: &str, parent_id, validity_days| CertificateAuthorityCreate {
             name: name.to_owned(),
             subject: format!("CN={name}"),
             parent_id,
             key_algorithm: KeyAlgorithm::EcdsaP256,
             signature_algorithm: None,
-            validity_days: 365,
+            validity_days,
             path_length_max: None,
             limits: None,
         };
-        let root = authority("Root", None);
+        let root = authority("Root", None, 730);
         let root = admin
             .create_certificate_authority(&root, "root")
             .await
             .unwrap();
-        let issuing = authority("Issuing", Some(root.id));
+        let issuing = authority("Issuing", Some(root.id), 365);
         admin
             .create_certificate_authority(&issuing, "issuing")
             .await

@@ -1,9 +1,9 @@
 //! Rows of `certificate_metadata`: the projection of certificates, and what people add.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use clm_database::{DatabaseError, Pool};
+use clm_database::group_commit::{BatchWriter, array_literal, column};
 use clm_domain::audit::AuditRow;
 use clm_domain::ids::{CertificateId, CertificateRequestId, IssuerId, OrganizationId, UserId};
 use clm_domain::states::{CertificateStatus, CertificateType, DeploymentEnvironment};
@@ -22,102 +22,194 @@ pub(crate) enum Applied {
     AlreadyApplied,
 }
 
-/// Brings the projection to `record` together with its audit event, in one statement that carries
-/// its scope and commits by itself. A revision that is not higher changes nothing and writes no
-/// event. A new row counts as made when the event occurred, as the first answer says.
+/// What an apply needs.
+#[derive(Debug)]
+pub(crate) struct Projection {
+    /// The certificate as it is now.
+    pub(crate) record: CertificateRecord,
+    /// When that came about: a new row counts as made then, as the first answer says.
+    pub(crate) occurred_at: DateTime<Utc>,
+    /// The audit event, written if the record is news.
+    pub(crate) audit: AuditRow,
+}
+
+/// Brings projections to their records in batches, together with their audit events. A revision that
+/// is not higher changes nothing and writes no event.
+#[derive(Debug)]
+pub(crate) struct ProjectionWriter;
+
+impl BatchWriter for ProjectionWriter {
+    type Item = Box<Projection>;
+    type Key = CertificateId;
+    type Outcome = Applied;
+
+    const NAME: &'static str = "certificate_metadata::apply";
+
+    fn key(item: &Self::Item) -> CertificateId {
+        item.record.certificate_id
+    }
+
+    fn bytes(item: &Self::Item) -> usize {
+        let record = &item.record;
+        let names: usize = record
+            .subject_alternative_names
+            .iter()
+            .map(String::len)
+            .sum();
+        let fields = &record.context.custom_fields;
+        let fields: usize = fields
+            .iter()
+            .map(|(name, text)| name.len() + text.len())
+            .sum();
+        record.subject.len() + names + fields
+    }
+
+    async fn write(
+        &self,
+        connection: &mut PgConnection,
+        organization_id: OrganizationId,
+        items: &[&Self::Item],
+    ) -> sqlx::Result<Vec<Applied>> {
+        let mut ordered: Vec<&Projection> = items.iter().map(|item| item.as_ref()).collect();
+        // Two batches that meet the same rows take them in the same order, and no deadlock arises.
+        ordered.sort_by_key(|new| new.record.certificate_id);
+        let applied = apply(connection, organization_id, &ordered).await?;
+        let applied: HashSet<Uuid> = applied.into_iter().collect();
+        let outcome = |item: &&Self::Item| {
+            if applied.contains(&item.record.certificate_id.as_uuid()) {
+                Applied::Applied
+            } else {
+                Applied::AlreadyApplied
+            }
+        };
+        Ok(items.iter().map(outcome).collect())
+    }
+}
+
+/// One statement that carries its scope and commits by itself. Returns the ids of the certificates
+/// whose rows are new or rose to the revision.
 #[expect(clippy::too_many_lines, reason = "one statement with its parameters")]
-pub(crate) async fn apply(
-    pool: &Pool,
-    record: &CertificateRecord,
-    audit: &AuditRow,
-    occurred_at: DateTime<Utc>,
-) -> Result<Applied, DatabaseError> {
-    let common_name_normalized = record.common_name.as_deref().map(normalize);
-    let custom_fields = serde_json::to_value(&record.context.custom_fields).unwrap_or_default();
-    let digest = audit.canonical_sha256();
-    let applied = sqlx::query_scalar!(
+async fn apply(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    news: &[&Projection],
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
         r#"-- certificate_metadata::apply
-        WITH scope AS MATERIALIZED (SELECT set_config('app.current_org_id', $1, true) AS org),
-        applied AS (
+        WITH scope AS MATERIALIZED (
+            SELECT set_config('app.current_org_id', ($1::uuid)::text, true)
+        ), new AS MATERIALIZED (
+            SELECT certificate_id, certificate_request_id, issuer_id, certificate_type, status,
+                serial_number, common_name, common_name_normalized, subject,
+                names::text[] AS names, fingerprint_sha256, spki_sha256, key_algorithm, not_before,
+                not_after, owner_user_id, has_private_key, environment, tags::text[] AS tags,
+                custom_fields::jsonb AS custom_fields, revision, occurred_at, audit_id,
+                event_timestamp, event_code, event_category, severity, result, actor_type, actor_id,
+                user_id, resource_type, resource_id, request_id, session_id, ip_address, user_agent,
+                reason, details::jsonb AS details, canonical_sha256
+            FROM scope, unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[],
+                $13::bytea[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::uuid[],
+                $18::boolean[], $19::text[], $20::text[], $21::text[], $22::bigint[],
+                $23::timestamptz[], $24::uuid[], $25::timestamptz[], $26::text[], $27::text[],
+                $28::text[], $29::text[], $30::text[], $31::uuid[], $32::uuid[], $33::text[],
+                $34::uuid[], $35::uuid[], $36::uuid[], $37::text[], $38::text[], $39::text[],
+                $40::text[], $41::bytea[])
+            AS new (certificate_id, certificate_request_id, issuer_id, certificate_type, status,
+                serial_number, common_name, common_name_normalized, subject, names,
+                fingerprint_sha256, spki_sha256, key_algorithm, not_before, not_after,
+                owner_user_id, has_private_key, environment, tags, custom_fields, revision,
+                occurred_at, audit_id, event_timestamp, event_code, event_category, severity,
+                result, actor_type, actor_id, user_id, resource_type, resource_id, request_id,
+                session_id, ip_address, user_agent, reason, details, canonical_sha256)
+        ), applied AS (
             INSERT INTO certificate_metadata (
                 id, organization_id, certificate_id, certificate_request_id, issuer_id,
                 certificate_type, status, serial_number, common_name, common_name_normalized,
                 subject, subject_alternative_names, fingerprint_sha256, spki_sha256, key_algorithm,
                 not_before, not_after, owner_user_id, has_private_key, environment, tags,
                 custom_fields, revision, created_at, updated_at)
-            SELECT $2, org::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-                $17, $18, $19, $20, $21, $22, $23, $24, $24
-            FROM scope
+            SELECT certificate_id, $1, certificate_id, certificate_request_id, issuer_id,
+                certificate_type, status, serial_number, common_name, common_name_normalized,
+                subject, names, fingerprint_sha256, spki_sha256, key_algorithm, not_before,
+                not_after, owner_user_id, has_private_key, environment, tags, custom_fields,
+                revision, occurred_at, occurred_at
+            FROM new
             ON CONFLICT (organization_id, certificate_id) DO UPDATE
             SET status = excluded.status, has_private_key = excluded.has_private_key,
                 revision = excluded.revision
             WHERE certificate_metadata.revision < excluded.revision
-            RETURNING certificate_id),
-        recorded AS (
+            RETURNING certificate_id
+        ), recorded AS (
             INSERT INTO audit_log (
                 id, event_timestamp, organization_id, event_code, event_category, severity, result,
                 actor_type, actor_id, user_id, resource_type, resource_id, request_id, session_id,
                 ip_address, user_agent, reason, details, canonical_sha256)
-            SELECT $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
-                $41, $42, $43
-            FROM applied
-            RETURNING id)
-        SELECT count(*) AS "count!" FROM recorded"#,
-        record.organization_id.to_string(),
-        record.certificate_id.as_uuid(),
-        record.certificate_id.as_uuid(),
-        record.certificate_request_id.map(Uuid::from),
-        record.issuer_id.map(Uuid::from),
-        record.certificate_type.as_str(),
-        record.status.as_str(),
-        record.serial_number,
-        record.common_name,
-        common_name_normalized,
-        record.subject,
-        &record.subject_alternative_names,
-        record.fingerprint_sha256,
-        record.spki_sha256,
-        record.key_algorithm.as_str(),
-        record.not_before,
-        record.not_after,
-        record.context.owner_user_id.map(Uuid::from),
-        record.has_private_key,
-        record
+            SELECT audit_id, event_timestamp, $1, event_code, event_category, severity, result,
+                actor_type, actor_id, user_id, resource_type, resource_id, request_id, session_id,
+                ip_address, user_agent, reason, details, canonical_sha256
+            FROM applied JOIN new USING (certificate_id)
+        )
+        SELECT certificate_id FROM applied"#,
+        organization_id.as_uuid(),
+        &column(news, |new| new.record.certificate_id.as_uuid()) as _,
+        &column(news, |new| new
+            .record
+            .certificate_request_id
+            .map(Uuid::from)) as _,
+        &column(news, |new| new.record.issuer_id.map(Uuid::from)) as _,
+        &column(news, |new| new.record.certificate_type.as_str()) as _,
+        &column(news, |new| new.record.status.as_str()) as _,
+        &column(news, |new| new.record.serial_number.as_str()) as _,
+        &column(news, |new| new.record.common_name.as_deref()) as _,
+        &column(news, |new| new.record.common_name.as_deref().map(normalize)) as _,
+        &column(news, |new| new.record.subject.as_str()) as _,
+        &column(news, |new| array_literal(
+            &new.record.subject_alternative_names
+        )) as _,
+        &column(news, |new| new.record.fingerprint_sha256.as_slice()) as _,
+        &column(news, |new| new.record.spki_sha256.as_slice()) as _,
+        &column(news, |new| new.record.key_algorithm.as_str()) as _,
+        &column(news, |new| new.record.not_before) as _,
+        &column(news, |new| new.record.not_after) as _,
+        &column(news, |new| new.record.context.owner_user_id.map(Uuid::from)) as _,
+        &column(news, |new| new.record.has_private_key) as _,
+        &column(news, |new| new
+            .record
             .context
             .environment
-            .map(DeploymentEnvironment::as_str),
-        &record.context.tags,
-        custom_fields,
-        record.revision,
-        occurred_at,
-        audit.id.as_uuid(),
-        audit.event_timestamp,
-        audit.organization_id.as_uuid(),
-        audit.event_code,
-        audit.event_category,
-        audit.severity.as_str(),
-        audit.result.as_str(),
-        audit.actor_type,
-        audit.actor_id,
-        audit.user_id,
-        audit.resource_type,
-        audit.resource_id,
-        audit.request_id,
-        audit.session_id,
-        audit.ip_address,
-        audit.user_agent,
-        audit.reason,
-        audit.details,
-        digest.as_slice(),
+            .map(DeploymentEnvironment::as_str)) as _,
+        &column(news, |new| array_literal(&new.record.context.tags)) as _,
+        &column(news, |new| custom_fields(&new.record)) as _,
+        &column(news, |new| new.record.revision) as _,
+        &column(news, |new| new.occurred_at) as _,
+        &column(news, |new| new.audit.id.as_uuid()) as _,
+        &column(news, |new| new.audit.event_timestamp) as _,
+        &column(news, |new| new.audit.event_code.as_str()) as _,
+        &column(news, |new| new.audit.event_category.as_str()) as _,
+        &column(news, |new| new.audit.severity.as_str()) as _,
+        &column(news, |new| new.audit.result.as_str()) as _,
+        &column(news, |new| new.audit.actor_type.as_str()) as _,
+        &column(news, |new| new.audit.actor_id) as _,
+        &column(news, |new| new.audit.user_id) as _,
+        &column(news, |new| new.audit.resource_type.as_str()) as _,
+        &column(news, |new| new.audit.resource_id) as _,
+        &column(news, |new| new.audit.request_id) as _,
+        &column(news, |new| new.audit.session_id) as _,
+        &column(news, |new| new.audit.ip_address.as_deref()) as _,
+        &column(news, |new| new.audit.user_agent.as_deref()) as _,
+        &column(news, |new| new.audit.reason.as_deref()) as _,
+        &column(news, |new| new.audit.details.to_string()) as _,
+        &column(news, |new| new.audit.canonical_sha256().to_vec()) as _,
     )
-    .fetch_one(pool.unscoped())
+    .fetch_all(connection)
     .await
-    .map_err(|error| pool.commit_error("certificate_metadata::apply", error))?;
-    Ok(if applied == 0 {
-        Applied::AlreadyApplied
-    } else {
-        Applied::Applied
-    })
+}
+
+fn custom_fields(record: &CertificateRecord) -> String {
+    serde_json::to_value(&record.context.custom_fields)
+        .unwrap_or_default()
+        .to_string()
 }
 
 /// The form that searches compare: lower case (names of hosts compare without case).

@@ -1,10 +1,13 @@
-//! The one statement that records an issuance (request, certificate, sealed key, audit event and
-//! outbox row), and the way back from what it stored, for a repeated command.
+//! The one statement that records issuances (request, certificate, sealed key, audit event and
+//! outbox row of each), and the way back from what it stored, for a repeated command.
 //!
-//! The statement sets its own scope, commits by itself and takes one round trip. It writes
-//! everything or nothing.
+//! The statement sets its own scope, commits by itself and takes one round trip for all issuances
+//! of an organization that wait at that moment. It writes everything or nothing.
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use clm_database::group_commit::{BatchWriter, array_literal, column};
 use clm_database::transaction::Abort;
 use clm_database::{DatabaseError, Scope};
 use clm_domain::actor::Actor;
@@ -14,7 +17,8 @@ use clm_domain::ids::{
 };
 use clm_domain::key_algorithm::SignatureAlgorithm;
 use clm_secure_api::IdempotencyKey;
-use clm_secure_api::event::{Event, EventBody};
+use clm_secure_api::event::{CertificateRecord, Event, EventBody};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::certificate_requests::{SOURCE_CSR, SOURCE_SERVER_KEY};
@@ -24,17 +28,14 @@ use super::{SecureStore, unknown};
 use crate::audit::local_operator_uid;
 use crate::envelope::ALGORITHM;
 
-/// The name of the transaction in errors.
-const TRANSACTION: &str = "issue certificate";
-
 /// Everything that an issuance leaves behind.
 pub(crate) struct NewIssuance {
     /// The event for the core, whose record holds most columns.
     pub(crate) event: Event,
     /// The event as JSON.
-    pub(crate) event_json: serde_json::Value,
+    pub(crate) event_json: String,
     /// The context of people as JSON.
-    pub(crate) context_json: serde_json::Value,
+    pub(crate) context_json: String,
     /// When the relay may carry the event.
     pub(crate) event_available_at: DateTime<Utc>,
     /// Set when the requester holds the key.
@@ -76,23 +77,17 @@ struct CauseRow {
 }
 
 impl SecureStore {
-    /// Records an issuance; false when the request id or the idempotency key is taken, and nothing
-    /// was written.
+    /// Records an issuance, together with others that come at the same time, and returns it; false
+    /// when the request id or the idempotency key is taken, and nothing of it was written.
     ///
     /// # Errors
     /// [`DatabaseError::OutcomeUnknown`] when the connection broke after the statement was sent.
-    pub(crate) async fn insert_issuance(&self, new: &NewIssuance) -> Result<bool, DatabaseError> {
-        // Separately, so that a failure to connect is not mistaken for an open outcome.
-        let mut connection = self
-            .pool
-            .unscoped()
-            .acquire()
-            .await
-            .map_err(|error| self.pool.statement_error(error))?;
-        let inserted = statement(&mut connection, new).await;
-        inserted
-            .map(|requests| requests > 0)
-            .map_err(|error| self.pool.commit_error(TRANSACTION, error))
+    pub(crate) async fn insert_issuance(
+        &self,
+        new: Box<NewIssuance>,
+    ) -> Result<(Box<NewIssuance>, bool), DatabaseError> {
+        let organization_id = new.event.organization_id;
+        self.issuances.submit(organization_id, new).await
     }
 
     /// Takes an idempotency key off a request made before `forgotten_before`, so that it can be used
@@ -158,30 +153,92 @@ impl SecureStore {
     }
 }
 
-/// How many requests were inserted: one, or none.
+/// Writes issuances in batches.
+pub(crate) struct IssuanceWriter;
+
+impl BatchWriter for IssuanceWriter {
+    type Item = Box<NewIssuance>;
+    type Key = Option<CertificateRequestId>;
+    /// Whether it was written.
+    type Outcome = bool;
+
+    const NAME: &'static str = "issue certificate";
+
+    fn key(item: &Self::Item) -> Self::Key {
+        item.event.body.record().certificate_request_id
+    }
+
+    fn bytes(item: &Self::Item) -> usize {
+        let csr = item.csr_der.as_ref().map_or(0, Vec::len);
+        // The names stand in a column and in the event.
+        csr + item.certificate_der.len() + 2 * item.event_json.len()
+    }
+
+    async fn write(
+        &self,
+        connection: &mut PgConnection,
+        organization_id: OrganizationId,
+        items: &[&Self::Item],
+    ) -> Result<Vec<bool>, sqlx::Error> {
+        let mut ordered: Vec<&NewIssuance> = items.iter().map(|item| item.as_ref()).collect();
+        // Two batches that meet the same keys take them in the same order and do not deadlock.
+        ordered.sort_by_key(|new| {
+            let key = new.idempotency_key.map(|key| key.key_sha256);
+            (key, new.record().certificate_request_id)
+        });
+        let inserted = insert(connection, organization_id, &ordered).await?;
+        let inserted: HashSet<Uuid> = inserted.into_iter().collect();
+        let is_inserted = |id: CertificateRequestId| inserted.contains(&id.as_uuid());
+        Ok(items
+            .iter()
+            .map(|item| Self::key(item).is_some_and(is_inserted))
+            .collect())
+    }
+}
+
+/// The ids of the requests that were inserted.
 #[expect(
     clippy::too_many_lines,
     reason = "one statement with its parameters, which must be read side by side"
 )]
-async fn statement(
-    connection: &mut sqlx::PgConnection,
-    new: &NewIssuance,
-) -> Result<i64, sqlx::Error> {
-    let event = &new.event;
-    let record = event.body.record();
-    let audit = &new.audit;
-    let key = new.private_key.as_ref();
-    let source = if new.csr_der.is_some() {
-        SOURCE_CSR
-    } else {
-        SOURCE_SERVER_KEY
-    };
-    let idempotency = new.idempotency_key.as_ref();
-    let canonical_sha256 = audit.canonical_sha256();
+async fn insert(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    news: &[&NewIssuance],
+) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"-- issuance::insert
         WITH scope AS MATERIALIZED (
             SELECT set_config('app.current_org_id', ($1::uuid)::text, true)
+        ), new AS MATERIALIZED (
+            SELECT request_id, request_source, csr_der, issuer_id, subject,
+                names::text[] AS names, key_algorithm, spki_sha256, certificate_type, user_id,
+                actor_type, actor_id, idempotency_key_sha256, request_sha256, occurred_at,
+                private_key_id, public_key_der, key_usage_purpose, encrypted_key_material,
+                encryption_key_id, encryption_iv, encryption_auth_tag, exportable, certificate_id,
+                status, serial_number, common_name, certificate_der, fingerprint_sha256, tbs_sha256,
+                signature_algorithm, not_before, not_after, owner_user_id, revision, context,
+                event_id, audit_id, event_code, event_category, severity, result, resource_type,
+                correlation_id, session_id, details, canonical_sha256, event_type, payload,
+                available_at
+            FROM scope, unnest($2::uuid[], $3::text[], $4::bytea[], $5::uuid[], $6::text[],
+                $7::text[], $8::text[], $9::bytea[], $10::text[], $11::uuid[], $12::text[],
+                $13::uuid[], $14::bytea[], $15::bytea[], $16::timestamptz[], $17::uuid[],
+                $18::bytea[], $19::text[], $20::bytea[], $21::uuid[], $23::bytea[], $24::bytea[],
+                $25::boolean[], $26::uuid[], $27::text[], $28::bytea[], $29::text[], $30::bytea[],
+                $31::bytea[], $32::bytea[], $33::text[], $34::timestamptz[], $35::timestamptz[],
+                $36::uuid[], $37::bigint[], $38::text[], $39::uuid[], $40::uuid[], $41::text[],
+                $42::text[], $43::text[], $44::text[], $45::text[], $46::uuid[], $47::uuid[],
+                $48::text[], $49::bytea[], $50::text[], $51::text[], $52::timestamptz[])
+            AS new (request_id, request_source, csr_der, issuer_id, subject, names, key_algorithm,
+                spki_sha256, certificate_type, user_id, actor_type, actor_id,
+                idempotency_key_sha256, request_sha256, occurred_at, private_key_id, public_key_der,
+                key_usage_purpose, encrypted_key_material, encryption_key_id, encryption_iv,
+                encryption_auth_tag, exportable, certificate_id, status, serial_number, common_name,
+                certificate_der, fingerprint_sha256, tbs_sha256, signature_algorithm, not_before,
+                not_after, owner_user_id, revision, context, event_id, audit_id, event_code,
+                event_category, severity, result, resource_type, correlation_id, session_id,
+                details, canonical_sha256, event_type, payload, available_at)
         ), request AS (
             -- Without a target: a known id means a repetition as much as a known key does.
             INSERT INTO certificate_requests (id, organization_id, status, request_source, csr_der,
@@ -189,10 +246,11 @@ async fn statement(
                 requested_certificate_type, requester_user_id, requester_actor_type,
                 requester_actor_id, idempotency_key_sha256, request_sha256, submitted_at,
                 approved_at, fulfilled_at, created_at, updated_at)
-            SELECT $2::uuid, $1::uuid, 'fulfilled', $3::text, $4::bytea, $5::uuid, $6::text,
-                $7::text[], $8::text, $9::bytea, $10::text, $11::uuid, $12::text, $13::uuid,
-                $14::bytea, $15::bytea, $16::timestamptz, $16, $16, $16, $16
-            FROM scope
+            SELECT request_id, $1, 'fulfilled', request_source, csr_der, issuer_id, subject, names,
+                key_algorithm, spki_sha256, certificate_type, user_id, actor_type, actor_id,
+                idempotency_key_sha256, request_sha256, occurred_at, occurred_at, occurred_at,
+                occurred_at, occurred_at
+            FROM new
             ON CONFLICT DO NOTHING
             RETURNING id
         ), private_key AS (
@@ -200,96 +258,139 @@ async fn statement(
                 key_algorithm, key_usage_purpose, encrypted_key_material, encryption_key_id,
                 encryption_algorithm, encryption_iv, encryption_auth_tag, exportable,
                 created_by_user_id, created_at, updated_at)
-            SELECT $17::uuid, $1, $9, $18::bytea, $8, $19::text, $20::bytea, $21::uuid, $22::text,
-                $23::bytea, $24::bytea, $25::boolean, $11, $16, $16
-            FROM request WHERE $17 IS NOT NULL
+            SELECT private_key_id, $1, spki_sha256, public_key_der, key_algorithm,
+                key_usage_purpose, encrypted_key_material, encryption_key_id, $22::text,
+                encryption_iv, encryption_auth_tag, exportable, user_id, occurred_at, occurred_at
+            FROM request JOIN new ON request_id = request.id
+            WHERE private_key_id IS NOT NULL
         ), certificate AS (
             INSERT INTO certificates (id, organization_id, certificate_type, status, issuer_id,
                 certificate_request_id, private_key_id, serial_number, subject, common_name,
                 subject_alternative_names, certificate_der, fingerprint_sha256, spki_sha256,
                 tbs_sha256, key_algorithm, signature_algorithm, not_before, not_after,
                 owner_user_id, revision, issuance_context, issued_event_id, created_at, updated_at)
-            SELECT $26::uuid, $1, $10, $27::text, $5, request.id, $17, $28::bytea, $6, $29::text,
-                $7, $30::bytea, $31::bytea, $9, $32::bytea, $8, $33::text, $34::timestamptz,
-                $35::timestamptz, $36::uuid, $37::bigint, $38::jsonb, $39::uuid, $16, $16
-            FROM request
+            SELECT certificate_id, $1, certificate_type, new.status, issuer_id, request_id,
+                private_key_id, serial_number, subject, common_name, names, certificate_der,
+                fingerprint_sha256, spki_sha256, tbs_sha256, key_algorithm, signature_algorithm,
+                not_before, not_after, owner_user_id, revision, context::jsonb, event_id,
+                occurred_at, occurred_at
+            FROM request JOIN new ON request_id = request.id
         ), audit AS (
             INSERT INTO secure_audit_log (id, event_timestamp, organization_id, event_code,
                 event_category, severity, result, actor_type, actor_id, user_id, resource_type,
                 resource_id, request_id, session_id, details, canonical_sha256)
-            SELECT $40::uuid, $16, $1, $41::text, $42::text, $43::text, $44::text, $12, $13, $11,
-                $45::text, $26, $46::uuid, $47::uuid, $48::jsonb, $49::bytea
-            FROM request
+            SELECT audit_id, occurred_at, $1, event_code, event_category, severity, result,
+                actor_type, actor_id, user_id, resource_type, certificate_id, correlation_id,
+                session_id, details::jsonb, canonical_sha256
+            FROM request JOIN new ON request_id = request.id
         ), event AS (
             INSERT INTO outbox (id, organization_id, aggregate_type, aggregate_id, revision,
                 event_type, payload, created_at, available_at)
-            SELECT $39, $1, 'certificate', $26, $37, $50::text, $51::jsonb, $16, $52::timestamptz
-            FROM request
+            SELECT event_id, $1, 'certificate', certificate_id, revision, event_type,
+                payload::jsonb, occurred_at, available_at
+            FROM request JOIN new ON request_id = request.id
         )
-        SELECT count(*) AS "inserted!" FROM request"#,
-        event.organization_id.as_uuid(),
-        record
+        SELECT id FROM request"#,
+        organization_id.as_uuid(),
+        &column(news, |new| new
+            .record()
             .certificate_request_id
-            .map(CertificateRequestId::as_uuid),
-        source,
-        new.csr_der.as_deref(),
-        record.issuer_id.map(Uuid::from),
-        record.subject,
-        &record.subject_alternative_names,
-        record.key_algorithm.as_str(),
-        record.spki_sha256,
-        record.certificate_type.as_str(),
-        event.actor.user_id().map(Uuid::from),
-        event.actor.kind(),
-        event.actor.id(),
-        idempotency.map(|key| key.key_sha256.as_slice()),
-        idempotency.map(|key| key.request_sha256.as_slice()),
-        event.occurred_at,
-        key.map(|key| key.id.as_uuid()),
-        key.map(|key| key.public_key_der.as_slice()),
-        key.map(|key| key.purpose.as_str()),
-        key.map(|key| key.sealed.ciphertext.as_slice()),
-        key.map(|key| key.encryption_key_id.as_uuid()),
+            .map(Uuid::from)) as _,
+        &column(news, |new| new.source()) as _,
+        &column(news, |new| new.csr_der.as_deref()) as _,
+        &column(news, |new| new.record().issuer_id.map(Uuid::from)) as _,
+        &column(news, |new| new.record().subject.as_str()) as _,
+        &column(news, |new| array_literal(
+            &new.record().subject_alternative_names
+        )) as _,
+        &column(news, |new| new.record().key_algorithm.as_str()) as _,
+        &column(news, |new| new.record().spki_sha256.as_slice()) as _,
+        &column(news, |new| new.record().certificate_type.as_str()) as _,
+        &column(news, |new| new.event.actor.user_id().map(Uuid::from)) as _,
+        &column(news, |new| new.event.actor.kind()) as _,
+        &column(news, |new| new.event.actor.id()) as _,
+        &column(news, |new| new
+            .idempotency_key
+            .as_ref()
+            .map(|key| key.key_sha256.as_slice())) as _,
+        &column(news, |new| new
+            .idempotency_key
+            .as_ref()
+            .map(|key| key.request_sha256.as_slice())) as _,
+        &column(news, |new| new.event.occurred_at) as _,
+        &column(news, |new| new.key().map(|key| key.id.as_uuid())) as _,
+        &column(news, |new| new
+            .key()
+            .map(|key| key.public_key_der.as_slice())) as _,
+        &column(news, |new| new.key().map(|key| key.purpose.as_str())) as _,
+        &column(news, |new| new
+            .key()
+            .map(|key| key.sealed.ciphertext.as_slice())) as _,
+        &column(news, |new| new
+            .key()
+            .map(|key| key.encryption_key_id.as_uuid())) as _,
         ALGORITHM,
-        key.map(|key| key.sealed.nonce.as_slice()),
-        key.map(|key| key.sealed.tag.as_slice()),
-        key.map(|key| key.exportable),
-        record.certificate_id.as_uuid(),
-        record.status.as_str(),
-        new.serial_number,
-        record.common_name,
-        new.certificate_der,
-        record.fingerprint_sha256,
-        new.tbs_sha256.as_slice(),
-        new.signature_algorithm.as_str(),
-        record.not_before,
-        record.not_after,
-        record.context.owner_user_id.map(UserId::as_uuid),
-        record.revision,
-        new.context_json,
-        event.event_id.as_uuid(),
-        audit.id.as_uuid(),
-        audit.event_code,
-        audit.event_category,
-        audit.severity.as_str(),
-        audit.result.as_str(),
-        audit.resource_type,
-        audit.request_id,
-        audit.session_id,
-        audit.details,
-        canonical_sha256.as_slice(),
-        event.body.name(),
-        new.event_json,
-        new.event_available_at,
+        &column(news, |new| new.key().map(|key| key.sealed.nonce.as_slice())) as _,
+        &column(news, |new| new.key().map(|key| key.sealed.tag.as_slice())) as _,
+        &column(news, |new| new.key().map(|key| key.exportable)) as _,
+        &column(news, |new| new.record().certificate_id.as_uuid()) as _,
+        &column(news, |new| new.record().status.as_str()) as _,
+        &column(news, |new| new.serial_number.as_slice()) as _,
+        &column(news, |new| new.record().common_name.as_deref()) as _,
+        &column(news, |new| new.certificate_der.as_slice()) as _,
+        &column(news, |new| new.record().fingerprint_sha256.as_slice()) as _,
+        &column(news, |new| new.tbs_sha256.as_slice()) as _,
+        &column(news, |new| new.signature_algorithm.as_str()) as _,
+        &column(news, |new| new.record().not_before) as _,
+        &column(news, |new| new.record().not_after) as _,
+        &column(news, |new| new
+            .record()
+            .context
+            .owner_user_id
+            .map(UserId::as_uuid)) as _,
+        &column(news, |new| new.record().revision) as _,
+        &column(news, |new| new.context_json.as_str()) as _,
+        &column(news, |new| new.event.event_id.as_uuid()) as _,
+        &column(news, |new| new.audit.id.as_uuid()) as _,
+        &column(news, |new| new.audit.event_code.as_str()) as _,
+        &column(news, |new| new.audit.event_category.as_str()) as _,
+        &column(news, |new| new.audit.severity.as_str()) as _,
+        &column(news, |new| new.audit.result.as_str()) as _,
+        &column(news, |new| new.audit.resource_type.as_str()) as _,
+        &column(news, |new| new.audit.request_id) as _,
+        &column(news, |new| new.audit.session_id) as _,
+        &column(news, |new| new.audit.details.to_string()) as _,
+        &column(news, |new| new.audit.canonical_sha256().to_vec()) as _,
+        &column(news, |new| new.event.body.name()) as _,
+        &column(news, |new| new.event_json.as_str()) as _,
+        &column(news, |new| new.event_available_at) as _,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await
+}
+
+impl NewIssuance {
+    fn record(&self) -> &CertificateRecord {
+        self.event.body.record()
+    }
+
+    fn key(&self) -> Option<&NewPrivateKey> {
+        self.private_key.as_ref()
+    }
+
+    fn source(&self) -> &'static str {
+        if self.csr_der.is_some() {
+            SOURCE_CSR
+        } else {
+            SOURCE_SERVER_KEY
+        }
+    }
 }
 
 /// The request by its idempotency key, without one by its id: two statements, so that each has its
 /// index.
 async fn find_request(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     organization_id: OrganizationId,
     id: CertificateRequestId,
     key_sha256: Option<Vec<u8>>,
@@ -319,7 +420,7 @@ async fn find_request(
 }
 
 async fn find_certificate(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     organization_id: OrganizationId,
     request_id: Uuid,
 ) -> Result<Option<(CertificateRow, Uuid)>, Abort<DatabaseError>> {
@@ -358,7 +459,7 @@ async fn find_certificate(
 
 /// The audit event of an issuance, which has the timestamp of its certificate.
 async fn find_cause(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     row: &CertificateRow,
 ) -> Result<CauseRow, Abort<DatabaseError>> {
     let cause = sqlx::query_as!(
