@@ -37,7 +37,7 @@ async fn a_rotation_moves_everything_and_ends() {
     bench.check_sealed(organization, ITEMS + 1).await;
     let straggler = bench.plant(organization, old.encryption_key_id, 1).await;
 
-    bench.clock.advance(TimeDelta::seconds(36));
+    bench.clock.advance(TimeDelta::seconds(61));
     bench.work().await;
     let ended = bench.rotation(organization, &rotation).await;
     assert_eq!(ended.status, KeyRotationStatus::Completed, "{ended:?}");

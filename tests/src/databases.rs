@@ -126,8 +126,8 @@ impl Superuser {
         loop {
             let running = sqlx::query(
                 "UPDATE key_rotation_history
-                 SET started_at = least(started_at, now() - interval '1 minute'),
-                    rollback_started_at = least(rollback_started_at, now() - interval '1 minute'),
+                 SET started_at = least(started_at, now() - interval '2 minutes'),
+                    rollback_started_at = least(rollback_started_at, now() - interval '2 minutes'),
                     next_batch_at = least(next_batch_at, now())
                  WHERE status = 'in_progress'",
             )

@@ -38,12 +38,15 @@ const BATCH_ITEMS_MAX: u32 = 500;
 /// Most batches of one round; the next round goes on.
 const BATCHES_PER_ROUND_MAX: u32 = 20;
 /// How long a command takes at most from learning which key is active to its commit, in seconds:
-/// so long do statements last, and callers wait.
-const COMMAND_SECONDS_MAX: i64 = 30;
+/// waiting for a connection, and a statement that just does not run into its timeout; with a margin
+/// for clocks that differ.
+const COMMAND_SECONDS_MAX: i64 = 55;
 /// How long after a key was replaced something may still be sealed under it, in seconds.
 const SETTLE_SECONDS: i64 = ACTIVE_SECONDS_MAX + COMMAND_SECONDS_MAX;
 /// How long a rotation waits that cannot go on for now, in seconds.
 const RETRY_SECONDS: i64 = 30;
+/// How long a worker rests when others work on all that is due, in milliseconds.
+const REST_MILLISECONDS: i64 = 500;
 
 /// A round of the worker failed; the next one goes on where it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +70,18 @@ impl From<Failure> for KeyRotationError {
 
 impl Secure {
     /// Carries on every rotation that is due, some batches long; returns when the next batch of any
-    /// is due, which is now when there was too much for one round. Meant for a background loop; any
-    /// number of processes may call it at once, and one that dies in it loses nothing.
+    /// is due, which is now when there was too much for one round, and a little later when other
+    /// processes work on all that is due. Meant for a background loop; any number of processes may
+    /// call it at once, and one that dies in it loses nothing.
     ///
     /// # Errors
     /// [`KeyRotationError`]; what was committed stays, and the next call goes on.
     pub async fn rotate_keys(&self) -> Result<Option<DateTime<Utc>>, KeyRotationError> {
         let mut batches_left = BATCHES_PER_ROUND_MAX;
-        while batches_left > 0 {
+        for _ in 0..BATCHES_PER_ROUND_MAX {
+            if batches_left == 0 {
+                break;
+            }
             let Some(due) = self.store.find_due_rotation(self.clock.now()).await? else {
                 break;
             };
@@ -82,7 +89,10 @@ impl Secure {
                 self.hold_up(&due, failure).await?;
             }
         }
-        Ok(self.store.next_batch_at().await?)
+        let has_worked = batches_left < BATCHES_PER_ROUND_MAX;
+        let rested = self.clock.now() + TimeDelta::milliseconds(REST_MILLISECONDS);
+        let next = self.store.next_batch_at().await?;
+        Ok(next.map(|next| if has_worked { next } else { next.max(rested) }))
     }
 
     /// Moves batches of one rotation until it has to wait, ends, or others shall have a turn.

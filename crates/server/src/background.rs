@@ -101,15 +101,21 @@ pub(crate) fn start(
         },
     );
     if let Some(identity) = identity {
-        let (services, stop) = (Arc::clone(services), stop.clone());
-        tasks.spawn(async move {
-            while rest(TLS_PERIOD, &stop).await {
-                let now = services.clock.now();
-                if let Err(error) = identity.renew_if_due(&services.core, now).await {
-                    tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
-                }
-            }
-        });
+        tasks.spawn(renew_identity(identity, Arc::clone(services), stop.clone()));
+    }
+}
+
+/// Looks after the HTTPS certificate.
+async fn renew_identity(
+    identity: Arc<TransportIdentity>,
+    services: Arc<Services>,
+    stop: CancellationToken,
+) {
+    while rest(TLS_PERIOD, &stop).await {
+        let now = services.clock.now();
+        if let Err(error) = identity.renew_if_due(&services.core, now).await {
+            tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
+        }
     }
 }
 

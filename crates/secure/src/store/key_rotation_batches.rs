@@ -72,7 +72,8 @@ impl SecureStore {
                             items_per_second_max, started_at, rollback_started_at, completed_at,
                             error_message
                         FROM key_rotation_history
-                        WHERE status = 'in_progress' AND key_type = 'data' AND next_batch_at <= $1
+                        WHERE status = 'in_progress' AND key_type = 'data'
+                          AND new_encryption_key_id IS NOT NULL AND next_batch_at <= $1
                         ORDER BY next_batch_at LIMIT 1 FOR UPDATE SKIP LOCKED"#,
                         now,
                     )
@@ -93,7 +94,8 @@ impl SecureStore {
                     let next = sqlx::query_scalar!(
                         r#"-- key_rotation_batches::next
                         SELECT min(next_batch_at) FROM key_rotation_history
-                        WHERE status = 'in_progress' AND key_type = 'data'"#
+                        WHERE status = 'in_progress' AND key_type = 'data'
+                          AND new_encryption_key_id IS NOT NULL"#
                     )
                     .fetch_one(connection)
                     .await?;
