@@ -3,6 +3,7 @@
 //! the master key and the documented format alone.
 
 mod bench;
+mod command_line;
 mod damage;
 mod lifecycle;
 mod race;
