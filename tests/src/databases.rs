@@ -127,7 +127,8 @@ impl Superuser {
             let running = sqlx::query(
                 "UPDATE key_rotation_history
                  SET started_at = least(started_at, now() - interval '2 minutes'),
-                    rollback_started_at = least(rollback_started_at, now() - interval '2 minutes'),
+                    rollback_started_at = CASE WHEN rollback_started_at IS NOT NULL THEN
+                        least(rollback_started_at, now() - interval '2 minutes') END,
                     next_batch_at = least(next_batch_at, now())
                  WHERE status = 'in_progress'",
             )
