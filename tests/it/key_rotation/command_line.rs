@@ -58,13 +58,18 @@ async fn keys_are_rotated_by_command() {
     let issued = program.cli(&arguments);
     assert_eq!(issued.status.code(), Some(0), "{issued:?}");
 
+    cancels_a_rotation(&program, &superuser).await;
+    keeps_a_schedule(&program);
+}
+
+async fn cancels_a_rotation(program: &Arc<Program>, superuser: &Superuser) {
     let started = json(&program.cli(&["key", "rotate", "-o", "json"]));
     let id = text(&started, "id");
     let again = program.cli(&["key", "rotate"]);
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     let cancelled = program.cli(&["key", "cancel", id]);
     assert_eq!(cancelled.status.code(), Some(0), "{cancelled:?}");
-    let output = watched(&program, &superuser, &["key", "watch", id, "-o", "json"]).await;
+    let output = watched(program, superuser, &["key", "watch", id, "-o", "json"]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(json(&output)["status"], "rolled_back");
 
@@ -76,6 +81,9 @@ async fn keys_are_rotated_by_command() {
         .map(|rotation| text(rotation, "status"))
         .collect();
     assert_eq!(states, ["rolled_back", "completed"]);
+}
+
+fn keeps_a_schedule(program: &Program) {
     let scheduled = json(&program.cli(&["key", "schedule", "--days", "90", "-o", "json"]));
     assert_eq!(scheduled["rotation_schedule_days"], 90);
     let never = json(&program.cli(&["key", "schedule", "--never", "-o", "json"]));
