@@ -252,7 +252,7 @@ GRANT UPDATE (status, wrapping_key_id, provider, encrypted_key_material, encrypt
 
 GRANT SELECT, INSERT ON private_keys TO clm_secure_user, clm_secure_system;
 GRANT UPDATE (encrypted_key_material, encryption_key_id, encryption_algorithm, encryption_iv, encryption_auth_tag, hsm_key_id,
-              exportable, export_count, last_exported_at, revision, updated_at, deleted_at)
+              exportable, export_count, last_exported_at, compromised_by_rotation_id, revision, updated_at, deleted_at)
     ON private_keys TO clm_secure_user, clm_secure_system;
 
 GRANT SELECT, INSERT ON issuers TO clm_secure_user, clm_secure_system;
@@ -279,7 +279,8 @@ GRANT UPDATE (revocation_reason, revoked_at, invalidity_date, revoked_by_user_id
     ON certificate_revocations TO clm_secure_user, clm_secure_system;
 
 GRANT SELECT, INSERT ON key_rotation_history TO clm_secure_user, clm_secure_system;
-GRANT UPDATE (status, new_encryption_key_id, items_total, items_processed, items_failed, completed_at, error_message, updated_at)
+GRANT UPDATE (status, new_encryption_key_id, items_total, items_processed, items_failed, items_rolled_back, cursor_private_key_id,
+              pass_started_at, next_batch_at, rollback_started_at, completed_at, error_message, updated_at)
     ON key_rotation_history TO clm_secure_user, clm_secure_system;
 
 -- Append-only, by grant as well as by trigger. No grant on any partition.

@@ -1366,13 +1366,14 @@ FROM (VALUES
      'May do everything, everywhere.',
      (SELECT jsonb_object_agg(resource, '["read", "list", "create", "update", "delete", "approve", "revoke", "renew", "export", "rotate", "administer", "verify"]'::jsonb)
       FROM unnest(ARRAY['certificate', 'certificate_request', 'certificate_authority', 'private_key',
-          'api_key', 'session', 'user', 'role', 'organization', 'policy', 'workflow', 'notification',
+          'encryption_key', 'api_key', 'session', 'user', 'role', 'organization', 'policy', 'workflow', 'notification',
           'audit', 'system']) AS resource)::text),
     ('00000000-0000-0000-0001-000000000002', 'CERT_ADMIN', 'Certificate administrator',
      'Runs certificates, requests, certificate authorities, keys and policies.',
      (SELECT jsonb_object_agg(resource, '["read", "list", "create", "update", "delete", "approve", "revoke", "renew", "export", "rotate", "administer", "verify"]'::jsonb)
           || '{"api_key": ["read", "list", "create", "delete"],
-               "session": ["read", "list", "create", "delete"]}'
+               "session": ["read", "list", "create", "delete"],
+               "encryption_key": ["read", "list", "update", "rotate"]}'
       FROM unnest(ARRAY['certificate', 'certificate_request', 'certificate_authority', 'private_key',
           'policy']) AS resource)::text),
     ('00000000-0000-0000-0001-000000000003', 'CERT_OPERATOR', 'Certificate operator',
@@ -1396,6 +1397,7 @@ FROM (VALUES
        "certificate": ["read", "list"],
        "certificate_request": ["read", "list"],
        "certificate_authority": ["read", "list"],
+       "encryption_key": ["read", "list"],
        "session": ["read", "list", "create", "delete"]}'),
     ('00000000-0000-0000-0001-000000000006', 'USER', 'User',
      'Requests certificates and sees those of the organization.',

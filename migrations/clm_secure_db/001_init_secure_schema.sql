@@ -180,7 +180,7 @@ COMMENT ON COLUMN encryption_keys.organization_id IS 'Owning organization; the s
 COMMENT ON COLUMN encryption_keys.key_type IS 'master (wraps other keys), data (seals secrets), session, hmac.';
 COMMENT ON COLUMN encryption_keys.key_version IS 'Counts up by one at each rotation, per organization and key type.';
 COMMENT ON COLUMN encryption_keys.key_algorithm IS 'What the key is for, e.g. AES-256-GCM.';
-COMMENT ON COLUMN encryption_keys.status IS 'active seals and opens; rotating and retired only open; revoked opens under emergency rules; destroyed is gone.';
+COMMENT ON COLUMN encryption_keys.status IS 'active seals and opens; rotating and retired only open; revoked opens nothing any more; destroyed is gone.';
 COMMENT ON COLUMN encryption_keys.wrapping_key_id IS 'The master key version that wraps this key; null for masters.';
 COMMENT ON COLUMN encryption_keys.provider IS 'Where the master key lives (file, later PKCS#11 or a cloud KMS).';
 COMMENT ON COLUMN encryption_keys.encrypted_key_material IS 'The key, wrapped under wrapping_key_id; null for masters and after destruction.';
@@ -190,9 +190,9 @@ COMMENT ON COLUMN encryption_keys.encryption_algorithm IS 'Algorithm of the wrap
 COMMENT ON COLUMN encryption_keys.key_check_value IS 'Of a master key: a SHA-256 based value that recognizes the right key without revealing it.';
 COMMENT ON COLUMN encryption_keys.seal_count IS 'Upper bound of the seals made with this key so far; reserved in blocks.';
 COMMENT ON COLUMN encryption_keys.seal_count_max IS 'Seals after which the key must have been rotated; null when there is no bound.';
-COMMENT ON COLUMN encryption_keys.rotation_schedule_days IS 'Days between scheduled rotations; null for none.';
+COMMENT ON COLUMN encryption_keys.rotation_schedule_days IS 'Days between scheduled rotations; null for none. A successor inherits it.';
 COMMENT ON COLUMN encryption_keys.activated_at IS 'When it first became active.';
-COMMENT ON COLUMN encryption_keys.rotated_at IS 'When its successor became active.';
+COMMENT ON COLUMN encryption_keys.rotated_at IS 'When its successor became active; stays when that is rolled back, so that a schedule counts from there.';
 COMMENT ON COLUMN encryption_keys.retired_at IS 'When nothing was sealed under it any more.';
 COMMENT ON COLUMN encryption_keys.revoked_at IS 'When it was declared compromised or withdrawn.';
 COMMENT ON COLUMN encryption_keys.destroyed_at IS 'When its material was erased.';
@@ -211,6 +211,12 @@ CREATE INDEX IF NOT EXISTS ix_encryption_keys_wrapping_key_id_id ON encryption_k
 -- Scheduler: what expires or is due, over all organizations.
 CREATE INDEX IF NOT EXISTS ix_encryption_keys_status_expires_at ON encryption_keys (status, expires_at)
     WHERE deleted_at IS NULL;
+-- Scheduler: active keys that are rotated by schedule, over all organizations. A small part of all keys.
+CREATE INDEX IF NOT EXISTS ix_encryption_keys_activated_at ON encryption_keys (activated_at)
+    WHERE status = 'active' AND rotation_schedule_days IS NOT NULL AND deleted_at IS NULL;
+-- Destruction: keys out of use whose material is still there, over all organizations.
+CREATE INDEX IF NOT EXISTS ix_encryption_keys_retired_at ON encryption_keys (retired_at)
+    WHERE status IN ('retired', 'revoked');
 
 -- ---------------------------------------------------------------------------------------------------------
 -- private_keys
@@ -232,6 +238,7 @@ CREATE TABLE IF NOT EXISTS private_keys (
     exportable boolean NOT NULL DEFAULT false,
     export_count integer NOT NULL DEFAULT 0,
     last_exported_at timestamptz NULL,
+    compromised_by_rotation_id uuid NULL,
     created_by_user_id uuid NULL,
     revision bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -283,6 +290,7 @@ COMMENT ON COLUMN private_keys.hsm_key_id IS 'How the HSM names the key; null wh
 COMMENT ON COLUMN private_keys.exportable IS 'Whether it may be exported at all; never true for a CA key.';
 COMMENT ON COLUMN private_keys.export_count IS 'How often it has left the platform.';
 COMMENT ON COLUMN private_keys.last_exported_at IS 'When it last left the platform; null while it never did.';
+COMMENT ON COLUMN private_keys.compromised_by_rotation_id IS 'The rotation that left a compromised data key under which this key was sealed; null when it never was.';
 COMMENT ON COLUMN private_keys.created_by_user_id IS 'users.id in clm_core_db; null when not made by a person.';
 COMMENT ON COLUMN private_keys.revision IS 'Counts up with each change; carried in events.';
 COMMENT ON COLUMN private_keys.created_at IS 'When the row was made.';
@@ -295,6 +303,9 @@ CREATE UNIQUE INDEX IF NOT EXISTS ux_private_keys_organization_id_spki_sha256 ON
 -- Rotation: what is still sealed under a key version, in keyset order. Also serves the foreign key.
 CREATE INDEX IF NOT EXISTS ix_private_keys_organization_id_encryption_key_id_id ON private_keys (organization_id, encryption_key_id, id)
     WHERE encryption_key_id IS NOT NULL;
+-- What a compromise exposed, in keyset order. Also serves the foreign key.
+CREATE INDEX IF NOT EXISTS ix_private_keys_organization_id_compromised_by_rotation_id_id
+    ON private_keys (organization_id, compromised_by_rotation_id, id) WHERE compromised_by_rotation_id IS NOT NULL;
 
 -- ---------------------------------------------------------------------------------------------------------
 -- issuers and who may use them
@@ -728,6 +739,7 @@ CREATE TRIGGER trg_certificate_revocations_certificate
 CREATE TABLE IF NOT EXISTS key_rotation_history (
     id uuid NOT NULL DEFAULT uuid_generate_v4(),
     organization_id uuid NOT NULL,
+    key_type text NOT NULL DEFAULT 'data',
     rotation_type text NOT NULL,
     status text NOT NULL DEFAULT 'in_progress',
     old_encryption_key_id uuid NOT NULL,
@@ -737,20 +749,32 @@ CREATE TABLE IF NOT EXISTS key_rotation_history (
     items_total bigint NOT NULL DEFAULT 0,
     items_processed bigint NOT NULL DEFAULT 0,
     items_failed bigint NOT NULL DEFAULT 0,
+    items_rolled_back bigint NOT NULL DEFAULT 0,
+    items_per_second_max integer NULL,
+    cursor_private_key_id uuid NULL,
+    pass_started_at timestamptz NULL,
+    next_batch_at timestamptz NOT NULL DEFAULT now(),
     started_at timestamptz NOT NULL DEFAULT now(),
+    rollback_started_at timestamptz NULL,
     completed_at timestamptz NULL,
     error_message text NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT pk_key_rotation_history PRIMARY KEY (id),
+    -- Target of the composite foreign key of what a compromise exposed, and the keyset order of the list.
+    CONSTRAINT ux_key_rotation_history_organization_id_id UNIQUE (organization_id, id),
     CONSTRAINT fk_key_rotation_history_old_encryption_key FOREIGN KEY (organization_id, old_encryption_key_id)
         REFERENCES encryption_keys (organization_id, id),
     CONSTRAINT fk_key_rotation_history_new_encryption_key FOREIGN KEY (organization_id, new_encryption_key_id)
         REFERENCES encryption_keys (organization_id, id),
+    CONSTRAINT ck_key_rotation_history_key_type CHECK (key_type IN ('master', 'data', 'session', 'hmac')),
     CONSTRAINT ck_key_rotation_history_rotation_type CHECK (rotation_type IN ('scheduled', 'emergency', 'compromise', 'manual')),
     CONSTRAINT ck_key_rotation_history_status CHECK (status IN ('in_progress', 'completed', 'failed', 'rolled_back')),
     CONSTRAINT ck_key_rotation_history_different_keys CHECK (old_encryption_key_id <> new_encryption_key_id),
-    CONSTRAINT ck_key_rotation_history_items CHECK (items_total >= 0 AND items_processed >= 0 AND items_failed >= 0),
+    CONSTRAINT ck_key_rotation_history_items CHECK
+        (items_total >= 0 AND items_processed >= 0 AND items_failed >= 0 AND items_rolled_back >= 0),
+    CONSTRAINT ck_key_rotation_history_items_per_second_max CHECK (items_per_second_max > 0),
+    CONSTRAINT ck_key_rotation_history_rolled_back CHECK (status <> 'rolled_back' OR rollback_started_at IS NOT NULL),
     CONSTRAINT ck_key_rotation_history_completed CHECK (
         (status = 'in_progress') = (completed_at IS NULL)
         AND (status <> 'completed' OR new_encryption_key_id IS NOT NULL)),
@@ -762,31 +786,50 @@ CREATE TABLE IF NOT EXISTS key_rotation_history (
 COMMENT ON TABLE key_rotation_history IS '[tenant] Rotations of encryption keys, running and finished. Master rotations belong to the system organization.';
 COMMENT ON COLUMN key_rotation_history.id IS 'Primary key; UUIDv7 made by the program.';
 COMMENT ON COLUMN key_rotation_history.organization_id IS 'Owning organization, that of both keys.';
+COMMENT ON COLUMN key_rotation_history.key_type IS 'What kind of key is rotated, as in encryption_keys.';
 COMMENT ON COLUMN key_rotation_history.rotation_type IS 'scheduled, emergency, compromise or manual.';
 COMMENT ON COLUMN key_rotation_history.status IS 'in_progress, completed, failed or rolled_back.';
 COMMENT ON COLUMN key_rotation_history.old_encryption_key_id IS 'The key version that is left.';
 COMMENT ON COLUMN key_rotation_history.new_encryption_key_id IS 'The key version that takes over; null until it exists.';
 COMMENT ON COLUMN key_rotation_history.initiated_by_user_id IS 'users.id in clm_core_db; null when the scheduler began it.';
 COMMENT ON COLUMN key_rotation_history.reason IS 'Why, in words.';
-COMMENT ON COLUMN key_rotation_history.items_total IS 'Secrets to seal anew, counted at the start.';
-COMMENT ON COLUMN key_rotation_history.items_processed IS 'Secrets sealed anew so far.';
-COMMENT ON COLUMN key_rotation_history.items_failed IS 'Secrets that could not be opened or sealed.';
+COMMENT ON COLUMN key_rotation_history.items_total IS 'Secrets to seal anew, counted at the start; more when others were sealed under the old key after that.';
+COMMENT ON COLUMN key_rotation_history.items_processed IS 'Secrets sealed anew under the new key so far.';
+COMMENT ON COLUMN key_rotation_history.items_failed IS 'Secrets that the last pass could not open; they stay under the key that sealed them.';
+COMMENT ON COLUMN key_rotation_history.items_rolled_back IS 'Secrets sealed anew under the old key after a cancellation, those that were new since the start included.';
+COMMENT ON COLUMN key_rotation_history.items_per_second_max IS 'Most secrets sealed anew in a second; null for as fast as possible.';
+COMMENT ON COLUMN key_rotation_history.cursor_private_key_id IS 'The last private key that this pass has dealt with; null before its first batch. Resuming goes on behind it.';
+COMMENT ON COLUMN key_rotation_history.pass_started_at IS 'When this pass over the keys began; null before the first batch.';
+COMMENT ON COLUMN key_rotation_history.next_batch_at IS 'No batch is begun before this moment: the throttle, and the wait before the last pass.';
 COMMENT ON COLUMN key_rotation_history.started_at IS 'When it began.';
+COMMENT ON COLUMN key_rotation_history.rollback_started_at IS 'When it was cancelled: since then the old key is active again and secrets move back; null otherwise.';
 COMMENT ON COLUMN key_rotation_history.completed_at IS 'When it ended, well or not; null while it runs.';
 COMMENT ON COLUMN key_rotation_history.error_message IS 'What went wrong, without secrets.';
 COMMENT ON COLUMN key_rotation_history.created_at IS 'When the row was made.';
 COMMENT ON COLUMN key_rotation_history.updated_at IS 'When the row last changed; set by trigger.';
 
--- A key is rotated by one rotation at a time; resuming after a crash finds it here.
-CREATE UNIQUE INDEX IF NOT EXISTS ux_key_rotation_history_organization_id_old_encryption_key_id
-    ON key_rotation_history (organization_id, old_encryption_key_id) WHERE status = 'in_progress';
+-- One rotation at a time of each kind of key: decides between two that are started at once.
+CREATE UNIQUE INDEX IF NOT EXISTS ux_key_rotation_history_organization_id_key_type
+    ON key_rotation_history (organization_id, key_type) WHERE status = 'in_progress';
+-- Worker: what is due, over all organizations, FOR UPDATE SKIP LOCKED. Resuming after a crash finds it here.
+CREATE INDEX IF NOT EXISTS ix_key_rotation_history_next_batch_at ON key_rotation_history (next_batch_at)
+    WHERE status = 'in_progress';
 -- History of a key, from either end. Foreign keys.
 CREATE INDEX IF NOT EXISTS ix_key_rotation_history_organization_id_old_encryption_key_id
     ON key_rotation_history (organization_id, old_encryption_key_id);
 CREATE INDEX IF NOT EXISTS ix_key_rotation_history_organization_id_new_encryption_key_id
     ON key_rotation_history (organization_id, new_encryption_key_id);
--- List of an organization's rotations, newest first.
-CREATE INDEX IF NOT EXISTS ix_key_rotation_history_organization_id_id ON key_rotation_history (organization_id, id DESC);
+
+-- What a compromise exposed names its rotation.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint
+                   WHERE conrelid = 'public.private_keys'::regclass AND conname = 'fk_private_keys_compromised_by_rotation') THEN
+        ALTER TABLE private_keys ADD CONSTRAINT fk_private_keys_compromised_by_rotation
+            FOREIGN KEY (organization_id, compromised_by_rotation_id) REFERENCES key_rotation_history (organization_id, id);
+    END IF;
+END
+$$;
 
 -- ---------------------------------------------------------------------------------------------------------
 -- outbox and inbox

@@ -17,5 +17,6 @@ mod database_roles;
 mod embedded;
 mod idempotency;
 mod issuance;
+mod key_rotation;
 mod secrets;
 mod support;

@@ -116,6 +116,59 @@ impl Superuser {
         }
     }
 
+    /// Waits until no rotation of a key runs. Nobody seals meanwhile, so that the wait for the last
+    /// users of an old key is skipped: the rotations are told that they began earlier.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn finish_rotations(&self) {
+        let begun = Instant::now();
+        loop {
+            let running = sqlx::query(
+                "UPDATE key_rotation_history
+                 SET started_at = least(started_at, now() - interval '2 minutes'),
+                    rollback_started_at = CASE WHEN rollback_started_at IS NOT NULL THEN
+                        least(rollback_started_at, now() - interval '2 minutes') END,
+                    next_batch_at = least(next_batch_at, now())
+                 WHERE status = 'in_progress'",
+            )
+            .execute(&self.secure)
+            .await
+            .expect("the superuser may do it")
+            .rows_affected();
+            if running == 0 {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{running} rotations still run");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A rotation that has ended, of the organization's data key; its old key is gone.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn insert_key_rotation(&self, organization_id: Uuid) -> Uuid {
+        let made = sqlx::query_scalar(
+            "WITH old AS (
+                INSERT INTO encryption_keys (organization_id, key_type, key_version, key_algorithm,
+                    status, destroyed_at)
+                SELECT $1, 'data', max(key_version) + 1, 'AES-256-GCM', 'destroyed', now()
+                FROM encryption_keys WHERE organization_id = $1 AND key_type = 'data'
+                RETURNING id)
+             INSERT INTO key_rotation_history (organization_id, rotation_type, status,
+                old_encryption_key_id, new_encryption_key_id, completed_at)
+             SELECT $1, 'manual', 'completed', old.id, k.id, now()
+             FROM old CROSS JOIN encryption_keys k
+             WHERE k.organization_id = $1 AND k.key_type = 'data' AND k.status = 'active'
+             RETURNING id",
+        );
+        made.bind(organization_id)
+            .fetch_one(&self.secure)
+            .await
+            .expect("a rotation is made")
+    }
+
     /// Carries out a statement about the object with this id in `clm_core_db`.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! An organization with one of everything. Whatever REST can make is made by REST.
+//! An organization with one of everything. Whatever REST can make at once is made by REST.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,10 @@ pub enum Object {
     CertificateRequest,
     /// Its certificate, whose key the platform made.
     Certificate,
+    /// The key that sealed that one.
+    EncryptionKey,
+    /// A rotation that has ended.
+    KeyRotation,
 }
 
 /// An organization with one of everything.
@@ -60,6 +64,11 @@ impl Tenant {
             .await;
         let key = bearer(&administrator.secret);
         let mut objects = issue(&rest, &key, slug).await;
+        let keys = Call::new("GET", "/api/v1/encryption-keys").by(&key);
+        let encryption_key = rest.send(keys).await.expect(200).id("/items/0/id");
+        objects.insert(Object::EncryptionKey, encryption_key);
+        let rotation = superuser.insert_key_rotation(organization_id).await;
+        objects.insert(Object::KeyRotation, rotation);
         let session = rest.sign_in(&username, &password, slug).await;
         let further = rest.sign_in(&username, &password, slug).await;
         objects.insert(Object::Session, further.session_id);

@@ -1,5 +1,7 @@
 //! A typed client of REST v1, over HTTP(S) or the local socket.
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

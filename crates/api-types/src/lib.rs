@@ -9,7 +9,9 @@ pub mod certificate_requests;
 pub mod certificates;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod encryption_keys;
 pub mod health;
+pub mod key_rotations;
 pub mod page;
 pub mod problem;
 pub mod sessions;

@@ -8,8 +8,10 @@ mod certificate_authorities;
 mod certificate_requests;
 mod certificates;
 mod convert;
+mod encryption_keys;
 mod headers;
 mod health;
+mod key_rotations;
 mod operations;
 pub mod peer;
 pub mod problem;
@@ -80,6 +82,14 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::load))
         .routes(routes!(certificates::export_private_key))
+        .routes(routes!(encryption_keys::list))
+        .routes(routes!(encryption_keys::load))
+        .routes(routes!(encryption_keys::set_schedule))
+        .routes(routes!(encryption_keys::erase))
+        .routes(routes!(key_rotations::start, key_rotations::list))
+        .routes(routes!(key_rotations::load))
+        .routes(routes!(key_rotations::cancel))
+        .routes(routes!(key_rotations::list_exposed))
 }
 
 /// The OpenAPI document of REST v1.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clm_domain::key_algorithm::KeyAlgorithm;
-use clm_domain::states::{CertificateType, DeploymentEnvironment};
+use clm_domain::states::{CertificateType, DeploymentEnvironment, KeyRotationType};
 
 /// Certificate lifecycle management: issue, store, approve, deploy, renew, revoke and report on
 /// certificates and their keys.
@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Certificate authorities.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// The keys that seal what is stored, and their rotation.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Users.
     #[command(subcommand)]
     User(UserCommand),
@@ -178,6 +181,72 @@ pub(crate) enum CaCommand {
         /// Its id.
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List encryption keys, newest first.
+    List(Paging),
+    /// Show one encryption key.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Replace the data key of the organization, while everything goes on.
+    Rotate(KeyRotate),
+    /// List rotations, newest first.
+    History(Paging),
+    /// Show the progress of a rotation until it ends; exit code 1 unless it is completed.
+    Watch {
+        /// The rotation.
+        id: String,
+    },
+    /// Roll a running rotation back.
+    Cancel {
+        /// The rotation.
+        id: String,
+    },
+    /// List the private keys that a compromise exposed.
+    Exposed {
+        /// The rotation.
+        id: String,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Say how often the data key is rotated.
+    Schedule {
+        /// Days between two rotations.
+        #[arg(long, required_unless_present = "never", conflicts_with = "never")]
+        days: Option<u32>,
+        /// No schedule.
+        #[arg(long)]
+        never: bool,
+    },
+    /// Destroy every data key of the organization, and so every private key that it holds, for ever.
+    Erase {
+        /// The slug of the organization, as proof that it is meant.
+        #[arg(long = "confirm-organization")]
+        slug: String,
+        /// Why, in words.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyRotate {
+    /// Why: manual, scheduled, emergency or compromise.
+    #[arg(long = "type", default_value = "manual")]
+    pub(crate) rotation_type: KeyRotationType,
+    /// Why, in words.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Most secrets sealed anew in a second.
+    #[arg(long)]
+    pub(crate) items_per_second: Option<u32>,
+    /// Show the progress until it ends; exit code 1 unless it is completed.
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -208,7 +208,7 @@ pub(crate) async fn ca(global: &Global, command: CaCommand) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-fn query(paging: Paging) -> PageQuery {
+pub(crate) fn query(paging: Paging) -> PageQuery {
     PageQuery {
         limit: paging.limit,
         cursor: paging.cursor,

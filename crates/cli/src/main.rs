@@ -10,6 +10,7 @@ mod connect;
 mod credentials;
 mod database;
 mod doctor;
+mod keys;
 mod output;
 mod session;
 
@@ -53,6 +54,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Whoami => session::whoami(&global).await,
         Command::Cert(command) => certificates::cert(&global, command).await,
         Command::Ca(command) => certificates::ca(&global, command).await,
+        Command::Key(command) => keys::key(&global, command).await,
         Command::User(command) => database::user(command).await,
         Command::Db(command) => database::db(&global, command).await,
         Command::Doctor => doctor::run(&global).await,

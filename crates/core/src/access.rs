@@ -198,6 +198,7 @@ pub const fn noun(resource: Resource) -> &'static str {
         Resource::CertificateRequest => "certificate request",
         Resource::CertificateAuthority => "certificate authority",
         Resource::PrivateKey => "private key",
+        Resource::EncryptionKey => "encryption key",
         Resource::ApiKey => "API key",
         Resource::Session => "session",
         Resource::User => "user",

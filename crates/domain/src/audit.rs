@@ -74,6 +74,14 @@ audit_events! {
         PrivateKeyExported = "private_key.exported", "key", "certificate", Warning;
         /// A certificate authority was created.
         CertificateAuthorityCreated = "certificate_authority.created", "authority", "certificate_authority", Warning;
+        /// The rotation of a data key was started.
+        KeyRotationStarted = "key_rotation.started", "key", "key_rotation", Warning;
+        /// The rotation of a data key was cancelled, and is being rolled back.
+        KeyRotationCancelled = "key_rotation.cancelled", "key", "key_rotation", Warning;
+        /// How often the data key is rotated was changed.
+        KeyRotationScheduleChanged = "key_rotation_schedule.changed", "key", "encryption_key", Info;
+        /// Every data key of an organization was destroyed.
+        EncryptionKeysErased = "encryption_keys.erased", "key", "organization", Critical;
         /// Somebody signed in.
         SessionCreated = "session.created", "authentication", "session", Info;
         /// A session was ended.
@@ -106,6 +114,20 @@ audit_events! {
         CertificateAuthorityCreated = "certificate_authority.created", "authority", "certificate_authority", Warning;
         /// A data key was made.
         EncryptionKeyCreated = "encryption_key.created", "key", "encryption_key", Info;
+        /// A data key had sealed as often as it may, and was replaced.
+        EncryptionKeyRolledOver = "encryption_key.rolled_over", "key", "encryption_key", Info;
+        /// A data key that nothing was sealed under any more was destroyed.
+        EncryptionKeyDestroyed = "encryption_key.destroyed", "key", "encryption_key", Warning;
+        /// Every data key of an organization was destroyed.
+        EncryptionKeysErased = "encryption_keys.erased", "key", "organization", Critical;
+        /// The rotation of a data key was started.
+        KeyRotationStarted = "key_rotation.started", "key", "key_rotation", Warning;
+        /// The rotation of a data key was cancelled, and is being rolled back.
+        KeyRotationCancelled = "key_rotation.cancelled", "key", "key_rotation", Warning;
+        /// The rotation of a data key ended: completed, failed or rolled back.
+        KeyRotationEnded = "key_rotation.ended", "key", "key_rotation", Info;
+        /// How often the data key is rotated was changed.
+        KeyRotationScheduleChanged = "key_rotation_schedule.changed", "key", "encryption_key", Info;
         /// A private key left, encrypted.
         PrivateKeyExported = "private_key.exported", "key", "private_key", Warning;
         /// A command was refused because its caller may not give it, or its context is not valid.

@@ -73,6 +73,8 @@ typed_ids! {
     PrivateKeyId,
     /// One version of an encryption key.
     EncryptionKeyId,
+    /// One rotation of an encryption key.
+    KeyRotationId,
     /// A policy.
     PolicyId,
     /// A workflow definition.

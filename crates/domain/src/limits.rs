@@ -24,6 +24,12 @@ pub const PASSWORD_BYTES_MAX: usize = 1_024;
 pub const PASSWORD_CHARACTERS_MIN: usize = 12;
 /// Most events that one pull of the outbox returns.
 pub const EVENT_BATCH_MAX: u32 = 500;
+/// Longest reason that a person gives for an act, in characters.
+pub const REASON_CHARACTERS_MAX: usize = 1_000;
+/// Longest time between two scheduled rotations of a key, in days.
+pub const ROTATION_SCHEDULE_DAYS_MAX: u32 = 3_650;
+/// Highest throttle of a rotation, in secrets a second; more than any installation reaches.
+pub const ROTATION_ITEMS_PER_SECOND_MAX: u32 = 1_000_000;
 /// Most tags on a certificate.
 pub const TAGS_MAX: usize = 50;
 /// Longest tag, in bytes.

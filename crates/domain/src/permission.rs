@@ -16,6 +16,8 @@ pub enum Resource {
     CertificateAuthority,
     /// Private keys.
     PrivateKey,
+    /// The keys that seal what is stored, and their rotation.
+    EncryptionKey,
     /// API keys.
     ApiKey,
     /// Sign-in sessions.
@@ -45,6 +47,7 @@ impl Resource {
         Self::CertificateRequest,
         Self::CertificateAuthority,
         Self::PrivateKey,
+        Self::EncryptionKey,
         Self::ApiKey,
         Self::Session,
         Self::User,

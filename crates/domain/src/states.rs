@@ -144,6 +144,34 @@ value_set! {
 }
 
 value_set! {
+    /// Why an encryption key is rotated.
+    KeyRotationType {
+        /// Its time had come.
+        Scheduled = "scheduled",
+        /// It has to be replaced at once; nothing is known to be exposed.
+        Emergency = "emergency",
+        /// It is known to others: what it sealed counts as exposed.
+        Compromise = "compromise",
+        /// Somebody wished it.
+        Manual = "manual",
+    }
+}
+
+value_set! {
+    /// Where the rotation of an encryption key is in its life.
+    KeyRotationStatus {
+        /// Secrets are being sealed anew.
+        InProgress = "in_progress",
+        /// Nothing is sealed under the old key any more.
+        Completed = "completed",
+        /// Something stays under the old key.
+        Failed = "failed",
+        /// It was cancelled, and the old key is in use again.
+        RolledBack = "rolled_back",
+    }
+}
+
+value_set! {
     /// Status of a user.
     UserStatus {
         /// May sign in.

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use clm_domain::error::{ErrorKind, Fault};
 
 use crate::command::{
-    AcknowledgeEvents, CheckHealth, Command, CreateCertificateAuthority, ExportPrivateKey,
-    FindIssued, IssueCertificate, ListCertificateAuthorities, ListCertificateRequests,
-    ListCertificateStates, LoadCertificate, LoadCertificateAuthority, LoadCertificateRequest,
-    PullEvents,
+    AcknowledgeEvents, CancelKeyRotation, CheckHealth, Command, CreateCertificateAuthority,
+    EraseOrganizationKeys, ExportPrivateKey, FindIssued, IssueCertificate,
+    ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates, ListEncryptionKeys,
+    ListExposedKeys, ListKeyRotations, LoadCertificate, LoadCertificateAuthority,
+    LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation, PullEvents, SetKeyRotationSchedule,
+    StartKeyRotation,
 };
 use crate::event::Event;
 use crate::reply::{
-    Certificate, CertificateAuthority, CertificateRequest, CertificateState, ExportedPrivateKey,
-    Health, Issued, Reply,
+    Certificate, CertificateAuthority, CertificateRequest, CertificateState, EncryptionKey,
+    ExportedPrivateKey, ExposedKey, Health, Issued, KeyRotation, Reply,
 };
 use crate::wire;
 use crate::{CallContext, SecureError, SecureService};
@@ -80,6 +82,33 @@ typed_calls! {
     /// See [`ExportPrivateKey`].
     export_private_key(ExportPrivateKey)
         via Command::ExportPrivateKey => ExportedPrivateKey(value) -> ExportedPrivateKey, value;
+    /// See [`ListEncryptionKeys`].
+    list_encryption_keys(ListEncryptionKeys)
+        via Command::ListEncryptionKeys => EncryptionKeys(value) -> Vec<EncryptionKey>, value;
+    /// See [`LoadEncryptionKey`].
+    load_encryption_key(LoadEncryptionKey)
+        via Command::LoadEncryptionKey => EncryptionKey(value) -> EncryptionKey, *value;
+    /// See [`StartKeyRotation`].
+    start_key_rotation(StartKeyRotation)
+        via Command::StartKeyRotation => KeyRotation(value) -> KeyRotation, *value;
+    /// See [`ListKeyRotations`].
+    list_key_rotations(ListKeyRotations)
+        via Command::ListKeyRotations => KeyRotations(value) -> Vec<KeyRotation>, value;
+    /// See [`LoadKeyRotation`].
+    load_key_rotation(LoadKeyRotation)
+        via Command::LoadKeyRotation => KeyRotation(value) -> KeyRotation, *value;
+    /// See [`CancelKeyRotation`].
+    cancel_key_rotation(CancelKeyRotation)
+        via Command::CancelKeyRotation => KeyRotation(value) -> KeyRotation, *value;
+    /// See [`ListExposedKeys`].
+    list_exposed_keys(ListExposedKeys)
+        via Command::ListExposedKeys => ExposedKeys(value) -> Vec<ExposedKey>, value;
+    /// See [`SetKeyRotationSchedule`].
+    set_key_rotation_schedule(SetKeyRotationSchedule)
+        via Command::SetKeyRotationSchedule => EncryptionKey(value) -> EncryptionKey, *value;
+    /// See [`EraseOrganizationKeys`].
+    erase_organization_keys(EraseOrganizationKeys)
+        via Command::EraseOrganizationKeys => ErasedKeys(value) -> u64, value;
     /// See [`PullEvents`].
     pull_events(PullEvents) via Command::PullEvents => Events(value) -> Vec<Event>, value;
     /// See [`AcknowledgeEvents`].

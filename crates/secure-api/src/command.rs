@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use clm_domain::certificate_plan::CertificatePlan;
 use clm_domain::ids::{
-    CertificateId, CertificateRequestId, EventId, IssuerId, OrganizationId, UserId,
+    CertificateId, CertificateRequestId, EncryptionKeyId, EventId, IssuerId, KeyRotationId,
+    OrganizationId, PrivateKeyId, UserId,
 };
 use clm_domain::issuer_limits::IssuerLimits;
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::secret::{SecretString, explicit_secret};
-use clm_domain::states::DeploymentEnvironment;
+use clm_domain::states::{DeploymentEnvironment, KeyRotationType};
 use serde::{Deserialize, Serialize};
 
 /// One command. Each is documented on its own type.
@@ -36,6 +37,24 @@ pub enum Command {
     LoadCertificate(LoadCertificate),
     /// See [`ExportPrivateKey`].
     ExportPrivateKey(ExportPrivateKey),
+    /// See [`ListEncryptionKeys`].
+    ListEncryptionKeys(ListEncryptionKeys),
+    /// See [`LoadEncryptionKey`].
+    LoadEncryptionKey(LoadEncryptionKey),
+    /// See [`StartKeyRotation`].
+    StartKeyRotation(StartKeyRotation),
+    /// See [`ListKeyRotations`].
+    ListKeyRotations(ListKeyRotations),
+    /// See [`LoadKeyRotation`].
+    LoadKeyRotation(LoadKeyRotation),
+    /// See [`CancelKeyRotation`].
+    CancelKeyRotation(CancelKeyRotation),
+    /// See [`ListExposedKeys`].
+    ListExposedKeys(ListExposedKeys),
+    /// See [`SetKeyRotationSchedule`].
+    SetKeyRotationSchedule(SetKeyRotationSchedule),
+    /// See [`EraseOrganizationKeys`].
+    EraseOrganizationKeys(EraseOrganizationKeys),
     /// See [`PullEvents`].
     PullEvents(PullEvents),
     /// See [`AcknowledgeEvents`].
@@ -58,6 +77,15 @@ impl Command {
             Self::LoadCertificateRequest(_) => "load_certificate_request",
             Self::LoadCertificate(_) => "load_certificate",
             Self::ExportPrivateKey(_) => "export_private_key",
+            Self::ListEncryptionKeys(_) => "list_encryption_keys",
+            Self::LoadEncryptionKey(_) => "load_encryption_key",
+            Self::StartKeyRotation(_) => "start_key_rotation",
+            Self::ListKeyRotations(_) => "list_key_rotations",
+            Self::LoadKeyRotation(_) => "load_key_rotation",
+            Self::CancelKeyRotation(_) => "cancel_key_rotation",
+            Self::ListExposedKeys(_) => "list_exposed_keys",
+            Self::SetKeyRotationSchedule(_) => "set_key_rotation_schedule",
+            Self::EraseOrganizationKeys(_) => "erase_organization_keys",
             Self::PullEvents(_) => "pull_events",
             Self::AcknowledgeEvents(_) => "acknowledge_events",
             Self::ListCertificateStates(_) => "list_certificate_states",
@@ -71,6 +99,10 @@ impl Command {
             Self::CreateCertificateAuthority(_)
                 | Self::IssueCertificate(_)
                 | Self::ExportPrivateKey(_)
+                | Self::StartKeyRotation(_)
+                | Self::CancelKeyRotation(_)
+                | Self::SetKeyRotationSchedule(_)
+                | Self::EraseOrganizationKeys(_)
         )
     }
 }
@@ -206,6 +238,89 @@ pub struct ExportPrivateKey {
     /// The passphrase for PBES2, at least [`clm_domain::limits::PASSWORD_CHARACTERS_MIN`] long.
     #[serde(with = "explicit_secret")]
     pub passphrase: SecretString,
+}
+
+/// The encryption keys of the organization, newest first. Never their material.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListEncryptionKeys {
+    /// Only keys older than this one.
+    pub after: Option<EncryptionKeyId>,
+    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`] and one more.
+    pub limit: u32,
+}
+
+/// One encryption key of the organization, else `NotFound`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoadEncryptionKey {
+    /// The key.
+    pub encryption_key_id: EncryptionKeyId,
+}
+
+/// Replaces the data key of the organization: from now on a new one seals, and what the old one
+/// sealed is sealed anew while everything goes on. `Conflict` with code `key_rotation_in_progress`
+/// while another one runs, and `encryption_key_missing` when nothing was ever sealed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StartKeyRotation {
+    /// Why: `compromise` also lists what was exposed, and forbids the old key at the end.
+    pub rotation_type: KeyRotationType,
+    /// Why, in words; at most [`clm_domain::limits::REASON_CHARACTERS_MAX`] characters.
+    pub reason: Option<String>,
+    /// Most secrets sealed anew in a second. When absent, `scheduled` and `manual` rotations are
+    /// held back a little, the others are not.
+    pub items_per_second_max: Option<u32>,
+}
+
+/// Rotations of the organization's keys, newest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListKeyRotations {
+    /// Only rotations older than this one.
+    pub after: Option<KeyRotationId>,
+    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`] and one more.
+    pub limit: u32,
+}
+
+/// One rotation of the organization, else `NotFound`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoadKeyRotation {
+    /// The rotation.
+    pub key_rotation_id: KeyRotationId,
+}
+
+/// Rolls a running rotation back: the old key is active again and everything moves back. A
+/// repetition changes nothing. `Conflict` with code `key_rotation_ended` when it has ended, and
+/// `PolicyViolation` with code `key_compromised` when the old key is known to others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CancelKeyRotation {
+    /// The rotation.
+    pub key_rotation_id: KeyRotationId,
+}
+
+/// The private keys that a compromise exposed, in order of their ids: those that were sealed under
+/// the key which the rotation left.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListExposedKeys {
+    /// The rotation, of type `compromise`; others expose nothing.
+    pub key_rotation_id: KeyRotationId,
+    /// Only keys after this one.
+    pub after: Option<PrivateKeyId>,
+    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`] and one more.
+    pub limit: u32,
+}
+
+/// Says how often the data key of the organization is rotated. Its successors inherit that.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetKeyRotationSchedule {
+    /// Days between two rotations; `None` for no schedule.
+    pub days: Option<u32>,
+}
+
+/// Destroys every data key of the organization: what they sealed can never be opened again, by
+/// nobody and from no backup of this database that is made from then on. Refused for the system
+/// organization.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EraseOrganizationKeys {
+    /// Why, in words; not empty, at most [`clm_domain::limits::REASON_CHARACTERS_MAX`] characters.
+    pub reason: String,
 }
 
 /// Events that the core has not acknowledged and that are old enough for the relay.

@@ -2,12 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use clm_domain::ids::{
-    CertificateId, CertificateRequestId, IssuerId, OrganizationId, PrivateKeyId, UserId,
+    CertificateId, CertificateRequestId, EncryptionKeyId, IssuerId, KeyRotationId, OrganizationId,
+    PrivateKeyId, UserId,
 };
 use clm_domain::issuer_limits::IssuerLimits;
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::secret::{SecretString, explicit_secret};
-use clm_domain::states::{CertificateRequestStatus, IssuerKind, IssuerStatus};
+use clm_domain::states::{
+    CertificateRequestStatus, EncryptionKeyStatus, EncryptionKeyType, IssuerKind, IssuerStatus,
+    KeyRotationStatus, KeyRotationType,
+};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -35,6 +39,18 @@ pub enum Reply {
     Certificate(Box<Certificate>),
     /// To `ExportPrivateKey`.
     ExportedPrivateKey(ExportedPrivateKey),
+    /// To `LoadEncryptionKey` and `SetKeyRotationSchedule`.
+    EncryptionKey(Box<EncryptionKey>),
+    /// To `ListEncryptionKeys`.
+    EncryptionKeys(Vec<EncryptionKey>),
+    /// To `StartKeyRotation`, `LoadKeyRotation` and `CancelKeyRotation`.
+    KeyRotation(Box<KeyRotation>),
+    /// To `ListKeyRotations`.
+    KeyRotations(Vec<KeyRotation>),
+    /// To `ListExposedKeys`.
+    ExposedKeys(Vec<ExposedKey>),
+    /// To `EraseOrganizationKeys`: how many keys were destroyed.
+    ErasedKeys(u64),
     /// To `PullEvents`.
     Events(Vec<Event>),
     /// To `AcknowledgeEvents`: how many were removed.
@@ -161,6 +177,98 @@ pub struct ExportedPrivateKey {
     pub encrypted_pkcs8_pem: SecretString,
 }
 
+/// One version of an encryption key, without its material.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncryptionKey {
+    /// The key.
+    pub encryption_key_id: EncryptionKeyId,
+    /// Its organization.
+    pub organization_id: OrganizationId,
+    /// What it is for.
+    pub key_type: EncryptionKeyType,
+    /// Counts up with each rotation.
+    pub key_version: i32,
+    /// Its algorithm.
+    pub key_algorithm: String,
+    /// Whether it seals, opens, or is gone.
+    pub status: EncryptionKeyStatus,
+    /// Where the master key above it lives.
+    pub provider: String,
+    /// Upper bound of the seals made with it.
+    pub seal_count: i64,
+    /// Seals after which it is replaced.
+    pub seal_count_max: Option<i64>,
+    /// Days between scheduled rotations.
+    pub rotation_schedule_days: Option<i32>,
+    /// When it became active.
+    pub activated_at: Option<DateTime<Utc>>,
+    /// When its successor became active.
+    pub rotated_at: Option<DateTime<Utc>>,
+    /// When nothing was sealed under it any more.
+    pub retired_at: Option<DateTime<Utc>>,
+    /// When it was forbidden.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When its material was destroyed.
+    pub destroyed_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A rotation, running or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotation {
+    /// The rotation.
+    pub key_rotation_id: KeyRotationId,
+    /// Its organization.
+    pub organization_id: OrganizationId,
+    /// Why.
+    pub rotation_type: KeyRotationType,
+    /// Where it is in its life.
+    pub status: KeyRotationStatus,
+    /// The key that is left.
+    pub old_encryption_key_id: EncryptionKeyId,
+    /// The key that takes over.
+    pub new_encryption_key_id: Option<EncryptionKeyId>,
+    /// Who started it; nobody for a scheduled one.
+    pub initiated_by_user_id: Option<UserId>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Secrets to seal anew.
+    pub items_total: i64,
+    /// Secrets sealed anew under the new key so far.
+    pub items_processed: i64,
+    /// Secrets that do not open, and stay.
+    pub items_failed: i64,
+    /// Secrets moved back after a cancellation.
+    pub items_rolled_back: i64,
+    /// Most secrets sealed anew in a second.
+    pub items_per_second_max: Option<i32>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it was cancelled.
+    pub rollback_started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// What went wrong.
+    pub error_message: Option<String>,
+}
+
+/// A private key that a compromise exposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposedKey {
+    /// The key.
+    pub private_key_id: PrivateKeyId,
+    /// Whether it signs certificates.
+    pub is_issuer_key: bool,
+    /// Its algorithm.
+    pub key_algorithm: KeyAlgorithm,
+    /// SHA-256 of the `SubjectPublicKeyInfo`.
+    #[serde(with = "serde_bytes")]
+    pub spki_sha256: Vec<u8>,
+    /// Its certificates, newest first; at most a hundred.
+    pub certificate_ids: Vec<CertificateId>,
+}
+
 /// What the reconciler compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateState {
@@ -187,6 +295,12 @@ impl Reply {
             Self::CertificateRequests(_) => "certificate_requests",
             Self::Certificate(_) => "certificate",
             Self::ExportedPrivateKey(_) => "exported_private_key",
+            Self::EncryptionKey(_) => "encryption_key",
+            Self::EncryptionKeys(_) => "encryption_keys",
+            Self::KeyRotation(_) => "key_rotation",
+            Self::KeyRotations(_) => "key_rotations",
+            Self::ExposedKeys(_) => "exposed_keys",
+            Self::ErasedKeys(_) => "erased_keys",
             Self::Events(_) => "events",
             Self::Acknowledged(_) => "acknowledged",
             Self::CertificateStates(_) => "certificate_states",

@@ -65,6 +65,12 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         self.lock().remove(key);
     }
 
+    /// Forgets every value that `is_meant`.
+    pub(crate) fn forget_where(&self, is_meant: impl Fn(&K, &V) -> bool) {
+        self.lock()
+            .retain(|key, entry| !is_meant(key, &entry.value));
+    }
+
     fn is_fresh(&self, entry: &Entry<V>, now: DateTime<Utc>) -> bool {
         // A clock that was set back makes an entry look young for long: such an entry is stale as
         // well.

@@ -4,38 +4,41 @@
 //! Unwrapped keys never leave this process and are wiped when they leave the cache. Which key is
 //! *active* is read anew every few seconds, so that a rotation by another process is noticed; until
 //! then a retired key may still seal, which a rotation has to wait out before it counts what
-//! remains.
+//! remains. How keys are made, and replaced when they have sealed as often as they may, is in
+//! [`succession`].
+
+mod succession;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::TimeDelta;
-use clm_domain::audit::{Cause, SecureEvent};
+use clm_domain::audit::Cause;
 use clm_domain::clock::{Clock, Rng};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{EncryptionKeyId, OrganizationId, PrivateKeyId, UserId};
+use clm_domain::ids::{EncryptionKeyId, OrganizationId, PrivateKeyId};
 use clm_domain::secret::SecretBytes;
 use clm_domain::states::EncryptionKeyStatus;
-use serde_json::json;
-use zeroize::Zeroizing;
 
-use crate::audit::{Stamp, cause_in, row};
 use crate::cache::Cache;
-use crate::envelope::{self, ALGORITHM, EnvelopeError, KEY_BYTES, Place, Sealed};
+use crate::envelope::{self, EnvelopeError, Place, Sealed};
 use crate::error::Failure;
 use crate::master_key::{MasterKeyError, MasterKeyProvider};
 use crate::store::SecureStore;
-use crate::store::encryption_keys::{NewDataKey, StoredDataKey};
+use crate::store::encryption_keys::StoredDataKey;
 
 /// Most unwrapped keys in memory.
 const KEYS_MAX: usize = 4096;
+/// How long an unwrapped key stays in memory, in seconds: so long may one that was destroyed by
+/// another process still lie there, used for nothing.
+const UNWRAPPED_SECONDS_MAX: i64 = 60 * 60;
 /// How long a key is taken for the active one, in seconds.
-const ACTIVE_SECONDS_MAX: i64 = 5;
+pub(crate) const ACTIVE_SECONDS_MAX: i64 = 5;
 /// NIST SP 800-38D §8.3: at most 2^32 seals under one key when nonces are random.
-const SEALS_MAX: i64 = 1 << 32;
+pub(crate) const SEALS_MAX: i64 = 1 << 32;
 /// Seals reserved at once. What a process does not use when it stops is lost.
 const SEALS_RESERVED: i64 = 1 << 16;
-/// How often the loser of a race for the first key looks for the winner's.
+/// How often the loser of a race for a new key looks for the winner's.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// An unwrapped data key.
@@ -55,6 +58,13 @@ pub(crate) struct SealedPrivateKey {
     pub(crate) sealed: Sealed,
 }
 
+/// Seals anew under one key what another one sealed.
+pub(crate) struct Mover {
+    from: Arc<DataKey>,
+    to: Arc<DataKey>,
+    rng: Arc<dyn Rng>,
+}
+
 /// The data keys of all organizations.
 pub(crate) struct DataKeys {
     store: SecureStore,
@@ -62,6 +72,8 @@ pub(crate) struct DataKeys {
     master_key_id: EncryptionKeyId,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    /// Seals after which a key that is made here is replaced.
+    seals_max: i64,
     unwrapped: Cache<EncryptionKeyId, Arc<DataKey>>,
     active: Cache<OrganizationId, Arc<DataKey>>,
 }
@@ -73,36 +85,50 @@ impl DataKeys {
         master_key: Arc<dyn MasterKeyProvider>,
         master_key_id: EncryptionKeyId,
         (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>),
+        seals_max: i64,
     ) -> Self {
+        let unwrapped_max = TimeDelta::seconds(UNWRAPPED_SECONDS_MAX);
         Self {
             store,
             master_key,
             master_key_id,
             clock,
             rng,
-            unwrapped: Cache::new(KEYS_MAX, None),
+            seals_max,
+            unwrapped: Cache::new(KEYS_MAX, Some(unwrapped_max)),
             active: Cache::new(KEYS_MAX, Some(TimeDelta::seconds(ACTIVE_SECONDS_MAX))),
         }
     }
 
-    /// Seals a private key of the organization, making its data key when it has none.
+    /// Seals a private key of the organization, making its data key when it has none, or when the
+    /// one it has has sealed as often as it may.
     ///
     /// # Errors
-    /// [`Failure`]; `KeyUnavailable` when the data key has sealed as often as it may.
+    /// [`Failure`]; `KeyUnavailable` when others use up each new key as well.
     pub(crate) async fn seal_private_key(
         &self,
         (organization_id, id): (OrganizationId, PrivateKeyId),
         pkcs8_der: &SecretBytes,
         cause: &Cause<'_>,
     ) -> Result<SealedPrivateKey, Failure> {
-        let key = self.active(organization_id, cause).await?;
-        self.count_seal(&key).await?;
-        let place = Place::private_key(id, organization_id, key.id);
-        let sealed = envelope::seal(&key.material, &place, pkcs8_der, self.rng.as_ref())?;
-        Ok(SealedPrivateKey {
-            encryption_key_id: key.id,
-            sealed,
-        })
+        for _ in 0..ATTEMPTS_MAX {
+            let key = self.active(organization_id, cause).await?;
+            if !self.count_seals(&key, 1).await? {
+                // It was replaced meanwhile, or has to be now.
+                self.active.forget(&organization_id);
+                self.roll_over(&key, cause).await?;
+                continue;
+            }
+            let place = Place::private_key(id, organization_id, key.id);
+            let sealed = envelope::seal(&key.material, &place, pkcs8_der, self.rng.as_ref())?;
+            return Ok(SealedPrivateKey {
+                encryption_key_id: key.id,
+                sealed,
+            });
+        }
+        let message = "The data key of this organization is being replaced. Try again.";
+        let kind = ErrorKind::KeyUnavailable;
+        Err(Fault::new(kind, "encryption_key_exhausted", message).into())
     }
 
     /// Opens a private key of the organization.
@@ -119,6 +145,41 @@ impl DataKeys {
         let key = self.by_id(organization_id, encryption_key_id).await?;
         let place = Place::private_key(id, organization_id, encryption_key_id);
         Ok(envelope::open(&key.material, &place, sealed)?)
+    }
+
+    /// What seals anew under `to` what `from` sealed, both of the organization.
+    ///
+    /// # Errors
+    /// [`Failure::Envelope`] when one of them does not unwrap; `KeyUnavailable` when one of them
+    /// is revoked or gone.
+    pub(crate) async fn mover(
+        &self,
+        organization_id: OrganizationId,
+        (from, to): (EncryptionKeyId, EncryptionKeyId),
+    ) -> Result<Mover, Failure> {
+        Ok(Mover {
+            from: self.by_id(organization_id, from).await?,
+            to: self.by_id(organization_id, to).await?,
+            rng: Arc::clone(&self.rng),
+        })
+    }
+
+    /// Counts seals that `mover` is about to make; false when its key may not seal so often, or
+    /// seals no more.
+    pub(crate) async fn count_moves(&self, mover: &Mover, count: i64) -> Result<bool, Failure> {
+        self.count_seals(&mover.to, count).await
+    }
+
+    /// Forgets all keys of the organization.
+    pub(crate) fn forget(&self, organization_id: OrganizationId) {
+        self.active.forget(&organization_id);
+        self.unwrapped
+            .forget_where(|_, key| key.organization_id == organization_id);
+    }
+
+    /// Forgets which key of the organization is active: it has just been replaced.
+    pub(crate) fn forget_active(&self, organization_id: OrganizationId) {
+        self.active.forget(&organization_id);
     }
 
     async fn active(
@@ -184,88 +245,38 @@ impl DataKeys {
         self.unwrapped.store(stored.id, Arc::clone(&key), now);
         Ok(key)
     }
+}
 
-    async fn create(
+impl Mover {
+    /// Seals a private key anew. The seal must have been counted.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] naming the row when it does not open.
+    pub(crate) fn reseal(
         &self,
-        organization_id: OrganizationId,
-        cause: &Cause<'_>,
-    ) -> Result<(), Failure> {
-        let (now, rng) = (self.clock.now(), self.rng.as_ref());
-        let id = EncryptionKeyId::generate(now, rng);
-        let mut material = Zeroizing::new(vec![0_u8; KEY_BYTES]);
-        rng.fill(&mut material);
-        let material = SecretBytes::new(std::mem::take(&mut *material));
-        let place = Place::data_key(id, organization_id, self.master_key_id);
-        let wrapped = self
-            .master_key
-            .wrap(&material, &place.additional_data(), rng)?;
-        let details = json!({
-            "key_type": "data",
-            "key_algorithm": ALGORITHM,
-            "wrapping_key_id": self.master_key_id.to_string(),
-        });
-        let cause_here = cause_in(cause, organization_id);
-        let event = SecureEvent::EncryptionKeyCreated;
-        let audit = row(
-            event,
-            &cause_here,
-            Some(id.as_uuid()),
-            details,
-            Stamp { now, rng },
-        );
-        let new = NewDataKey {
-            id,
-            organization_id,
-            wrapping_key_id: self.master_key_id,
-            provider: self.master_key.name(),
-            wrapped,
-            seal_count_max: SEALS_MAX,
-            created_by_user_id: cause.actor.user_id().map(UserId::as_uuid),
-            created_at: now,
-            audit,
-        };
-        if self.store.insert_data_key(new).await? {
-            tracing::info!(
-                encryption_key.id = %id, organization.id = %organization_id,
-                "made the data key of an organization"
-            );
-        }
-        Ok(())
+        id: PrivateKeyId,
+        sealed: &Sealed,
+    ) -> Result<Sealed, EnvelopeError> {
+        let place = |key: &DataKey| Place::private_key(id, key.organization_id, key.id);
+        let opened = envelope::open(&self.from.material, &place(&self.from), sealed)?;
+        envelope::seal(
+            &self.to.material,
+            &place(&self.to),
+            &opened,
+            self.rng.as_ref(),
+        )
     }
 
-    /// Takes one of the reserved seals, reserving more when they are used up.
-    async fn count_seal(&self, key: &DataKey) -> Result<(), Failure> {
-        if key.take_seal() {
-            return Ok(());
-        }
-        let _turn = key.reserving.lock().await;
-        // Who held the turn before has reserved for all who waited.
-        if key.take_seal() {
-            return Ok(());
-        }
-        let (organization_id, id) = (key.organization_id, key.id);
-        if !self
-            .store
-            .reserve_seals(organization_id, id, SEALS_RESERVED)
-            .await?
-        {
-            // The key may have been rotated meanwhile: look again next time.
-            self.active.forget(&organization_id);
-            let message = "The data key of this organization has sealed as often as it may, or was \
-                just replaced. Try again; if that does not help, it has to be rotated.";
-            let kind = ErrorKind::KeyUnavailable;
-            return Err(Fault::new(kind, "encryption_key_exhausted", message).into());
-        }
-        key.seals_left
-            .fetch_add(SEALS_RESERVED - 1, Ordering::Relaxed);
-        Ok(())
+    /// Gives back seals that were counted and not made.
+    pub(crate) fn give_back(&self, count: i64) {
+        self.to.seals_left.fetch_add(count, Ordering::Relaxed);
     }
 }
 
 impl DataKey {
-    /// Takes a reserved seal, if there is one.
-    fn take_seal(&self) -> bool {
-        let take = |left: i64| (left > 0).then(|| left - 1);
+    /// Takes reserved seals, if there are so many.
+    fn take_seals(&self, count: i64) -> bool {
+        let take = |left: i64| (left >= count).then(|| left - count);
         self.seals_left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .is_ok()

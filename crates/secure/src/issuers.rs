@@ -2,9 +2,9 @@
 //! certificate.
 //!
 //! What is read is believed for [`ISSUER_SECONDS_MAX`]: so long may an issuer that was just
-//! suspended, narrowed or withdrawn from an organization still sign. Signing keys stay in memory
-//! until the process ends or others push them out; a key alone signs nothing, because its issuer is
-//! asked for first.
+//! suspended, narrowed or withdrawn from an organization still sign. Signing keys stay in memory for
+//! [`SIGNING_KEY_SECONDS_MAX`], so long also when another process erased the keys of their
+//! organization; a key alone signs nothing, because its issuer is asked for first.
 
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ use crate::store::issuers::{ChainLink, StoredIssuer};
 const ISSUER_SECONDS_MAX: i64 = 1;
 /// Most pairs of organization and issuer in memory.
 const ISSUERS_MAX: usize = 1024;
+/// How long a signing key is used without being opened again, in seconds.
+const SIGNING_KEY_SECONDS_MAX: i64 = 60;
 /// Most signing keys in memory.
 const SIGNING_KEYS_MAX: usize = 256;
 
@@ -50,8 +52,16 @@ impl Issuers {
             data_keys,
             clock,
             usable: Cache::new(ISSUERS_MAX, Some(TimeDelta::seconds(ISSUER_SECONDS_MAX))),
-            signing_keys: Cache::new(SIGNING_KEYS_MAX, None),
+            signing_keys: Cache::new(
+                SIGNING_KEYS_MAX,
+                Some(TimeDelta::seconds(SIGNING_KEY_SECONDS_MAX)),
+            ),
         }
+    }
+
+    /// Forgets every signing key: keys of an organization were erased.
+    pub(crate) fn forget_signing_keys(&self) {
+        self.signing_keys.forget_where(|_, _| true);
     }
 
     /// An issuer that the organization owns or may use, whatever its status.

@@ -10,6 +10,7 @@ mod audit;
 mod cache;
 mod create_certificate_authority;
 mod data_keys;
+mod encryption_keys;
 pub mod envelope;
 mod error;
 mod events;
@@ -20,6 +21,7 @@ mod issuance_rate;
 mod issue_certificate;
 mod issuers;
 mod key_factory;
+mod key_rotation;
 pub mod master_key;
 mod new_private_key;
 mod open;
@@ -36,6 +38,7 @@ use clm_database::Pool;
 use clm_domain::clock::{Clock, Rng};
 use clm_domain::ids::EncryptionKeyId;
 
+pub use key_rotation::KeyRotationError;
 pub use master_key::{FileMasterKey, MasterKeyError, MasterKeyFileError, MasterKeyProvider};
 pub use open::SecureOpenError;
 
@@ -47,6 +50,9 @@ use store::SecureStore;
 
 /// How long the direct reply has before the relay carries an event, unless told otherwise.
 pub const RELAY_DELAY: Duration = Duration::from_secs(2);
+
+/// How often a data key may seal before it is replaced, unless told otherwise.
+pub const DATA_KEY_SEALS_MAX: i64 = data_keys::SEALS_MAX;
 
 /// What the Secure Service needs.
 pub struct SecureOptions {
@@ -62,6 +68,9 @@ pub struct SecureOptions {
     pub relay_delay: Duration,
     /// How many RSA-2048 and how many RSA-3072 keys are kept ready; 0 makes each when it is needed.
     pub rsa_keys_ahead: usize,
+    /// How often a data key that is made here may seal before it is replaced; see
+    /// [`DATA_KEY_SEALS_MAX`], which it must not exceed.
+    pub data_key_seals_max: i64,
 }
 
 /// The Secure Service, in this process.

@@ -81,6 +81,7 @@ impl Secure {
             clock,
             rng,
             rsa_keys_ahead,
+            data_key_seals_max,
             ..
         } = options;
         let sources = (Arc::clone(&clock), Arc::clone(&rng));
@@ -89,6 +90,7 @@ impl Secure {
             Arc::clone(&master_key),
             stored.id,
             sources,
+            data_key_seals_max,
         ));
         Ok(Self {
             issuers: Issuers::new(store.clone(), Arc::clone(&data_keys), Arc::clone(&clock)),

@@ -82,6 +82,21 @@ impl Secure {
             }
             Command::LoadCertificate(command) => self.load_certificate(context, command).await,
             Command::ExportPrivateKey(command) => self.export_private_key(context, command).await,
+            Command::ListEncryptionKeys(command) => {
+                self.list_encryption_keys(context, command).await
+            }
+            Command::LoadEncryptionKey(command) => self.load_encryption_key(context, command).await,
+            Command::StartKeyRotation(command) => self.start_key_rotation(context, command).await,
+            Command::ListKeyRotations(command) => self.list_key_rotations(context, command).await,
+            Command::LoadKeyRotation(command) => self.load_key_rotation(context, command).await,
+            Command::CancelKeyRotation(command) => self.cancel_key_rotation(context, command).await,
+            Command::ListExposedKeys(command) => self.list_exposed_keys(context, command).await,
+            Command::SetKeyRotationSchedule(command) => {
+                self.set_key_rotation_schedule(context, command).await
+            }
+            Command::EraseOrganizationKeys(command) => {
+                self.erase_organization_keys(context, command).await
+            }
             Command::PullEvents(command) => self.pull_events(command).await,
             Command::AcknowledgeEvents(command) => self.acknowledge_events(command).await,
             Command::ListCertificateStates(command) => self.list_certificate_states(command).await,
@@ -105,6 +120,15 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::LoadCertificateRequest(_)
                 | Command::LoadCertificate(_)
                 | Command::ExportPrivateKey(_)
+                | Command::ListEncryptionKeys(_)
+                | Command::LoadEncryptionKey(_)
+                | Command::StartKeyRotation(_)
+                | Command::ListKeyRotations(_)
+                | Command::LoadKeyRotation(_)
+                | Command::CancelKeyRotation(_)
+                | Command::ListExposedKeys(_)
+                | Command::SetKeyRotationSchedule(_)
+                | Command::EraseOrganizationKeys(_)
                 | Command::PullEvents(_)
                 | Command::AcknowledgeEvents(_)
                 | Command::ListCertificateStates(_)

@@ -7,9 +7,13 @@
 pub(crate) mod audit;
 pub(crate) mod certificate_requests;
 pub(crate) mod certificates;
+pub(crate) mod data_key_lifecycle;
 pub(crate) mod encryption_keys;
 pub(crate) mod issuance;
 pub(crate) mod issuers;
+pub(crate) mod key_rotation_batches;
+pub(crate) mod key_rotation_end;
+pub(crate) mod key_rotations;
 pub(crate) mod outbox;
 pub(crate) mod private_keys;
 
@@ -31,6 +35,8 @@ const RELAY: Scope = Scope::System("the relay carries the events of every organi
 /// The reconciler compares every organization.
 const RECONCILER: Scope =
     Scope::System("the reconciler compares the certificates of every organization");
+/// Rotations are carried on, and old keys destroyed, for every organization.
+const KEY_ROTATION: Scope = Scope::System("a worker rotates the keys of every organization");
 /// Partitions and the check of the master key belong to nobody.
 const MAINTENANCE: Scope = Scope::System("maintenance of the installation");
 

@@ -18,6 +18,10 @@ use crate::tls::TransportIdentity;
 const ACKNOWLEDGE_PERIOD: Duration = Duration::from_millis(200);
 /// Delivering what was missed.
 const RELAY_PERIOD: Duration = Duration::from_millis(500);
+/// Looking for rotations of keys that are due. One that is under way sets its own pace.
+const KEY_ROTATION_PERIOD: Duration = Duration::from_secs(1);
+/// Starting scheduled rotations, and destroying old keys.
+const KEY_UPKEEP_PERIOD: Duration = Duration::from_secs(60);
 /// Removing what expired; audit partitions.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(3_600);
 /// Emptying the buffers of the metrics.
@@ -74,6 +78,13 @@ pub(crate) fn start(
         })
     });
     every(
+        "key upkeep",
+        Pace::every(KEY_UPKEEP_PERIOD),
+        services,
+        |services| Box::pin(async move { Ok(services.secure.maintain_keys().await?) }),
+    );
+    tasks.spawn(rotate_keys(Arc::clone(services), stop.clone()));
+    every(
         "reconcile",
         Pace::every(RECONCILE_PERIOD),
         services,
@@ -90,15 +101,42 @@ pub(crate) fn start(
         },
     );
     if let Some(identity) = identity {
-        let (services, stop) = (Arc::clone(services), stop.clone());
-        tasks.spawn(async move {
-            while rest(TLS_PERIOD, &stop).await {
-                let now = services.clock.now();
-                if let Err(error) = identity.renew_if_due(&services.core, now).await {
-                    tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
-                }
+        tasks.spawn(renew_identity(identity, Arc::clone(services), stop.clone()));
+    }
+}
+
+/// Looks after the HTTPS certificate.
+async fn renew_identity(
+    identity: Arc<TransportIdentity>,
+    services: Arc<Services>,
+    stop: CancellationToken,
+) {
+    while rest(TLS_PERIOD, &stop).await {
+        let now = services.clock.now();
+        if let Err(error) = identity.renew_if_due(&services.core, now).await {
+            tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
+        }
+    }
+}
+
+/// Carries on rotations of keys, as fast as each of them may go.
+async fn rotate_keys(services: Arc<Services>, stop: CancellationToken) {
+    let mut pause = KEY_ROTATION_PERIOD;
+    while rest(pause, &stop).await {
+        pause = match services.secure.rotate_keys().await {
+            Ok(Some(next)) => {
+                let until = next - services.clock.now();
+                until.to_std().unwrap_or_default().min(KEY_ROTATION_PERIOD)
             }
-        });
+            Ok(None) => KEY_ROTATION_PERIOD,
+            Err(error) => {
+                let name = "key rotation";
+                metrics::counter!("clm_background_failures_total", "loop" => name).increment(1);
+                tracing::warn!(loop.name = name, error.detail = %error,
+                    "a background round failed and will be repeated");
+                KEY_ROTATION_PERIOD
+            }
+        };
     }
 }
 

@@ -9,7 +9,7 @@ use clm_core::{Core, CoreOptions, Settings};
 use clm_database::pool::Database;
 use clm_database::{Pool, PoolOptions, migrate};
 use clm_domain::clock::{Clock, Rng};
-use clm_secure::{FileMasterKey, MasterKeyFileError, Secure, SecureOptions};
+use clm_secure::{DATA_KEY_SEALS_MAX, FileMasterKey, MasterKeyFileError, Secure, SecureOptions};
 use clm_secure_api::SecureClient;
 use sqlx::postgres::PgConnectOptions;
 
@@ -108,6 +108,7 @@ impl Services {
             rng: Arc::clone(&rng),
             relay_delay: RELAY_DELAY,
             rsa_keys_ahead: RSA_KEYS_AHEAD,
+            data_key_seals_max: DATA_KEY_SEALS_MAX,
         })
         .await
         .context("opening the Secure Service")?;

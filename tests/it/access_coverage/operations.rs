@@ -29,6 +29,8 @@ pub(super) struct Operation {
     pub(super) object: Option<Object>,
     /// A field of the body that names an object.
     pub(super) refers: Option<(&'static str, Object)>,
+    /// Whether the tenant's object is in a state that does not allow it.
+    pub(super) conflicts: bool,
     body: Option<fn(&Tenant) -> Value>,
 }
 
@@ -103,12 +105,46 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("POST", EXPORT, Resource::PrivateKey, Action::Export)
         .on(Object::Certificate)
         .with(passphrase),
+    operation(
+        "GET",
+        "/api/v1/encryption-keys",
+        Resource::EncryptionKey,
+        Action::List,
+    ),
+    operation(
+        "GET",
+        "/api/v1/encryption-keys/{encryption_key_id}",
+        Resource::EncryptionKey,
+        Action::Read,
+    )
+    .on(Object::EncryptionKey),
+    operation(
+        "PUT",
+        "/api/v1/key-rotation-schedule",
+        Resource::EncryptionKey,
+        Action::Update,
+    )
+    .with(schedule),
+    operation("POST", ROTATIONS, Resource::EncryptionKey, Action::Rotate).with(new_rotation),
+    operation("GET", ROTATIONS, Resource::EncryptionKey, Action::List),
+    operation("GET", ROTATION, Resource::EncryptionKey, Action::Read).on(Object::KeyRotation),
+    operation("GET", EXPOSED, Resource::EncryptionKey, Action::Read).on(Object::KeyRotation),
+    operation("POST", CANCEL, Resource::EncryptionKey, Action::Rotate)
+        .on(Object::KeyRotation)
+        .conflicting(),
+    // The last one: from then on the organization's authorities sign nothing.
+    operation("POST", ERASE, Resource::EncryptionKey, Action::Delete).with(erasure),
 ];
 
 const AUTHORITIES: &str = "/api/v1/certificate-authorities";
 const AUTHORITY: &str = "/api/v1/certificate-authorities/{certificate_authority_id}";
 const REQUESTS: &str = "/api/v1/certificate-requests";
 const REQUEST: &str = "/api/v1/certificate-requests/{certificate_request_id}";
+const ROTATIONS: &str = "/api/v1/key-rotations";
+const ROTATION: &str = "/api/v1/key-rotations/{key_rotation_id}";
+const EXPOSED: &str = "/api/v1/key-rotations/{key_rotation_id}/exposed-keys";
+const CANCEL: &str = "/api/v1/key-rotations/{key_rotation_id}/cancel";
+const ERASE: &str = "/api/v1/encryption-keys/erase";
 const EXPORT: &str = "/api/v1/certificates/{certificate_id}/private-key-export";
 
 const fn operation(
@@ -131,6 +167,7 @@ const fn open(method: &'static str, path: &'static str, needs: Needs) -> Operati
         needs,
         object: None,
         refers: None,
+        conflicts: false,
         body: None,
     }
 }
@@ -143,6 +180,11 @@ impl Operation {
 
     const fn referring(mut self, field: &'static str, object: Object) -> Self {
         self.refers = Some((field, object));
+        self
+    }
+
+    const fn conflicting(mut self) -> Self {
+        self.conflicts = true;
         self
     }
 
@@ -229,6 +271,18 @@ fn new_request(_: &Tenant) -> Value {
 
 fn passphrase(_: &Tenant) -> Value {
     json!({ "passphrase": "a passphrase, long enough" })
+}
+
+fn schedule(_: &Tenant) -> Value {
+    json!({ "days": 90 })
+}
+
+fn new_rotation(_: &Tenant) -> Value {
+    json!({ "rotation_type": "manual", "reason": "the list of operations" })
+}
+
+fn erasure(tenant: &Tenant) -> Value {
+    json!({ "organization": tenant.slug, "reason": "the list of operations" })
 }
 
 /// The list above and the program's own document name the same operations, and agree on which are

@@ -81,6 +81,14 @@ const REFUSED: CoreEvent = CoreEvent::CertificateRequestRefused;
 const SECURE_REFUSED: SecureEvent = SecureEvent::CertificateIssuanceRefused;
 const EXPORT: CoreEvent = CoreEvent::PrivateKeyExported;
 const SECURE_EXPORT: SecureEvent = SecureEvent::PrivateKeyExported;
+const SCHEDULE: CoreEvent = CoreEvent::KeyRotationScheduleChanged;
+const SECURE_SCHEDULE: SecureEvent = SecureEvent::KeyRotationScheduleChanged;
+const ROTATION: CoreEvent = CoreEvent::KeyRotationStarted;
+const SECURE_ROTATION: SecureEvent = SecureEvent::KeyRotationStarted;
+const CANCEL: CoreEvent = CoreEvent::KeyRotationCancelled;
+const SECURE_CANCEL: SecureEvent = SecureEvent::KeyRotationCancelled;
+const ERASE: CoreEvent = CoreEvent::EncryptionKeysErased;
+const SECURE_ERASE: SecureEvent = SecureEvent::EncryptionKeysErased;
 
 /// All of them. A mutating operation that is not listed here fails the test.
 pub(super) const ACTS: &[Act] = &[
@@ -294,6 +302,113 @@ pub(super) const ACTS: &[Act] = &[
             NOT_FOUND,
             MALFORMED,
             SHOWN_ALREADY,
+            OTHER_BODY,
+            NO_PROOF,
+        ],
+    },
+    Act {
+        method: "PUT",
+        path: "/api/v1/key-rotation-schedule",
+        cases: &[
+            both("success", 200, &[Done(SCHEDULE)], &[Done(SECURE_SCHEDULE)]),
+            both(
+                "out of range",
+                422,
+                &[Refused(SCHEDULE, "schedule_out_of_range")],
+                &[Refused(SECURE_SCHEDULE, "schedule_out_of_range")],
+            ),
+            both(
+                "without a key",
+                409,
+                &[Refused(SCHEDULE, "encryption_key_missing")],
+                &[Refused(SECURE_SCHEDULE, "encryption_key_missing")],
+            ),
+            FORBIDDEN,
+            MALFORMED,
+            NO_PROOF,
+        ],
+    },
+    Act {
+        method: "POST",
+        path: "/api/v1/key-rotations",
+        cases: &[
+            both(
+                "success",
+                201,
+                &[Done(ROTATION)],
+                &[
+                    Done(SecureEvent::EncryptionKeyCreated),
+                    Done(SECURE_ROTATION),
+                ],
+            ),
+            both(
+                "while another one runs",
+                409,
+                &[Refused(ROTATION, "key_rotation_in_progress")],
+                &[Refused(SECURE_ROTATION, "key_rotation_in_progress")],
+            ),
+            both(
+                "no throttle",
+                422,
+                &[Refused(ROTATION, "throttle_out_of_range")],
+                &[Refused(SECURE_ROTATION, "throttle_out_of_range")],
+            ),
+            both(
+                "without a key",
+                409,
+                &[Refused(ROTATION, "encryption_key_missing")],
+                &[Refused(SECURE_ROTATION, "encryption_key_missing")],
+            ),
+            FORBIDDEN,
+            MALFORMED,
+            case("repeated by key", 201, &[]),
+            OTHER_BODY,
+            NO_PROOF,
+        ],
+    },
+    Act {
+        method: "POST",
+        path: "/api/v1/key-rotations/{key_rotation_id}/cancel",
+        cases: &[
+            both("success", 200, &[Done(CANCEL)], &[Done(SECURE_CANCEL)]),
+            case("cancelled already", 200, &[Done(CANCEL)]),
+            both(
+                "ended",
+                409,
+                &[Refused(CANCEL, "key_rotation_ended")],
+                &[Refused(SECURE_CANCEL, "key_rotation_ended")],
+            ),
+            both(
+                "compromised",
+                422,
+                &[Refused(CANCEL, "key_compromised")],
+                &[Refused(SECURE_CANCEL, "key_compromised")],
+            ),
+            FORBIDDEN,
+            NOT_FOUND,
+            NO_PROOF,
+        ],
+    },
+    // The last one: from then on the authorities of the organization sign nothing.
+    Act {
+        method: "POST",
+        path: "/api/v1/encryption-keys/erase",
+        cases: &[
+            both("success", 200, &[Done(ERASE)], &[Done(SECURE_ERASE)]),
+            case(
+                "another organization's slug",
+                422,
+                &[Refused(ERASE, "organization_mismatch")],
+            ),
+            both(
+                "without reason",
+                422,
+                &[Refused(ERASE, "reason_invalid")],
+                &[Refused(SECURE_ERASE, "reason_invalid")],
+            ),
+            FORBIDDEN,
+            MALFORMED,
+            case("repeated by key", 200, &[]),
             OTHER_BODY,
             NO_PROOF,
         ],

@@ -1,6 +1,8 @@
 //! How each case of each operation comes about: what has to be there before, and the one call that
 //! is judged.
 
+mod keys;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use clm_domain::ids::SYSTEM_ORGANIZATION;
@@ -191,7 +193,7 @@ pub(super) async fn prepare(
                 return attempt;
             }
             let other = fresh("another one of some length");
-            let fields = ["name", "username", "passphrase", "new_password"];
+            let fields = ["name", "username", "passphrase", "new_password", "reason"];
             let body = attempt.body.clone().unwrap_or_default();
             let field = fields.into_iter().find(|field| body[*field].is_string());
             attempt.but(
@@ -267,7 +269,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
             let attempt = attempt.with(json!({ "passphrase": "long enough for this" }), known(id));
             attempt.on(format!("/api/v1/certificates/{id}/private-key-export"))
         }
-        _ => panic!("how does {method} {path} succeed?"),
+        _ => keys::good(world, attempt).await,
     }
 }
 
@@ -359,6 +361,10 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
         }
         "/api/v1/certificate-authorities" => special_authority(world, attempt, case).await,
         "/api/v1/certificate-requests" => special_request(world, attempt, case).await,
+        "/api/v1/key-rotation-schedule"
+        | "/api/v1/key-rotations"
+        | "/api/v1/key-rotations/{key_rotation_id}/cancel"
+        | "/api/v1/encryption-keys/erase" => keys::special(world, attempt, case).await,
         _ => refused_export(world, attempt, case).await,
     }
 }
@@ -429,16 +435,19 @@ async fn special_authority(world: &World, attempt: Attempt, case: &str) -> Attem
         "no validity" => attempt.but("validity_days", 0.into()),
         "unknown parent" => attempt.but("parent_id", UNKNOWN.into()),
         "name of another" => attempt.but("name", "Own Issuing".into()),
-        _ => {
-            let organization_id = world.superuser.insert_organization(&fresh("new")).await;
-            let (name, rights) = (fresh("person"), Permissions::all());
-            let person = world
-                .superuser
-                .insert_person(organization_id, &name, &rights)
-                .await;
-            attempt.by(bearer(&person.secret), by_key(&person, organization_id))
-        }
+        _ => in_new_organization(world, attempt).await,
     }
+}
+
+/// In an organization that has sealed nothing yet.
+async fn in_new_organization(world: &World, attempt: Attempt) -> Attempt {
+    let organization_id = world.superuser.insert_organization(&fresh("new")).await;
+    let (name, rights) = (fresh("person"), Permissions::all());
+    let person = world
+        .superuser
+        .insert_person(organization_id, &name, &rights)
+        .await;
+    attempt.by(bearer(&person.secret), by_key(&person, organization_id))
 }
 
 async fn special_request(world: &World, mut attempt: Attempt, case: &str) -> Attempt {

@@ -19,7 +19,7 @@ use clm_domain::states::CertificateType;
 use clm_pki::csr::build_request;
 use clm_pki::key::PrivateKey;
 use clm_pki::name::from_rfc4514;
-use clm_secure::{FileMasterKey, Secure, SecureOptions};
+use clm_secure::{DATA_KEY_SEALS_MAX, FileMasterKey, Secure, SecureOptions};
 use clm_secure_api::command::{
     CreateCertificateAuthority, IssuanceContext, IssueCertificate, KeySource,
 };
@@ -161,6 +161,7 @@ impl Bench {
             rng: Arc::clone(&rng) as _,
             relay_delay: std::time::Duration::ZERO,
             rsa_keys_ahead: 0,
+            data_key_seals_max: DATA_KEY_SEALS_MAX,
         });
         let client = SecureClient::new(Arc::new(secure.await.unwrap()));
         let limits = limits();

@@ -8,12 +8,14 @@ use clm_domain::ids::{
 use clm_domain::issuer_limits::{IssuerLimits, NameLimits};
 use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_domain::secret::SecretString;
-use clm_domain::states::CertificateType;
+use clm_domain::states::{CertificateType, KeyRotationType};
 use clm_secure_api::command::{
-    AcknowledgeEvents, CheckHealth, CreateCertificateAuthority, ExportPrivateKey, IssuanceContext,
-    IssueCertificate, KeySource, ListCertificateAuthorities, ListCertificateRequests,
-    ListCertificateStates, LoadCertificate, LoadCertificateAuthority, LoadCertificateRequest,
-    PullEvents,
+    AcknowledgeEvents, CancelKeyRotation, CheckHealth, CreateCertificateAuthority,
+    EraseOrganizationKeys, ExportPrivateKey, IssuanceContext, IssueCertificate, KeySource,
+    ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates, ListEncryptionKeys,
+    ListExposedKeys, ListKeyRotations, LoadCertificate, LoadCertificateAuthority,
+    LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation, PullEvents, SetKeyRotationSchedule,
+    StartKeyRotation,
 };
 use uuid::Uuid;
 
@@ -62,11 +64,44 @@ fn issue() -> Command {
     }))
 }
 
+fn about_keys(id: Uuid) -> Vec<Command> {
+    let key_rotation_id = id.into();
+    vec![
+        Command::ListEncryptionKeys(ListEncryptionKeys {
+            after: None,
+            limit: 1,
+        }),
+        Command::LoadEncryptionKey(LoadEncryptionKey {
+            encryption_key_id: id.into(),
+        }),
+        Command::StartKeyRotation(StartKeyRotation {
+            rotation_type: KeyRotationType::Manual,
+            reason: None,
+            items_per_second_max: None,
+        }),
+        Command::ListKeyRotations(ListKeyRotations {
+            after: None,
+            limit: 1,
+        }),
+        Command::LoadKeyRotation(LoadKeyRotation { key_rotation_id }),
+        Command::CancelKeyRotation(CancelKeyRotation { key_rotation_id }),
+        Command::ListExposedKeys(ListExposedKeys {
+            key_rotation_id,
+            after: None,
+            limit: 1,
+        }),
+        Command::SetKeyRotationSchedule(SetKeyRotationSchedule { days: None }),
+        Command::EraseOrganizationKeys(EraseOrganizationKeys {
+            reason: String::new(),
+        }),
+    ]
+}
+
 /// One of each command. A new command does not compile into `may_call` unseen, but must be added
 /// here.
 fn commands() -> Vec<Command> {
     let id = Uuid::from_u128(1);
-    vec![
+    let mut commands = vec![
         Command::CheckHealth(CheckHealth {}),
         create(),
         Command::ListCertificateAuthorities(ListCertificateAuthorities {
@@ -99,7 +134,9 @@ fn commands() -> Vec<Command> {
             after: None,
             limit: 1,
         }),
-    ]
+    ];
+    commands.extend(about_keys(id));
+    commands
 }
 
 fn context(caller: Caller, actor: Actor) -> CallContext {

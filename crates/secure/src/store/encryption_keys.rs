@@ -9,6 +9,7 @@ use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::AuditRow;
 use clm_domain::ids::{EncryptionKeyId, OrganizationId, SYSTEM_ORGANIZATION};
 use clm_domain::states::EncryptionKeyStatus;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{MAINTENANCE, SealedColumns, SecureStore, audit, fixed, unknown, word};
@@ -257,67 +258,82 @@ impl SecureStore {
             .transact("create data key", scope, |connection| {
                 let new = Arc::clone(&new);
                 Box::pin(async move {
-                    let inserted = sqlx::query!(
-                        r#"-- encryption_keys::insert_data
-                        INSERT INTO encryption_keys (id, organization_id, key_type, key_version,
-                            key_algorithm, status, wrapping_key_id, provider,
-                            encrypted_key_material, encryption_iv, encryption_auth_tag,
-                            encryption_algorithm, seal_count_max, created_by_user_id, activated_at,
-                            created_at, updated_at)
-                        SELECT $1, $2, 'data', coalesce(max(k.key_version), 0) + 1, $3::text,
-                            'active', $4::uuid, $5::text, $6::bytea, $7::bytea, $8::bytea, $3,
-                            $9::bigint, $10::uuid, $11::timestamptz, $11, $11
-                        FROM encryption_keys k WHERE k.organization_id = $2 AND k.key_type = 'data'
-                        ON CONFLICT DO NOTHING"#,
-                        new.id.as_uuid(),
-                        new.organization_id.as_uuid(),
-                        ALGORITHM,
-                        new.wrapping_key_id.as_uuid(),
-                        new.provider,
-                        new.wrapped.ciphertext,
-                        new.wrapped.nonce.as_slice(),
-                        new.wrapped.tag.as_slice(),
-                        new.seal_count_max,
-                        new.created_by_user_id,
-                        new.created_at,
-                    )
-                    .execute(&mut *connection)
-                    .await?
-                    .rows_affected();
-                    if inserted > 0 {
-                        audit::insert(connection, &new.audit).await?;
-                    }
-                    Ok::<_, Abort<DatabaseError>>(inserted > 0)
+                    Ok::<_, Abort<DatabaseError>>(insert_data(connection, &new).await?)
                 })
             })
             .await
     }
 
-    /// Reserves `count` seals of an active data key; false when so many are not left.
+    /// Reserves up to `count` seals of an active data key; says how many, 0 when none is left.
     pub(crate) async fn reserve_seals(
         &self,
         organization_id: OrganizationId,
         id: EncryptionKeyId,
         count: i64,
-    ) -> Result<bool, DatabaseError> {
+    ) -> Result<i64, DatabaseError> {
         let scope = Scope::Organization(organization_id);
         self.pool
             .transact("reserve seals", scope, |connection| {
                 Box::pin(async move {
-                    let reserved = sqlx::query!(
+                    let granted = sqlx::query_scalar!(
                         r#"-- encryption_keys::reserve_seals
-                        UPDATE encryption_keys SET seal_count = seal_count + $3
-                        WHERE organization_id = $1 AND id = $2 AND status = 'active'
-                          AND (seal_count_max IS NULL OR seal_count + $3 <= seal_count_max)"#,
+                        WITH found AS (
+                            SELECT id,
+                                least($3, coalesce(seal_count_max - seal_count, $3)) AS granted
+                            FROM encryption_keys
+                            WHERE organization_id = $1 AND id = $2 AND status = 'active'
+                            FOR NO KEY UPDATE)
+                        UPDATE encryption_keys k SET seal_count = k.seal_count + found.granted
+                        FROM found WHERE k.id = found.id AND found.granted > 0
+                        RETURNING found.granted AS "granted!""#,
                         organization_id.as_uuid(),
                         id.as_uuid(),
                         count,
                     )
-                    .execute(connection)
+                    .fetch_optional(connection)
                     .await?;
-                    Ok::<_, Abort<DatabaseError>>(reserved.rows_affected() > 0)
+                    Ok::<_, Abort<DatabaseError>>(granted.unwrap_or_default())
                 })
             })
             .await
     }
+}
+
+/// Inserts a data key as the active one, with its audit event, unless there is an active one; says
+/// whether it did. It inherits the schedule of the version before it.
+pub(super) async fn insert_data(
+    connection: &mut PgConnection,
+    new: &NewDataKey,
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query!(
+        r#"-- encryption_keys::insert_data
+        INSERT INTO encryption_keys (id, organization_id, key_type, key_version, key_algorithm,
+            status, wrapping_key_id, provider, encrypted_key_material, encryption_iv,
+            encryption_auth_tag, encryption_algorithm, seal_count_max, created_by_user_id,
+            activated_at, created_at, updated_at, rotation_schedule_days)
+        SELECT $1, $2, 'data', coalesce(max(k.key_version), 0) + 1, $3::text, 'active', $4::uuid,
+            $5::text, $6::bytea, $7::bytea, $8::bytea, $3, $9::bigint, $10::uuid,
+            $11::timestamptz, $11, $11,
+            (array_agg(k.rotation_schedule_days ORDER BY k.key_version DESC))[1]
+        FROM encryption_keys k WHERE k.organization_id = $2 AND k.key_type = 'data'
+        ON CONFLICT DO NOTHING"#,
+        new.id.as_uuid(),
+        new.organization_id.as_uuid(),
+        ALGORITHM,
+        new.wrapping_key_id.as_uuid(),
+        new.provider,
+        new.wrapped.ciphertext,
+        new.wrapped.nonce.as_slice(),
+        new.wrapped.tag.as_slice(),
+        new.seal_count_max,
+        new.created_by_user_id,
+        new.created_at,
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if inserted > 0 {
+        audit::insert(connection, &new.audit).await?;
+    }
+    Ok(inserted > 0)
 }

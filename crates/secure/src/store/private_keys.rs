@@ -8,12 +8,18 @@ use chrono::{DateTime, Utc};
 use clm_database::transaction::Abort;
 use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::AuditRow;
-use clm_domain::ids::{CertificateId, EncryptionKeyId, OrganizationId, PrivateKeyId};
+use clm_domain::ids::{
+    CertificateId, EncryptionKeyId, KeyRotationId, OrganizationId, PrivateKeyId,
+};
 use clm_domain::key_algorithm::KeyAlgorithm;
+use clm_secure_api::reply::ExposedKey;
 use uuid::Uuid;
 
-use super::{SealedColumns, SecureStore, audit, fixed, unknown};
+use super::{SealedColumns, SecureStore, audit, fixed, unknown, word};
 use crate::envelope::Sealed;
+
+/// Most certificates that are named of one exposed key.
+const EXPOSED_CERTIFICATES_MAX: i64 = 100;
 
 /// What a key is for, as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +173,54 @@ impl SecureStore {
                 .await
                 .map(Some),
         }
+    }
+
+    /// Keys that the compromise behind a rotation exposed, with their certificates.
+    pub(crate) async fn list_exposed_keys(
+        &self,
+        (organization_id, rotation_id): (OrganizationId, KeyRotationId),
+        after: Option<PrivateKeyId>,
+        limit: i64,
+    ) -> Result<Vec<ExposedKey>, DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        let rows = self
+            .pool
+            .transact("list exposed keys", scope, |connection| {
+                Box::pin(async move {
+                    let rows = sqlx::query!(
+                        r#"-- private_keys::list_exposed
+                        SELECT p.id, p.key_usage_purpose, p.key_algorithm, p.spki_sha256, ARRAY(
+                            SELECT c.id FROM certificates c
+                            WHERE c.organization_id = p.organization_id
+                              AND c.private_key_id = p.id AND c.deleted_at IS NULL
+                            ORDER BY c.id DESC LIMIT $5) AS "certificate_ids!"
+                        FROM private_keys p
+                        WHERE p.organization_id = $1 AND p.compromised_by_rotation_id = $2
+                          AND p.id > $3
+                        ORDER BY p.id LIMIT $4"#,
+                        organization_id.as_uuid(),
+                        rotation_id.as_uuid(),
+                        after.map(PrivateKeyId::as_uuid).unwrap_or_default(),
+                        limit,
+                        EXPOSED_CERTIFICATES_MAX,
+                    )
+                    .fetch_all(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(rows)
+                })
+            })
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(ExposedKey {
+                    private_key_id: row.id.into(),
+                    is_issuer_key: row.key_usage_purpose == KeyPurpose::Issuer.as_str(),
+                    key_algorithm: word("private_keys.key_algorithm", &row.key_algorithm)?,
+                    spki_sha256: row.spki_sha256,
+                    certificate_ids: row.certificate_ids.into_iter().map(Into::into).collect(),
+                })
+            })
+            .collect()
     }
 
     /// Counts an export and writes its audit event, in one transaction; false when the key may not
