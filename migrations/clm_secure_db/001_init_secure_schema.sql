@@ -307,6 +307,31 @@ CREATE INDEX IF NOT EXISTS ix_private_keys_organization_id_encryption_key_id_id 
 CREATE INDEX IF NOT EXISTS ix_private_keys_organization_id_compromised_by_rotation_id_id
     ON private_keys (organization_id, compromised_by_rotation_id, id) WHERE compromised_by_rotation_id IS NOT NULL;
 
+-- A process may take a key for the active one for some time after another process has revoked or destroyed it. What it
+-- then sealed could never be opened: it is not taken. The lock makes who ends a key wait for those who still use it.
+CREATE OR REPLACE FUNCTION check_encryption_key_opens() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM public.encryption_keys k
+    WHERE k.organization_id = NEW.organization_id AND k.id = NEW.encryption_key_id
+      AND k.status IN ('active', 'rotating', 'retired')
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'encryption key % opens nothing any more', NEW.encryption_key_id
+            USING ERRCODE = 'foreign_key_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_NAME;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION check_encryption_key_opens() IS 'Row trigger: a new private key is sealed under a key that opens.';
+
+DROP TRIGGER IF EXISTS trg_private_keys_encryption_key ON private_keys;
+-- Afterwards: a row of another organization is first refused as such.
+CREATE TRIGGER trg_private_keys_encryption_key AFTER INSERT ON private_keys
+    FOR EACH ROW WHEN (NEW.encryption_key_id IS NOT NULL) EXECUTE FUNCTION check_encryption_key_opens();
+
 -- ---------------------------------------------------------------------------------------------------------
 -- issuers and who may use them
 -- ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ use clm_domain::error::{ErrorKind, Fault};
 use crate::envelope::EnvelopeError;
 use crate::master_key::MasterKeyError;
 
+/// The trigger that refuses a private key whose data key opens nothing any more.
+const ENCRYPTION_KEY_OPENS: &str = "trg_private_keys_encryption_key";
+
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -99,6 +102,15 @@ fn database_fault(error: &DatabaseError, command: &'static str) -> Fault {
             let message = "Something with the same identity exists already; load it instead of \
                 making it again.";
             Fault::new(ErrorKind::Conflict, "already_exists", message)
+        }
+        DatabaseError::ConstraintViolated { constraint } if constraint == ENCRYPTION_KEY_OPENS => {
+            tracing::warn!(
+                command,
+                "a private key was sealed under a data key that has ended"
+            );
+            let message = "The data key of this organization was just replaced or erased. Nothing \
+                was done; try again in a few seconds.";
+            Fault::new(ErrorKind::Upstream, "encryption_key_ended", message)
         }
         _ => {
             tracing::error!(command, error = describe(error), "a statement failed");

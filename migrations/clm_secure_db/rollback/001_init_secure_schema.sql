@@ -57,6 +57,7 @@ DROP TABLE IF EXISTS private_keys;
 DROP TABLE IF EXISTS encryption_keys;
 
 DROP FUNCTION IF EXISTS check_revoked_certificate();
+DROP FUNCTION IF EXISTS check_encryption_key_opens();
 DROP FUNCTION IF EXISTS refuse_audit_change();
 DROP FUNCTION IF EXISTS uuid_v7_timestamp(uuid);
 DROP FUNCTION IF EXISTS uuid_generate_v7();

@@ -303,6 +303,15 @@ impl Bench {
         &self,
         organization_id: OrganizationId,
     ) -> Result<Issued, SecureError> {
+        self.issue_by(&self.client, organization_id).await
+    }
+
+    /// Has a certificate issued by one of several processes.
+    pub(super) async fn issue_by(
+        &self,
+        process: &SecureClient,
+        organization_id: OrganizationId,
+    ) -> Result<Issued, SecureError> {
         let issuer_id = self.issuers.lock().unwrap()[&organization_id];
         let (now, rng) = (self.clock.now(), self.rng.as_ref());
         let begin = now.with_nanosecond(0).unwrap();
@@ -325,7 +334,7 @@ impl Bench {
             context: IssuanceContext::default(),
         };
         let context = self.context(organization_id);
-        self.client.issue_certificate(context, command).await
+        process.issue_certificate(context, command).await
     }
 
     /// Opens every private key of the organization with the master key and the documented format

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clm_domain::error::ErrorKind;
 use clm_domain::ids::OrganizationId;
 use clm_domain::states::{KeyRotationStatus, KeyRotationType};
 use clm_secure::Secure;
-use clm_secure_api::SecureService as _;
-use clm_secure_api::command::{Command, StartKeyRotation};
+use clm_secure_api::command::{Command, EraseOrganizationKeys, StartKeyRotation};
+use clm_secure_api::{SecureClient, SecureService as _};
 use futures::future::join_all;
 
 use super::bench::{Bench, ITEMS, work};
@@ -126,4 +127,36 @@ async fn start(
     });
     let outcome = service.call(bench.context(organization), command).await;
     outcome.map(drop).map_err(|error| error.0.code.into_owned())
+}
+
+/// A process that takes an erased key for the active one is told so; nothing is stored that could
+/// never be opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_never_open_is_not_stored() {
+    let bench = Bench::start().await;
+    let organization = bench.organization(1).await;
+    let late = SecureClient::new(bench.another().await as _);
+    bench.issue_by(&late, organization).await.unwrap();
+    let command = EraseOrganizationKeys {
+        reason: "left us".to_owned(),
+    };
+    let context = bench.context(organization);
+    let erased = bench.client.erase_organization_keys(context, command);
+    assert_eq!(erased.await.unwrap(), 1);
+
+    let count = "SELECT count(*) FROM private_keys WHERE organization_id = $1";
+    let before: i64 = sqlx::query_scalar(count)
+        .bind(organization.as_uuid())
+        .fetch_one(&bench.admin)
+        .await
+        .unwrap();
+    let refused = bench.issue_by(&late, organization).await.unwrap_err().0;
+    assert_eq!(refused.code, "encryption_key_ended", "{refused}");
+    assert_eq!(refused.kind, ErrorKind::Upstream);
+    let after: i64 = sqlx::query_scalar(count)
+        .bind(organization.as_uuid())
+        .fetch_one(&bench.admin)
+        .await
+        .unwrap();
+    assert_eq!(after, before);
 }

@@ -31,7 +31,10 @@ impl Secure {
         context: &CallContext,
         command: StartKeyRotation,
     ) -> Result<Reply, Failure> {
-        let started = self.start_rotation(&cause(context), &command).await;
+        let started = match check_type(&command) {
+            Ok(()) => self.start_rotation(&cause(context), &command).await,
+            Err(fault) => Err(fault.into()),
+        };
         let failure = match started {
             Ok(rotation) => return Ok(Reply::KeyRotation(Box::new(rotation))),
             Err(failure) => failure,
@@ -236,6 +239,20 @@ pub(crate) fn check_reason(reason: Option<&str>) -> Result<(), Fault> {
          no space at its ends."
     );
     Err(Fault::invalid("reason_invalid", "reason", message))
+}
+
+/// Nobody but the schedule starts a scheduled rotation: it would put the next one off.
+fn check_type(command: &StartKeyRotation) -> Result<(), Fault> {
+    if command.rotation_type != KeyRotationType::Scheduled {
+        return Ok(());
+    }
+    let message = "A scheduled rotation is started by the schedule. Use 'manual', 'emergency' or \
+        'compromise'.";
+    Err(Fault::invalid(
+        "rotation_type_invalid",
+        "rotation_type",
+        message,
+    ))
 }
 
 /// How fast the rotation may go. What is urgent is not held back unless somebody says so.

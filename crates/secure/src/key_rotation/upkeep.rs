@@ -33,7 +33,15 @@ impl Secure {
     /// [`KeyRotationError`]; the next call goes on.
     pub async fn maintain_keys(&self) -> Result<(), KeyRotationError> {
         for key in self.store.list_due_schedules(self.clock.now()).await? {
-            self.start_scheduled(key).await?;
+            let organization_id = key.organization_id;
+            // One organization's trouble is not that of the others.
+            if let Err(error) = self.start_scheduled(key).await {
+                metrics::counter!("clm_key_rotations_not_started_total").increment(1);
+                tracing::error!(
+                    organization.id = %organization_id, %error,
+                    "a scheduled rotation could not be started and will be tried again"
+                );
+            }
         }
         self.destroy_unused().await
     }

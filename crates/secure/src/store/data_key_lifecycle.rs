@@ -282,8 +282,17 @@ impl SecureStore {
             .transact("erase data keys", scope, |connection| {
                 let audit_row = Arc::clone(&audit_row);
                 Box::pin(async move {
-                    abandon_rotation(connection, organization_id, now).await?;
-                    let erased = erase(connection, organization_id, now).await?;
+                    let mut erased = 0;
+                    // Again, until nothing is found: a rotation that started meanwhile has made a
+                    // key that the statement before did not see.
+                    loop {
+                        abandon_rotation(connection, organization_id, now).await?;
+                        let found = erase(connection, organization_id, now).await?;
+                        if found == 0 {
+                            break;
+                        }
+                        erased += found;
+                    }
                     audit::insert(connection, &audit_row).await?;
                     Ok::<_, Abort<DatabaseError>>(erased)
                 })

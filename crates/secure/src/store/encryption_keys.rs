@@ -314,7 +314,9 @@ pub(super) async fn insert_data(
         SELECT $1, $2, 'data', coalesce(max(k.key_version), 0) + 1, $3::text, 'active', $4::uuid,
             $5::text, $6::bytea, $7::bytea, $8::bytea, $3, $9::bigint, $10::uuid,
             $11::timestamptz, $11, $11,
-            (array_agg(k.rotation_schedule_days ORDER BY k.key_version DESC))[1]
+            -- That of the key which is left, or was left last.
+            (array_agg(k.rotation_schedule_days
+                ORDER BY greatest(k.activated_at, k.rotated_at) DESC, k.key_version DESC))[1]
         FROM encryption_keys k WHERE k.organization_id = $2 AND k.key_type = 'data'
         ON CONFLICT DO NOTHING"#,
         new.id.as_uuid(),

@@ -186,8 +186,10 @@ fn due(row: KeyRotationRow) -> Result<DueRotation, DatabaseError> {
         from: from.into(),
         to: to.into(),
         is_rollback,
+        // Going back is not throttled: somebody waits for it, perhaps to declare a compromise.
         items_per_second_max: row
             .items_per_second_max
+            .filter(|_| !is_rollback)
             .and_then(|rate| u32::try_from(rate).ok()),
         turned_at: row.rollback_started_at.unwrap_or(row.started_at),
     })

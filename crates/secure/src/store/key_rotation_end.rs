@@ -37,6 +37,7 @@ impl SecureStore {
                     let Some(progress) = lease(connection, &due, now).await? else {
                         return Ok(None);
                     };
+                    lock_left_key(connection, &due).await?;
                     let has_failed = failure.is_some() || progress.items_failed > 0;
                     if failure.is_none()
                         && remaining(connection, &due).await? > progress.items_failed
@@ -63,6 +64,23 @@ const fn ending(due: &DueRotation, has_failed: bool) -> KeyRotationStatus {
         (false, true) => KeyRotationStatus::RolledBack,
         (false, false) => KeyRotationStatus::Completed,
     }
+}
+
+/// Waits for those who are just inserting under the key that is left (the trigger of `private_keys`
+/// locks it), so that they are counted, and keeps others waiting until the key has its new status.
+async fn lock_left_key(
+    connection: &mut PgConnection,
+    due: &DueRotation,
+) -> Result<(), sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"-- key_rotation_batches::lock_left_key
+        SELECT id FROM encryption_keys WHERE organization_id = $1 AND id = $2 FOR UPDATE"#,
+        due.organization_id.as_uuid(),
+        due.from.as_uuid(),
+    )
+    .fetch_optional(connection)
+    .await
+    .map(|_id| ())
 }
 
 /// How many keys are still under the old key.
