@@ -11,8 +11,9 @@ readonly versions=(
     "12.22.0-beta.15 09e329491684bd4780ff5687b28dc3509343c5e4fe7c00579ea5218a06ae0168"
     "18.4.0-beta.17 795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2"
 )
-# Names of tests begin with their module; these modules are about the databases.
-read -ra filters <<<"${MATRIX_FILTERS:-migrations roles row_level_security append_only}"
+# Names of tests begin with their module; these modules are about the databases: of the whole
+# application, and of the crate that migrates and looks into catalogues.
+readonly application=database_roles:: mechanics=(migrate:: catalogue:: group_commit::)
 
 if [[ $(uname -sm) != "Linux x86_64" ]]; then
     echo "there are no such packages for $(uname -sm): the matrix needs Linux on x86_64" >&2
@@ -57,16 +58,23 @@ passable() {
 
 # run NAME [DIRECTORY]: the tests with the server programs in the directory.
 run() {
-    local name=$1 programs=${2:-} count
+    local name=$1 programs=${2:-}
     echo "== PostgreSQL $name"
-    if [[ -n $programs ]]; then export CLM_TEST_PG_BIN=$programs; else unset CLM_TEST_PG_BIN; fi
-    count=$(cargo test --quiet --locked --package clm-tests --test it -- --list "${filters[@]}" |
-        grep -c ': test$' || true)
+    unset CLM_TEST_PG_BIN CLM_PG_BIN
+    if [[ -n $programs ]]; then export CLM_TEST_PG_BIN=$programs CLM_PG_BIN=$programs; fi
+    test_those clm-database --lib -- "${mechanics[@]}"
+    test_those clm-tests --test it -- "$application"
+}
+
+# test_those PACKAGE TARGET -- FILTERS: there must be such tests.
+test_those() {
+    local count
+    count=$(cargo test --quiet --locked --package "$@" --list | grep -c ': test$' || true)
     if [[ $count == 0 ]]; then
-        echo "no test is named after any of: ${filters[*]}" >&2
+        echo "no test is named after any of: $*" >&2
         exit 1
     fi
-    cargo test --locked --package clm-tests --test it -- "${filters[@]}"
+    cargo test --locked --package "$@"
 }
 
 for entry in "${versions[@]}"; do
