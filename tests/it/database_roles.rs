@@ -105,7 +105,9 @@ async fn watch(observer: &mut PgConnection) -> Vec<(String, String)> {
                  coalesce(state <> 'idle', false)
              FROM pg_stat_activity
              WHERE backend_type IN ('client backend', 'parallel worker', 'walsender')
-                 AND pid <> pg_backend_pid()",
+                 AND pid <> pg_backend_pid()
+                 -- Nobody yet: PostgreSQL 18 lists who is still signing in.
+                 AND coalesce(state, '') <> 'starting'",
         )
         .fetch_all(&mut *observer)
         .await
