@@ -42,13 +42,14 @@ const IMPATIENCE_AFTER: Duration = Duration::from_secs(2);
 /// # Errors
 /// Says which step failed and what to do.
 pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
+    // First of all: from here on a signal is a wish, not an end.
+    let stop = stop_signal()?;
     start_log(&configuration)?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("starting the metrics")?;
     // One TLS provider for the whole process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let stop = stop_signal()?;
 
     let account = embedded::account()?;
     let layout = Layout::prepare(&configuration.data_directory, account.as_ref())?;
