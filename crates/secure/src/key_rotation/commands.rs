@@ -19,7 +19,7 @@ use crate::error::Failure;
 use crate::queries::page_size;
 use crate::store::key_rotations::{NewKeyRotation, NotCancelled, NotStarted};
 
-/// The throttle of rotations that nobody waits for, in secrets a second, unless told otherwise.
+/// The throttle of rotations that nobody waits for, in private keys a second, unless told otherwise.
 const ITEMS_PER_SECOND_DEFAULT: u32 = 2_000;
 /// How often a rotation is tried whose old key was replaced meanwhile.
 const ATTEMPTS_MAX: u32 = 3;
