@@ -173,8 +173,6 @@ fn plan(
     match &request.source {
         RequestSource::CertificationRequest(bytes) => {
             let csr = CertificationRequest::parse(bytes).map_err(|error| csr_fault(&error))?;
-            csr.verify_proof_of_possession()
-                .map_err(|error| csr_fault(&error))?;
             profile::check_requested(csr.requested())?;
             let wishes = Wishes {
                 certificate_type,

@@ -1,9 +1,10 @@
 //! Group commit: what many callers want to insert at the same time is written by one statement and
 //! one commit.
 //!
-//! Nobody waits for a batch to fill. The first caller is written at once; whoever comes while that
-//! commit is under way forms the next batch. So a single client loses nothing, and many clients
-//! share the round trip, the planning and the flush that dominate a small insert.
+//! Nobody waits for a batch to fill. The first caller is written as soon as those have joined that are
+//! running already; whoever comes while that commit is under way forms the next batch. So a single
+//! client loses nothing, and many clients share the round trip, the planning and the flush that
+//! dominate a small insert.
 //!
 //! A batch holds items of one organization, so that the scope of its statement stays that of one
 //! tenant, and each organization has a queue of its own, so that none waits behind the masses of
@@ -35,6 +36,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// price of its own (its constraints and its plan are made ready anew), so that few large batches
 /// cost less than many small ones.
 const WRITERS_MAX: usize = 8;
+/// How often a writer lets others go first, as long as each time somebody joins. Callers often come in
+/// waves, because one batch answers many: without this the first of a wave would be written alone.
+const GATHERING_TURNS_MAX: u32 = 8;
 /// Most items of an organization that wait. Beyond that the database is behind for long, and callers
 /// are told so.
 const WAITING_ITEMS_MAX: usize = 2_000;
@@ -180,6 +184,7 @@ impl<W: BatchWriter> GroupCommit<W> {
 async fn write_all<W: BatchWriter>(shared: Arc<Shared<W>>, organization_id: OrganizationId) {
     loop {
         let turn = shared.turns.acquire().await;
+        shared.gather(organization_id).await;
         let Some(batch) = shared.next_batch(organization_id) else {
             return;
         };
@@ -219,6 +224,28 @@ impl<W: BatchWriter> Shared<W> {
         queue.bytes = queue.bytes.saturating_add(bytes);
         queue.waiting.push_back(waiting);
         Ok(is_new)
+    }
+
+    /// Lets callers join that are on their way already: those that are ready to run reach the queue
+    /// before this task has its turn again. Ends with the first turn that brings nobody, so that a
+    /// single client does not wait.
+    async fn gather(&self, organization_id: OrganizationId) {
+        let mut before = self.count_waiting(organization_id);
+        for _ in 0..GATHERING_TURNS_MAX {
+            tokio::task::yield_now().await;
+            let now = self.count_waiting(organization_id);
+            if now <= before || now >= BATCH_ITEMS_MAX {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    fn count_waiting(&self, organization_id: OrganizationId) -> usize {
+        let queues = self.queues();
+        queues
+            .get(&organization_id)
+            .map_or(0, |queue| queue.waiting.len())
     }
 
     /// The next batch of an organization. Where there is none, its queue goes under the same lock, so

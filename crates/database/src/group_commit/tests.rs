@@ -331,3 +331,21 @@ async fn arrays_keep_every_text() {
     assert_eq!(stored, [all.labels, Vec::new()]);
     bench.stop().await;
 }
+
+/// One thread, so that the order is certain: the writer is ready before all but the first caller.
+#[tokio::test]
+async fn callers_on_their_way_join_the_first_batch() {
+    let bench = Bench::start().await;
+    let first = bench.group.submit(organization(1), item(0, 1));
+    let others = async {
+        let items = (1..4).map(|id| (organization(1), item(id, 1))).collect();
+        bench.submit(items).await
+    };
+    let (first, others) = tokio::join!(first, others);
+    first.unwrap();
+    for answer in others {
+        answer.unwrap();
+    }
+    assert_eq!(bench.statements.load(Ordering::SeqCst), 1);
+    bench.stop().await;
+}
