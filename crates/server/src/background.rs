@@ -1,5 +1,5 @@
 //! Loops beside the requests. Each round is idempotent; a failed round is logged and the next one
-//! goes on.
+//! goes on. While the master key is sealed, those that need it rest.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ const RELAY_PERIOD: Duration = Duration::from_millis(500);
 const KEY_ROTATION_PERIOD: Duration = Duration::from_secs(1);
 /// Starting scheduled rotations, and destroying old keys.
 const KEY_UPKEEP_PERIOD: Duration = Duration::from_secs(60);
+/// Hearing of a master key that another process has put into force; forgetting shares.
+const MASTER_KEY_PERIOD: Duration = Duration::from_secs(5);
 /// Removing what expired; audit partitions.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(3_600);
 /// Emptying the buffers of the metrics.
@@ -55,6 +57,9 @@ pub(crate) fn start(
         services,
         |services| {
             Box::pin(async move {
+                if services.secure.is_sealed() {
+                    return Ok(());
+                }
                 while relay::acknowledge_pending(&services.core).await? > 0 {}
                 Ok(())
             })
@@ -62,6 +67,9 @@ pub(crate) fn start(
     );
     every("relay", Pace::every(RELAY_PERIOD), services, |services| {
         Box::pin(async move {
+            if services.secure.is_sealed() {
+                return Ok(());
+            }
             while relay::deliver_events(&services.core).await? > 0 {}
             Ok(())
         })
@@ -81,7 +89,20 @@ pub(crate) fn start(
         "key upkeep",
         Pace::every(KEY_UPKEEP_PERIOD),
         services,
-        |services| Box::pin(async move { Ok(services.secure.maintain_keys().await?) }),
+        |services| {
+            Box::pin(async move {
+                if services.secure.is_sealed() {
+                    return Ok(());
+                }
+                Ok(services.secure.maintain_keys().await?)
+            })
+        },
+    );
+    every(
+        "master key",
+        Pace::every(MASTER_KEY_PERIOD),
+        services,
+        |services| Box::pin(async move { Ok(services.secure.watch_over_master_key().await?) }),
     );
     tasks.spawn(rotate_keys(Arc::clone(services), stop.clone()));
     every(
@@ -112,6 +133,9 @@ async fn renew_identity(
     stop: CancellationToken,
 ) {
     while rest(TLS_PERIOD, &stop).await {
+        if services.secure.is_sealed() {
+            continue;
+        }
         let now = services.clock.now();
         if let Err(error) = identity.renew_if_due(&services.core, now).await {
             tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
@@ -123,6 +147,10 @@ async fn renew_identity(
 async fn rotate_keys(services: Arc<Services>, stop: CancellationToken) {
     let mut pause = KEY_ROTATION_PERIOD;
     while rest(pause, &stop).await {
+        if services.secure.is_sealed() {
+            pause = KEY_ROTATION_PERIOD;
+            continue;
+        }
         pause = match services.secure.rotate_keys().await {
             Ok(Some(next)) => {
                 let until = next - services.clock.now();

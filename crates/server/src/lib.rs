@@ -19,6 +19,7 @@ mod tls;
 
 pub use bootstrap::BootstrapFile;
 pub use clm_database::pool::Database;
+pub use clm_secure::{check_value_of_copy, check_value_of_shares};
 pub use configuration::Configuration;
 pub use environment::{SystemClock, SystemRng};
 pub use layout::{find_data_directory, find_socket};

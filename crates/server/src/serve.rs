@@ -13,8 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clm_api::ApiState;
+use clm_core::{CoreError, OpContext};
 use clm_database::roles;
 use clm_domain::general_name::GeneralName;
+use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_domain::secret::SecretString;
+use clm_domain::states::MasterKeyProviderKind;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rustix::fs::OFlags;
 use sqlx::postgres::PgConnectOptions;
@@ -28,12 +32,14 @@ use crate::connection::{Kind, Service};
 use crate::layout::{self, Layout};
 use crate::listeners::{self, Connections};
 use crate::lock::Lock;
-use crate::services::{self, MasterKeyFile, Services};
+use crate::services::{self, Services};
 use crate::tls::TransportIdentity;
 use crate::{Configuration, background, embedded, privileges};
 
 /// How long connections may take to finish their requests at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a start rests that could not be completed after unsealing.
+const COMPLETION_PAUSE: Duration = Duration::from_secs(5);
 /// A further signal so long after the first one ends the process at once.
 const IMPATIENCE_AFTER: Duration = Duration::from_secs(2);
 
@@ -125,16 +131,22 @@ async fn serve(
         () = stop.cancelled() => return Ok(()),
     };
     let addresses = addresses(configuration, &listening)?;
-    let bootstrapped = match private {
-        Some(_) => {
-            let password = configuration.bootstrap_password.as_ref();
-            Some(bootstrap::run(&services, layout, &addresses, password).await?)
-        }
-        None => None,
+    let identity = listening
+        .https
+        .as_ref()
+        .map(|_| transport_identity(configuration));
+    let beginning = Beginning {
+        services: &services,
+        layout,
+        addresses: &addresses,
+        identity: identity.as_ref(),
+        password: configuration.bootstrap_password.as_ref(),
+        is_embedded: private.is_some(),
     };
-    let identity = match &listening.https {
-        Some(_) => transport_identity(configuration, &services).await,
-        None => None,
+    // Sealed, it has to wait: there is no key to make certificates with.
+    let bootstrapped = match services.secure.is_sealed() {
+        true => None,
+        false => Some(beginning.complete().await?),
     };
 
     let tasks = TaskTracker::new();
@@ -150,10 +162,20 @@ async fn serve(
         &connections,
         (listening, &identity),
     )?;
-    background::start(&services, identity, &tasks, &stop);
+    background::start(&services, identity.clone(), &tasks, &stop);
     background::keep_metrics_small(upkeep, &tasks, &stop);
-    watch_bootstrap_password(&services, layout, bootstrapped.as_ref(), &tasks, &stop);
-    announce(layout, &addresses, bootstrapped.as_ref());
+    let bootstrapped = match bootstrapped {
+        Some(bootstrapped) => Some(bootstrapped),
+        None => tokio::select! {
+            bootstrapped = beginning.complete_when_open() => Some(bootstrapped),
+            () = stop.cancelled() => None,
+        },
+    };
+    if let Some(bootstrapped) = bootstrapped {
+        let bootstrapped = bootstrapped.as_ref();
+        watch_bootstrap_password(&services, layout, bootstrapped, &tasks, &stop);
+        announce(&beginning, bootstrapped).await;
+    }
 
     stop.cancelled().await;
     tracing::info!("stopping: no new connections, requests under way are finished");
@@ -167,6 +189,79 @@ async fn serve(
     services.close().await;
     let _ = std::fs::remove_file(layout.socket());
     Ok(())
+}
+
+/// What a start still has to do when the master key is there.
+struct Beginning<'a> {
+    services: &'a Services,
+    layout: &'a Layout,
+    addresses: &'a Addresses,
+    identity: Option<&'a Arc<TransportIdentity>>,
+    password: Option<&'a SecretString>,
+    is_embedded: bool,
+}
+
+impl Beginning<'_> {
+    /// Makes what a first start makes, and the HTTPS certificate. Without an issuing authority the
+    /// server still starts, and says so.
+    async fn complete(&self) -> anyhow::Result<Option<Bootstrapped>> {
+        let services = self.services;
+        let bootstrapped = match self.is_embedded {
+            true => {
+                let run = bootstrap::run(services, self.layout, self.addresses, self.password);
+                Some(run.await?)
+            }
+            false => None,
+        };
+        if let Some(identity) = self.identity
+            && let Err(error) = identity
+                .renew_if_due(&services.core, services.clock.now())
+                .await
+        {
+            tracing::warn!(error.detail = %format!("{error:#}"),
+                "HTTPS has no certificate yet; the server asks again every ten minutes");
+        }
+        Ok(bootstrapped)
+    }
+
+    /// The same as soon as the custodians have opened the master key.
+    async fn complete_when_open(&self) -> Option<Bootstrapped> {
+        let mut is_open = self.services.secure.watch_master_key();
+        self.announce_seal();
+        loop {
+            if is_open.wait_for(|is_open| *is_open).await.is_err() {
+                return std::future::pending().await;
+            }
+            match self.complete().await {
+                Ok(bootstrapped) => return bootstrapped,
+                Err(error) => {
+                    tracing::warn!(error.detail = %format!("{error:#}"),
+                        "the start could not be completed after unsealing and will be tried again");
+                    tokio::time::sleep(COMPLETION_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    #[expect(
+        clippy::print_stdout,
+        reason = "people have to come, and nothing else tells them"
+    )]
+    fn announce_seal(&self) {
+        let (provider, version, status) = self.services.secure.master_key_in_force();
+        tracing::warn!(
+            master_key.provider = provider,
+            master_key.version = version,
+            "the master key is sealed: its custodians have to open it"
+        );
+        println!("url        {}", self.addresses.url);
+        println!("master key version {version}, provider {provider}");
+        println!(
+            "sealed     {} of {} custodians have to come: clm unseal --share FILE",
+            status.threshold.unwrap_or_default(),
+            status.shares.unwrap_or_default()
+        );
+    }
 }
 
 /// Opens both services on the private server, or on the databases that the operator named.
@@ -186,11 +281,9 @@ async fn open_services(
         }
         (None, None) => bail!("there is neither a private PostgreSQL nor a configured one"),
     };
-    let path = configuration
-        .master_key_file
-        .clone()
-        .unwrap_or_else(|| layout.file("master.key"));
-    Services::open(connections, MasterKeyFile::OfServer(path)).await
+    let default_file = layout.file("master.key");
+    let sources = configuration.master_key.sources(default_file, true);
+    Services::open(connections, sources).await
 }
 
 fn parse_url(name: &str, url: &str) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
@@ -202,8 +295,12 @@ fn parse_url(name: &str, url: &str) -> anyhow::Result<sqlx::postgres::PgConnectO
 
 /// Gives the files that root made to the account.
 fn hand_over(layout: &Layout, account: &clm_database::cluster::Account) -> anyhow::Result<()> {
-    for name in ["clm.lock", "master.key", "bootstrap.json", "root-ca.pem"] {
-        let path = layout.file(name);
+    for name in ["clm.lock", "bootstrap.json", "root-ca.pem"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(layout.master_key_files())
+    {
+        let path = layout.file(&name);
         // Never what a link leads to: the account could have put one there for root to follow.
         let file = match OpenOptions::new()
             .read(true)
@@ -314,24 +411,13 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// The HTTPS identity. Without an issuing authority the server still starts, and says so.
-async fn transport_identity(
-    configuration: &Configuration,
-    services: &Services,
-) -> Option<Arc<TransportIdentity>> {
+/// The HTTPS identity, without a certificate yet.
+fn transport_identity(configuration: &Configuration) -> Arc<TransportIdentity> {
     let names = own_names(configuration)
         .into_iter()
         .filter_map(certifiable)
         .collect();
-    let identity = TransportIdentity::new(names);
-    if let Err(error) = identity
-        .renew_if_due(&services.core, services.clock.now())
-        .await
-    {
-        tracing::warn!(error.detail = %format!("{error:#}"),
-            "HTTPS has no certificate yet; the server asks again every ten minutes");
-    }
-    Some(identity)
+    TransportIdentity::new(names)
 }
 
 /// Takes connections on every listener.
@@ -402,15 +488,16 @@ fn watch_bootstrap_password(
     clippy::print_stdout,
     reason = "the one thing that a person at the terminal waits for"
 )]
-fn announce(layout: &Layout, addresses: &Addresses, bootstrapped: Option<&Bootstrapped>) {
+async fn announce(beginning: &Beginning<'_>, bootstrapped: Option<&Bootstrapped>) {
+    let layout = beginning.layout;
     if layout.state_directory != layout.data_directory {
         println!(
             "files      {} (its account cannot enter here)",
             layout.state_directory.display()
         );
     }
-    println!("url        {}", addresses.url);
-    if let Some(url) = &addresses.https_url {
+    println!("url        {}", beginning.addresses.url);
+    if let Some(url) = &beginning.addresses.https_url {
         println!("https      {url}");
     }
     if let Some(made) = bootstrapped {
@@ -424,11 +511,47 @@ fn announce(layout: &Layout, addresses: &Addresses, bootstrapped: Option<&Bootst
         }
         println!("root CA    {}", made.file.ca_certificate.display());
     }
-    println!(
-        "back up    {} (apart from the databases)",
-        layout.file("master.key").display()
-    );
+    match master_key_lines(beginning.services).await {
+        Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+        Err(error) => {
+            tracing::warn!(error.detail = %error, "the master key in force cannot be told");
+        }
+    }
     println!("ready");
+}
+
+/// Which master key is in force, and how to back it up unless that was done.
+async fn master_key_lines(services: &Services) -> Result<Vec<String>, CoreError> {
+    let system = OpContext::system(&services.core, SYSTEM_ORGANIZATION);
+    let key = clm_core::master_key::load(&system, &services.core).await?;
+    let (version, provider) = (key.key_version, key.provider);
+    tracing::info!(
+        master_key.version = version, master_key.provider = %provider, "the master key is in force"
+    );
+    let mut lines = vec![format!("master key version {version}, provider {provider}")];
+    if key.backup_confirmed_at.is_some() {
+        return Ok(lines);
+    }
+    let (what, how) = match provider {
+        MasterKeyProviderKind::File => (
+            format!(
+                "cp {} COPY, and keep it apart from the databases",
+                key.place
+            ),
+            "clm key master confirm-backup --file COPY",
+        ),
+        MasterKeyProviderKind::Shamir => (
+            "the custodians keep their shares, each apart from the others".to_owned(),
+            "clm key master confirm-backup --custodians-confirmed",
+        ),
+        MasterKeyProviderKind::Credential | MasterKeyProviderKind::Environment => (
+            format!("{}, apart from the databases", key.place),
+            "clm key master confirm-backup --file COPY",
+        ),
+    };
+    lines.push(format!("back up    {what}"));
+    lines.push(format!("then       {how}"));
+    Ok(lines)
 }
 
 /// Cancelled by the first SIGINT or SIGTERM; another one, two seconds later, ends the process at once.
