@@ -189,7 +189,11 @@ fn decode(text: &str) -> Result<[u8; 32], ApiError> {
     let mut value = [0_u8; 32];
     hex::decode_to_slice(text, &mut value).map_err(|_| {
         let message = "A check value is 64 hexadecimal digits.";
-        ApiError::from(Fault::invalid("not_a_copy", "check_value", message))
+        ApiError::from(Fault::invalid(
+            "check_value_invalid",
+            "check_value",
+            message,
+        ))
     })?;
     Ok(value)
 }

@@ -204,9 +204,10 @@ impl DataKeys {
             // Whether this process or another one makes it: the next round finds it.
             self.create(organization_id, cause).await?;
         }
-        Err(Failure::Internal(format!(
-            "organization {organization_id} has no active data key"
-        )))
+        // Each time the master key was replaced before the data key was stored.
+        let message = "The master key is being replaced. Nothing was done; try again.";
+        let kind = ErrorKind::KeyUnavailable;
+        Err(Fault::new(kind, "master_key_changing", message).into())
     }
 
     async fn by_id(

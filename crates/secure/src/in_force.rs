@@ -196,12 +196,14 @@ impl MasterKeys {
         if known.id == wrapping_key_id {
             return Ok(known);
         }
-        let message = format!(
-            "The data key is wrapped under the master key {wrapping_key_id}, which is not in force. \
-             An operator has to look at the log of the Secure Service."
+        // The row was read before yet another one came into force, or none of us has written it.
+        tracing::warn!(
+            master_key.id = %wrapping_key_id, master_key.in_force_id = %known.id,
+            "a data key is wrapped under a master key that is not in force"
         );
+        let message = "The master key is being replaced. Nothing was done; try again.";
         let kind = ErrorKind::KeyUnavailable;
-        Err(Fault::new(kind, "master_key_unknown", message).into())
+        Err(Fault::new(kind, "master_key_changing", message).into())
     }
 
     /// Hears from the database which key is in force, and finds it when it is another one; says whether

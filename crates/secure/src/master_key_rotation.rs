@@ -243,6 +243,8 @@ impl Secure {
         let _turn = self.preparation.turn.lock().await;
         let now = self.clock.now();
         let prepared = self.prepared_for(command, now)?;
+        // Only who comes between now and the lock is too fast for us.
+        self.master_keys.refresh().await?;
         let old = self.master_keys.wrapping()?;
         let (new, change) = self.plan_change(context, (command, prepared), old);
         let id = new.id;
@@ -458,7 +460,7 @@ fn check_copy(stored: &StoredMasterKey, command: &ConfirmMasterKeyBackup) -> Res
         ),
         None => "Show the copy: only custodians of a split key are believed.".to_owned(),
     };
-    Err(Fault::invalid("not_a_copy", "check_value", message))
+    Err(Fault::new(ErrorKind::Conflict, "not_a_copy", message))
 }
 
 fn not_replaced(error: NotReplaced) -> Failure {

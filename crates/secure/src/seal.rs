@@ -88,10 +88,10 @@ impl Secure {
         command: &Unseal,
     ) -> Result<SealStatus, Failure> {
         let now = self.clock.now();
-        let share = Share::parse(&command.share).map_err(unreadable)?;
         if !self.is_sealed() {
             return Err(not_sealed().into());
         }
+        let share = Share::parse(&command.share).map_err(unreadable)?;
         let set = self.master_keys.share_set().ok_or_else(not_sealed)?;
         recognize(&set, &share)?;
         if self.master_keys.has_share(share.index, now) {
