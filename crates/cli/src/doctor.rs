@@ -1,5 +1,6 @@
 //! `clm doctor`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clm_api_types::master_key::MasterKey;
@@ -72,6 +73,13 @@ fn judge_master_key(key: &MasterKey, rows: &mut Vec<(Verdict, String, String)>) 
         }
     }
     let (version, provider) = (key.key_version, key.provider);
+    if provider == MasterKeyProviderKind::File && !Path::new(&key.place).exists() {
+        let message = format!(
+            "version {version} is in force and its file is not there: put the copy back, or replace \
+             the key (clm key master rotate) while the server still has it"
+        );
+        rows.push((Verdict::Bad, key.place.clone(), message));
+    }
     let finding = match key.backup_confirmed_at {
         Some(time) => {
             let time = time.format("%Y-%m-%d");

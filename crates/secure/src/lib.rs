@@ -24,6 +24,7 @@ mod issuers;
 mod key_factory;
 mod key_rotation;
 pub mod master_key;
+mod master_key_backup;
 mod master_key_rotation;
 mod new_private_key;
 mod open;

@@ -1,4 +1,5 @@
-//! The commands about the master key: where it is, a new one, and whether a copy exists.
+//! The commands that put a new master key into force. What is said about the one in force is in
+//! [`crate::master_key_backup`].
 //!
 //! A rotation wraps the data keys anew and touches nothing that they sealed. It ends in the transaction
 //! in which it begins. The shares of a split key are made first and wait here: the rotation that puts
@@ -7,14 +8,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clm_domain::audit::{AuditRow, Cause, SecureEvent};
+use clm_domain::audit::{AuditRow, SecureEvent};
 use clm_domain::clock::{Rng, random_bytes};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{EncryptionKeyId, KeyRotationId, SYSTEM_ORGANIZATION, UserId};
 use clm_domain::limits::UNSEAL_MINUTES_MAX;
 use clm_domain::states::MasterKeyProviderKind;
-use clm_secure_api::command::{ConfirmMasterKeyBackup, MakeMasterKeyShares, RotateMasterKey};
-use clm_secure_api::reply::{KeyRotation, MasterKey, MasterKeyShare, MasterKeyShares};
+use clm_secure_api::command::{MakeMasterKeyShares, RotateMasterKey};
+use clm_secure_api::reply::{KeyRotation, MasterKeyShare, MasterKeyShares};
 use clm_secure_api::{CallContext, Reply};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,7 +34,7 @@ use crate::store::encryption_keys::StoredDataKey;
 use crate::store::master_key_rotation::{
     MasterKeyChange, NewMasterKeyRotation, NotReplaced, RotatedMasterKey,
 };
-use crate::store::master_keys::{StoredMasterKey, StoredShareSet};
+use crate::store::master_keys::StoredShareSet;
 
 /// A split key whose shares are on their way to their custodians.
 struct Prepared {
@@ -140,14 +141,6 @@ impl MasterKeyChange for Change {
 }
 
 impl Secure {
-    /// Carries out [`clm_secure_api::command::LoadMasterKey`].
-    pub(crate) async fn load_master_key(&self) -> Result<Reply, Failure> {
-        let stored = self.stored_master_key().await?;
-        Ok(Reply::MasterKey(Box::new(
-            self.describe_master_key(stored).await?,
-        )))
-    }
-
     /// Carries out [`MakeMasterKeyShares`].
     pub(crate) async fn make_master_key_shares(
         &self,
@@ -357,86 +350,6 @@ impl Secure {
         self.master_keys.take_over(in_force, set);
         *self.preparation.lock() = None;
     }
-
-    /// Carries out [`ConfirmMasterKeyBackup`].
-    pub(crate) async fn confirm_master_key_backup(
-        &self,
-        context: &CallContext,
-        command: ConfirmMasterKeyBackup,
-    ) -> Result<Reply, Failure> {
-        let failure = match self.confirm_backup(context, &command).await {
-            Ok(stored) => {
-                let described = self.describe_master_key(stored).await?;
-                return Ok(Reply::MasterKey(Box::new(described)));
-            }
-            Err(failure) => failure,
-        };
-        let act = RefusedAct {
-            event: SecureEvent::MasterKeyBackupConfirmed,
-            resource_id: None,
-            details: json!({}),
-        };
-        Err(self.audited(context, act, failure).await)
-    }
-
-    async fn confirm_backup(
-        &self,
-        context: &CallContext,
-        command: &ConfirmMasterKeyBackup,
-    ) -> Result<StoredMasterKey, Failure> {
-        let stored = self.stored_master_key().await?;
-        check_copy(&stored, command)?;
-        let (now, rng) = (self.clock.now(), self.rng.as_ref());
-        let details = json!({
-            "key_version": stored.key_version,
-            "proved_by": if command.check_value.is_some() { "copy" } else { "custodians" },
-        });
-        let here: Cause<'_> = cause_in(&cause(context), SYSTEM_ORGANIZATION);
-        let event = SecureEvent::MasterKeyBackupConfirmed;
-        let id = Some(stored.id.as_uuid());
-        let audit = row(event, &here, id, details, Stamp { now, rng });
-        let confirmed = self
-            .store
-            .confirm_master_key_backup(stored.id, now, audit)
-            .await?;
-        if !confirmed {
-            return Err(master_key_replaced().into());
-        }
-        self.stored_master_key().await
-    }
-
-    async fn stored_master_key(&self) -> Result<StoredMasterKey, Failure> {
-        let stored = self.store.find_master_key().await?;
-        stored.ok_or_else(|| Failure::Internal("the master key has no active row".to_owned()))
-    }
-
-    async fn describe_master_key(&self, stored: StoredMasterKey) -> Result<MasterKey, Failure> {
-        let set = match stored.provider {
-            MasterKeyProviderKind::Shamir => self.store.find_share_set(stored.id).await?,
-            _ => None,
-        };
-        let set = set.map(|stored| stored.set);
-        let place = match stored.provider {
-            MasterKeyProviderKind::File => {
-                let wanted = (stored.key_version, stored.check_value);
-                self.master_keys.sources().file_in_use(wanted)
-            }
-            MasterKeyProviderKind::Credential => "a systemd credential".to_owned(),
-            MasterKeyProviderKind::Environment => "an environment variable".to_owned(),
-            MasterKeyProviderKind::Shamir => "its custodians".to_owned(),
-        };
-        Ok(MasterKey {
-            data_keys: self.store.count_wrapped(stored.id).await?,
-            encryption_key_id: stored.id,
-            key_version: stored.key_version,
-            provider: stored.provider,
-            place,
-            threshold: set.map(|set| set.threshold),
-            shares: set.map(|set| set.count),
-            activated_at: stored.activated_at,
-            backup_confirmed_at: stored.backup_confirmed_at,
-        })
-    }
 }
 
 fn rotation_details(command: &RotateMasterKey) -> Value {
@@ -446,21 +359,6 @@ fn rotation_details(command: &RotateMasterKey) -> Value {
         "rotation_type": command.rotation_type.as_str(),
         "stated_reason": command.reason,
     })
-}
-
-/// Whether what was proved is that the key in force exists elsewhere.
-fn check_copy(stored: &StoredMasterKey, command: &ConfirmMasterKeyBackup) -> Result<(), Fault> {
-    let is_split = stored.provider == MasterKeyProviderKind::Shamir;
-    let message = match command.check_value {
-        Some(value) if value == stored.check_value => return Ok(()),
-        None if is_split => return Ok(()),
-        Some(_) => format!(
-            "This is no copy of the master key in force, which is version {} of provider '{}'.",
-            stored.key_version, stored.provider
-        ),
-        None => "Show the copy: only custodians of a split key are believed.".to_owned(),
-    };
-    Err(Fault::new(ErrorKind::Conflict, "not_a_copy", message))
 }
 
 fn not_replaced(error: NotReplaced) -> Failure {
@@ -475,7 +373,7 @@ fn not_replaced(error: NotReplaced) -> Failure {
     }
 }
 
-fn master_key_replaced() -> Fault {
+pub(crate) fn master_key_replaced() -> Fault {
     let message = "Another process has replaced the master key meanwhile. Look at it, and decide \
         again.";
     Fault::new(ErrorKind::Conflict, "master_key_replaced", message)

@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod background;
+mod beginning;
 mod bootstrap;
 pub mod configuration;
 mod connection;

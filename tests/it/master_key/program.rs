@@ -263,7 +263,15 @@ async fn a_copy_is_asked_for_until_it_is_shown() {
         "advice",
         "not in force any more"
     );
+    let second = program.state_directory().join("master.key.2");
     assert_eq!(verdict(&program, "/master.key.2"), "good");
+    fs::rename(&second, &copy).unwrap();
+    assert_eq!(
+        verdict(&program, "/master.key.2"),
+        "bad",
+        "the next start would fail"
+    );
+    fs::rename(&copy, &second).unwrap();
     let shown = parsed(&program.cli(&["key", "master", "show", "-o", "json"]));
     assert_eq!(
         (&shown["key_version"], &shown["provider"]),
