@@ -53,27 +53,26 @@ pub(crate) fn start(
     };
     every(
         "acknowledge",
-        Pace::every(ACKNOWLEDGE_PERIOD),
+        Pace::every(ACKNOWLEDGE_PERIOD).unsealed(),
         services,
         |services| {
             Box::pin(async move {
-                if services.secure.is_sealed() {
-                    return Ok(());
-                }
                 while relay::acknowledge_pending(&services.core).await? > 0 {}
                 Ok(())
             })
         },
     );
-    every("relay", Pace::every(RELAY_PERIOD), services, |services| {
-        Box::pin(async move {
-            if services.secure.is_sealed() {
-                return Ok(());
-            }
-            while relay::deliver_events(&services.core).await? > 0 {}
-            Ok(())
-        })
-    });
+    every(
+        "relay",
+        Pace::every(RELAY_PERIOD).unsealed(),
+        services,
+        |services| {
+            Box::pin(async move {
+                while relay::deliver_events(&services.core).await? > 0 {}
+                Ok(())
+            })
+        },
+    );
     let at_once = Pace {
         first: Duration::ZERO,
         ..Pace::every(MAINTENANCE_PERIOD)
@@ -87,16 +86,9 @@ pub(crate) fn start(
     });
     every(
         "key upkeep",
-        Pace::every(KEY_UPKEEP_PERIOD),
+        Pace::every(KEY_UPKEEP_PERIOD).unsealed(),
         services,
-        |services| {
-            Box::pin(async move {
-                if services.secure.is_sealed() {
-                    return Ok(());
-                }
-                Ok(services.secure.maintain_keys().await?)
-            })
-        },
+        |services| Box::pin(async move { Ok(services.secure.maintain_keys().await?) }),
     );
     every(
         "master key",
@@ -109,21 +101,22 @@ pub(crate) fn start(
         "reconcile",
         Pace::every(RECONCILE_PERIOD),
         services,
-        |services| {
-            Box::pin(async move {
-                let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
-                metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
-                for difference in found.iter().take(100) {
-                    tracing::error!(difference = %difference, "the two databases differ");
-                }
-                reconcile::record(&services.core, &found).await?;
-                Ok(())
-            })
-        },
+        |services| Box::pin(compare(services)),
     );
     if let Some(identity) = identity {
         tasks.spawn(renew_identity(identity, Arc::clone(services), stop.clone()));
     }
+}
+
+/// Compares both databases, and says what differs.
+async fn compare(services: Arc<Services>) -> anyhow::Result<()> {
+    let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
+    metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
+    for difference in found.iter().take(100) {
+        tracing::error!(difference = %difference, "the two databases differ");
+    }
+    reconcile::record(&services.core, &found).await?;
+    Ok(())
 }
 
 /// Looks after the HTTPS certificate.
@@ -189,6 +182,8 @@ struct Pace {
     first: Duration,
     /// Between two rounds.
     period: Duration,
+    /// Whether rounds are left out while the master key is sealed.
+    needs_key: bool,
 }
 
 impl Pace {
@@ -197,7 +192,14 @@ impl Pace {
         Self {
             first: period,
             period,
+            needs_key: false,
         }
+    }
+
+    /// No round while the master key is sealed.
+    const fn unsealed(mut self) -> Self {
+        self.needs_key = true;
+        self
     }
 }
 
@@ -214,6 +216,9 @@ async fn repeat(
     let mut pause = pace.first;
     while rest(pause, &stop).await {
         pause = pace.period;
+        if pace.needs_key && services.secure.is_sealed() {
+            continue;
+        }
         if let Err(error) = round(Arc::clone(&services)).await {
             metrics::counter!("clm_background_failures_total", "loop" => name).increment(1);
             tracing::warn!(loop.name = name, error.detail = %format!("{error:#}"),

@@ -149,20 +149,7 @@ async fn a_split_key_waits_for_its_custodians() {
     let status = program.cli(&["unseal", "--status", "-o", "json"]);
     assert_eq!(status.status.code(), Some(1), "{status:?}");
 
-    let first = parsed(&program.cli(&["unseal", "--share", text(&shares[2]), "-o", "json"]));
-    assert_eq!(
-        (&first["given"], &first["sealed"]),
-        (&json!(1), &json!(true))
-    );
-    let twice = done(&program.cli(&["unseal", "--share", text(&shares[2])]));
-    assert!(twice.contains("1 of 2 shares were given"), "{twice}");
-    done(&program.cli(&["unseal", "--reset"]));
-    done(&program.cli(&["unseal", "--share", text(&shares[2])]));
-    let wrong = program.cli_with_input(&["unseal", "--share-stdin"], "no share");
-    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
-    let share = fs::read_to_string(&shares[0]).unwrap();
-    let open = done(&program.cli_with_input(&["unseal", "--share-stdin"], &share));
-    assert!(open.starts_with("open"), "{open}");
+    opened_by_two(&program, &shares);
 
     // Without another start: the certificate for HTTPS, and everything else.
     program.wait_ready();
@@ -193,6 +180,24 @@ async fn a_split_key_waits_for_its_custodians() {
     assert!(program.data_directory().join("master.key.3").exists());
     // A server is not needed for this, and nobody could unseal it.
     done(&program.cli(&["db", "reconcile", "--check"]));
+}
+
+/// Two custodians, of whom one comes twice, and somebody else.
+fn opened_by_two(program: &Program, shares: &[PathBuf]) {
+    let first = parsed(&program.cli(&["unseal", "--share", text(&shares[2]), "-o", "json"]));
+    assert_eq!(
+        (&first["given"], &first["sealed"]),
+        (&json!(1), &json!(true))
+    );
+    let twice = done(&program.cli(&["unseal", "--share", text(&shares[2])]));
+    assert!(twice.contains("1 of 2 shares were given"), "{twice}");
+    done(&program.cli(&["unseal", "--reset"]));
+    done(&program.cli(&["unseal", "--share", text(&shares[2])]));
+    let wrong = program.cli_with_input(&["unseal", "--share-stdin"], "no share");
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    let share = fs::read_to_string(&shares[0]).unwrap();
+    let open = done(&program.cli_with_input(&["unseal", "--share-stdin"], &share));
+    assert!(open.starts_with("open"), "{open}");
 }
 
 /// Loops that need the key rest: nobody is told every second that it is missing.
