@@ -237,15 +237,13 @@ CREATE TABLE IF NOT EXISTS master_key_shares (
     CONSTRAINT pk_master_key_shares PRIMARY KEY (encryption_key_id, share_index),
     CONSTRAINT fk_master_key_shares_encryption_key FOREIGN KEY (organization_id, encryption_key_id)
         REFERENCES encryption_keys (organization_id, id),
-    -- Master keys are the platform's, never a tenant's.
-    CONSTRAINT ck_master_key_shares_owner CHECK (organization_id = '00000000-0000-0000-0000-000000000001'::uuid),
     CONSTRAINT ck_master_key_shares_numbers CHECK
         (2 <= threshold AND threshold <= share_count AND share_count <= 16 AND share_index BETWEEN 1 AND share_count),
     CONSTRAINT ck_master_key_shares_share_sha256 CHECK (octet_length(share_sha256) = 32)
 );
 
 COMMENT ON TABLE master_key_shares IS '[tenant] How the shares of a split master key are recognized. They belong to the system organization; the shares themselves are with their custodians and nowhere here.';
-COMMENT ON COLUMN master_key_shares.organization_id IS 'The system organization.';
+COMMENT ON COLUMN master_key_shares.organization_id IS 'That of the master key, the system organization.';
 COMMENT ON COLUMN master_key_shares.encryption_key_id IS 'The master key version that was split.';
 COMMENT ON COLUMN master_key_shares.share_index IS 'The place of the share in its set, from 1.';
 COMMENT ON COLUMN master_key_shares.share_set_id IS 'The set; shares of two sets never go together.';

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clm_api_types::client::Client;
+use clm_api_types::client::{Client, ClientError};
 use clm_api_types::master_key::{
     MasterKey, MasterKeyBackupConfirm, MasterKeyRotationCreate, MasterKeyShares,
     MasterKeySharesCreate, SealStatus,
@@ -73,9 +73,9 @@ async fn rotate(global: &Global, client: &Client, arguments: MasterRotate) -> an
         _ => bail!("--threshold, --shares and --out go together, and with --to shamir only"),
     };
     let mut share_set_id = None;
-    if let Some((request, out)) = split {
+    if let Some((request, out)) = &split {
         make_folder(out)?;
-        let made = client.make_master_key_shares(&request).await?;
+        let made = client.make_master_key_shares(request).await?;
         // On disk before anything depends on them.
         for path in write_shares(out, &made)? {
             tell(&format!("share written to {}", path.display()));
@@ -88,10 +88,31 @@ async fn rotate(global: &Global, client: &Client, arguments: MasterRotate) -> an
         rotation_type: arguments.rotation_type,
         reason: arguments.reason,
     };
-    let rotated = client.rotate_master_key(&request).await?;
+    let rotated = client.rotate_master_key(&request).await;
+    let rotated = match (rotated, split) {
+        (Err(error), Some((_, out))) => {
+            let advice = after_failure(&error, out);
+            return Err(anyhow::Error::from(error).context(advice));
+        }
+        (rotated, _) => rotated?,
+    };
     keys::show_rotation(global, &rotated)?;
     tell("the new master key is in force: back it up, then 'clm key master confirm-backup'");
     Ok(())
+}
+
+/// What to do with shares whose key may not have come into force.
+fn after_failure(error: &ClientError, out: &Path) -> String {
+    let out = out.display();
+    match error {
+        ClientError::Problem(problem) if problem.status < 500 => format!(
+            "the master key was not replaced: destroy the shares in {out}, they are worth nothing"
+        ),
+        _ => format!(
+            "whether the master key was replaced is not known: keep the shares in {out} until 'clm \
+             key master show' says which key is in force"
+        ),
+    }
 }
 
 /// A folder that only its owner enters. One that is there is taken as it is.

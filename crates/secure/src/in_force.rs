@@ -21,6 +21,7 @@ use crate::master_key::shares::Share;
 use crate::master_key::{
     MasterKeyProvider, MasterKeySourceError, MasterKeySources, SealedMasterKey, SoftwareMasterKey,
 };
+use crate::master_key_rotation::Preparation;
 use crate::store::SecureStore;
 use crate::store::master_keys::{StoredMasterKey, StoredShareSet};
 
@@ -55,6 +56,8 @@ struct State {
 pub(crate) struct MasterKeys {
     store: SecureStore,
     sources: MasterKeySources,
+    /// The split key that this process has made, and that may have come into force.
+    preparation: Arc<Preparation>,
     state: RwLock<State>,
     /// Whether the key is here.
     is_open: watch::Sender<bool>,
@@ -126,7 +129,7 @@ impl MasterKeys {
     /// Finds the key of `stored`, or starts sealed when it is split.
     pub(crate) async fn open(
         store: SecureStore,
-        sources: MasterKeySources,
+        (sources, preparation): (MasterKeySources, Arc<Preparation>),
         stored: &StoredMasterKey,
     ) -> Result<Self, Failure> {
         let state = load(&store, &sources, stored).await?;
@@ -134,6 +137,7 @@ impl MasterKeys {
         Ok(Self {
             store,
             sources,
+            preparation,
             state: RwLock::new(state),
             is_open,
         })
@@ -220,10 +224,13 @@ impl MasterKeys {
         if self.read(|state| state.in_force.id == stored.id) {
             return Ok(false);
         }
-        let state = load(&self.store, &self.sources, &stored).await?;
+        let state = match self.preparation.find_key(stored.id) {
+            Some((set, key)) => State::open(InForce::new(&stored, key), Some(Arc::new(set))),
+            None => load(&self.store, &self.sources, &stored).await?,
+        };
         tracing::info!(
             master_key.version = stored.key_version, master_key.provider = %stored.provider,
-            sealed = state.is_sealed, "another process has replaced the master key"
+            sealed = state.is_sealed, "another master key is in force"
         );
         self.replace(state);
         Ok(true)

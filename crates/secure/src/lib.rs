@@ -85,7 +85,7 @@ pub struct SecureOptions {
 pub struct Secure {
     store: SecureStore,
     master_keys: Arc<MasterKeys>,
-    preparation: Preparation,
+    preparation: Arc<Preparation>,
     /// Held by whoever gives a share.
     unsealing: tokio::sync::Mutex<()>,
     clock: Arc<dyn Clock>,

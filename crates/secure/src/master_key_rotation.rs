@@ -60,6 +60,19 @@ impl Preparation {
         self.lock().take_if(|prepared| now >= prepared.expires_at);
     }
 
+    /// The key that was to come into force under this id. Whoever asked for that may not have waited for
+    /// the answer.
+    pub(crate) fn find_key(
+        &self,
+        id: EncryptionKeyId,
+    ) -> Option<(StoredShareSet, Arc<SoftwareMasterKey>)> {
+        let prepared = self.lock();
+        let found = prepared
+            .as_ref()
+            .filter(|one| one.stored.set.encryption_key_id == id)?;
+        Some((found.stored.clone(), Arc::clone(&found.key)))
+    }
+
     /// The key with this set, while it waits.
     fn find(
         &self,

@@ -132,7 +132,9 @@ impl Secure {
         let store = SecureStore::new(options.pool.clone());
         let stored = ensure_master_key(&store, &options).await?;
         let sources = options.master_key.clone();
-        let master_keys = Arc::new(MasterKeys::open(store.clone(), sources, &stored).await?);
+        let preparation = Arc::new(Preparation::default());
+        let places = (sources, Arc::clone(&preparation));
+        let master_keys = Arc::new(MasterKeys::open(store.clone(), places, &stored).await?);
         if !master_keys.is_sealed() {
             let in_force = master_keys.in_force();
             open_sample(&store, in_force.key.as_ref(), stored.id).await?;
@@ -159,7 +161,7 @@ impl Secure {
             issuance_rates: IssuanceRates::default(),
             store,
             master_keys,
-            preparation: Preparation::default(),
+            preparation,
             unsealing: tokio::sync::Mutex::default(),
             clock,
             rng,

@@ -327,7 +327,14 @@ impl Bench {
         sqlx::query(damage).execute(&self.admin).await.unwrap();
     }
 
-    /// A row of the rotations of master keys: how many there are.
+    /// The same, once no transaction is left that nobody waits for.
+    pub(super) async fn settled_rotations(&self) -> i64 {
+        let lock = "SELECT id FROM encryption_keys WHERE key_type = 'master' FOR UPDATE";
+        sqlx::query(lock).fetch_all(&self.admin).await.unwrap();
+        self.rotations().await
+    }
+
+    /// How many rotations of master keys there were.
     pub(super) async fn rotations(&self) -> i64 {
         let query = "SELECT count(*) FROM key_rotation_history WHERE key_type = 'master'";
         sqlx::query_scalar(query)

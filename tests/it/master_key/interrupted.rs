@@ -1,12 +1,16 @@
 //! A rotation that ends at each of its steps leaves the old key in force, or the new one, and nothing
 //! between.
 
+use std::time::Duration;
+
 use clm_domain::states::KeyRotationType;
 use clm_domain::states::MasterKeyProviderKind as Kind;
 use clm_test_support::SeededRng;
 
 use super::bench::Bench;
 
+/// Longest wait for a rotation.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the database refuses, in the order in which a rotation comes by.
 const STEPS: [(&str, &str); 5] = [
     ("UPDATE", "encryption_keys"),
@@ -117,4 +121,60 @@ async fn a_process_that_dies_after_the_commit_is_followed_by_one_with_the_new_ke
     }
     bench.issue(organization).await;
     bench.everything_opens().await;
+}
+
+/// Whoever asked goes away at any moment, also between the commit and the answer: no process is left with
+/// a key that is not in force, none is sealed that had made the split key itself, and a start finds the
+/// key.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_to_wait_for_the_answer() {
+    let mut bench = Bench::start().await;
+    let organization = bench.organization().await;
+    bench.issue(organization).await;
+    let (mut moment, mut broken_off, mut after_commit) = (Duration::ZERO, 0, 0);
+    let mut shares = Vec::new();
+    // Each waits a little longer, until some got their answer.
+    for round in 0.. {
+        assert!(moment < PATIENCE, "nothing is done in time");
+        moment += Duration::from_millis(1);
+        let before = bench.rotations().await;
+        let set = match round % 2 {
+            0 => None,
+            _ => Some(bench.make_shares(2, 2).await.unwrap()),
+        };
+        let to = match &set {
+            None => (Kind::File, None),
+            Some((set, _)) => (Kind::Shamir, Some(*set)),
+        };
+        let rotating = bench.try_rotate(&bench.client, to, KeyRotationType::Manual);
+        let outcome = tokio::time::timeout(moment, rotating).await;
+        let answered = outcome.is_ok();
+        outcome.map_or(Ok(()), |rotated| rotated.map(drop)).unwrap();
+        // A server may still be at the commit that nobody waits for.
+        let done = bench.settled_rotations().await > before;
+        assert!(done || !answered);
+        if let (true, Some((_, texts))) = (done, set) {
+            shares = texts;
+        } else if done {
+            shares.clear();
+        }
+        broken_off += u32::from(!answered);
+        after_commit += u32::from(done && !answered);
+        bench.issue(organization).await;
+        bench.secure().watch_over_master_key().await.unwrap();
+        assert!(!bench.secure().is_sealed(), "round {round}");
+        bench.everything_opens().await;
+        if answered && round > 8 {
+            break;
+        }
+    }
+    bench.restart().await;
+    for share in &shares {
+        bench.unseal(share).await.unwrap();
+    }
+    bench.everything_opens().await;
+    assert!(
+        broken_off > 3,
+        "{broken_off} were broken off, {after_commit} after the commit"
+    );
 }
