@@ -247,8 +247,12 @@ GRANT SELECT ON schema_migrations TO clm_secure_user, clm_secure_system;
 GRANT SELECT, INSERT ON encryption_keys TO clm_secure_user, clm_secure_system;
 GRANT UPDATE (status, wrapping_key_id, provider, encrypted_key_material, encryption_iv, encryption_auth_tag, encryption_algorithm,
               seal_count, seal_count_max, rotation_schedule_days, activated_at, rotated_at, retired_at, revoked_at, destroyed_at,
-              expires_at, updated_at, deleted_at)
+              expires_at, backup_confirmed_at, updated_at, deleted_at)
     ON encryption_keys TO clm_secure_user, clm_secure_system;
+
+-- A set of shares comes into force with its key and never changes.
+GRANT SELECT ON master_key_shares TO clm_secure_user;
+GRANT SELECT, INSERT ON master_key_shares TO clm_secure_system;
 
 GRANT SELECT, INSERT ON private_keys TO clm_secure_user, clm_secure_system;
 GRANT UPDATE (encrypted_key_material, encryption_key_id, encryption_algorithm, encryption_iv, encryption_auth_tag, hsm_key_id,
@@ -337,7 +341,7 @@ DECLARE
 BEGIN
     FOR wanted IN
         SELECT tenant_table AS table_name, 'system_scope' AS policy_name, '*' AS command, 'clm_secure_system' AS role_name
-        FROM unnest(ARRAY['encryption_keys', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
+        FROM unnest(ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
                           'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
                           'outbox', 'inbox']) AS tenant_table
         UNION ALL

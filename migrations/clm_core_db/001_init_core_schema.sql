@@ -1364,9 +1364,9 @@ SELECT seed.id::uuid, '00000000-0000-0000-0000-000000000001', seed.role_code, se
 FROM (VALUES
     ('00000000-0000-0000-0001-000000000001', 'SYSTEM_ADMIN', 'System administrator',
      'May do everything, everywhere.',
-     (SELECT jsonb_object_agg(resource, '["read", "list", "create", "update", "delete", "approve", "revoke", "renew", "export", "rotate", "administer", "verify"]'::jsonb)
+     (SELECT jsonb_object_agg(resource, '["read", "list", "create", "update", "delete", "approve", "revoke", "renew", "export", "rotate", "administer", "verify", "unseal"]'::jsonb)
       FROM unnest(ARRAY['certificate', 'certificate_request', 'certificate_authority', 'private_key',
-          'encryption_key', 'api_key', 'session', 'user', 'role', 'organization', 'policy', 'workflow', 'notification',
+          'encryption_key', 'master_key', 'seal', 'api_key', 'session', 'user', 'role', 'organization', 'policy', 'workflow', 'notification',
           'audit', 'system']) AS resource)::text),
     ('00000000-0000-0000-0001-000000000002', 'CERT_ADMIN', 'Certificate administrator',
      'Runs certificates, requests, certificate authorities, keys and policies.',
@@ -1398,6 +1398,8 @@ FROM (VALUES
        "certificate_request": ["read", "list"],
        "certificate_authority": ["read", "list"],
        "encryption_key": ["read", "list"],
+       "master_key": ["read"],
+       "seal": ["read"],
        "session": ["read", "list", "create", "delete"]}'),
     ('00000000-0000-0000-0001-000000000006', 'USER', 'User',
      'Requests certificates and sees those of the organization.',

@@ -129,6 +129,7 @@ CREATE TABLE IF NOT EXISTS encryption_keys (
     revoked_at timestamptz NULL,
     destroyed_at timestamptz NULL,
     expires_at timestamptz NULL,
+    backup_confirmed_at timestamptz NULL,
     created_by_user_id uuid NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -142,6 +143,7 @@ CREATE TABLE IF NOT EXISTS encryption_keys (
     CONSTRAINT ck_encryption_keys_key_version CHECK (key_version > 0),
     CONSTRAINT ck_encryption_keys_key_algorithm CHECK (length(key_algorithm) BETWEEN 1 AND 64),
     CONSTRAINT ck_encryption_keys_provider CHECK (length(provider) BETWEEN 1 AND 64),
+    CONSTRAINT ck_encryption_keys_backup_confirmed_at CHECK (key_type = 'master' OR backup_confirmed_at IS NULL),
     -- Master keys are the platform's, never a tenant's.
     CONSTRAINT ck_encryption_keys_master_owner CHECK
         (key_type <> 'master' OR organization_id = '00000000-0000-0000-0000-000000000001'::uuid),
@@ -182,7 +184,7 @@ COMMENT ON COLUMN encryption_keys.key_version IS 'Counts up by one at each rotat
 COMMENT ON COLUMN encryption_keys.key_algorithm IS 'What the key is for, e.g. AES-256-GCM.';
 COMMENT ON COLUMN encryption_keys.status IS 'active seals and opens; rotating and retired only open; revoked opens nothing any more; destroyed is gone.';
 COMMENT ON COLUMN encryption_keys.wrapping_key_id IS 'The master key version that wraps this key; null for masters.';
-COMMENT ON COLUMN encryption_keys.provider IS 'Where the master key lives (file, later PKCS#11 or a cloud KMS).';
+COMMENT ON COLUMN encryption_keys.provider IS 'Who holds the master key: file, credential, environment or shamir (later PKCS#11 or a cloud KMS). The same on every key that it wraps.';
 COMMENT ON COLUMN encryption_keys.encrypted_key_material IS 'The key, wrapped under wrapping_key_id; null for masters and after destruction.';
 COMMENT ON COLUMN encryption_keys.encryption_iv IS 'Nonce of the wrapping, 12 octets.';
 COMMENT ON COLUMN encryption_keys.encryption_auth_tag IS 'GCM tag of the wrapping, 16 octets.';
@@ -197,6 +199,7 @@ COMMENT ON COLUMN encryption_keys.retired_at IS 'When nothing was sealed under i
 COMMENT ON COLUMN encryption_keys.revoked_at IS 'When it was declared compromised or withdrawn.';
 COMMENT ON COLUMN encryption_keys.destroyed_at IS 'When its material was erased.';
 COMMENT ON COLUMN encryption_keys.expires_at IS 'When it must no longer seal.';
+COMMENT ON COLUMN encryption_keys.backup_confirmed_at IS 'Of a master key: when somebody last proved to have a copy; null when nobody has.';
 COMMENT ON COLUMN encryption_keys.created_by_user_id IS 'users.id in clm_core_db; null when the platform made it.';
 COMMENT ON COLUMN encryption_keys.created_at IS 'When the row was made.';
 COMMENT ON COLUMN encryption_keys.updated_at IS 'When the row last changed; set by trigger.';
@@ -217,6 +220,37 @@ CREATE INDEX IF NOT EXISTS ix_encryption_keys_activated_at ON encryption_keys (a
 -- Destruction: keys out of use whose material is still there, over all organizations.
 CREATE INDEX IF NOT EXISTS ix_encryption_keys_retired_at ON encryption_keys (retired_at)
     WHERE status IN ('retired', 'revoked');
+
+-- ---------------------------------------------------------------------------------------------------------
+-- master_key_shares
+-- ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS master_key_shares (
+    organization_id uuid NOT NULL,
+    encryption_key_id uuid NOT NULL,
+    share_index smallint NOT NULL,
+    share_set_id uuid NOT NULL,
+    threshold smallint NOT NULL,
+    share_count smallint NOT NULL,
+    share_sha256 bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_master_key_shares PRIMARY KEY (encryption_key_id, share_index),
+    CONSTRAINT fk_master_key_shares_encryption_key FOREIGN KEY (organization_id, encryption_key_id)
+        REFERENCES encryption_keys (organization_id, id),
+    CONSTRAINT ck_master_key_shares_numbers CHECK
+        (2 <= threshold AND threshold <= share_count AND share_count <= 16 AND share_index BETWEEN 1 AND share_count),
+    CONSTRAINT ck_master_key_shares_share_sha256 CHECK (octet_length(share_sha256) = 32)
+);
+
+COMMENT ON TABLE master_key_shares IS '[tenant] How the shares of a split master key are recognized. They belong to the system organization; the shares themselves are with their custodians and nowhere here.';
+COMMENT ON COLUMN master_key_shares.organization_id IS 'That of the master key, the system organization.';
+COMMENT ON COLUMN master_key_shares.encryption_key_id IS 'The master key version that was split.';
+COMMENT ON COLUMN master_key_shares.share_index IS 'The place of the share in its set, from 1.';
+COMMENT ON COLUMN master_key_shares.share_set_id IS 'The set; shares of two sets never go together.';
+COMMENT ON COLUMN master_key_shares.threshold IS 'How many shares of the set give the key.';
+COMMENT ON COLUMN master_key_shares.share_count IS 'How many shares the set has.';
+COMMENT ON COLUMN master_key_shares.share_sha256 IS 'SHA-256 of the share with its place: refuses a wrong share by name. A share is random, so this says nothing about it.';
+COMMENT ON COLUMN master_key_shares.created_at IS 'When the set came into force.';
 
 -- ---------------------------------------------------------------------------------------------------------
 -- private_keys
@@ -1123,7 +1157,7 @@ DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
+    FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
                                       'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
                                       'outbox', 'inbox'] LOOP
         EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', table_name);

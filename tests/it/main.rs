@@ -18,5 +18,6 @@ mod embedded;
 mod idempotency;
 mod issuance;
 mod key_rotation;
+mod master_key;
 mod secrets;
 mod support;

@@ -3,6 +3,7 @@
 //! standard output, and the environment of PostgreSQL's processes.
 
 mod keys;
+mod master_keys;
 mod plants;
 mod search;
 
@@ -19,7 +20,7 @@ use plants::Planted;
 use search::Search;
 
 /// Files that hold a secret on purpose, readable by their owner alone.
-const ON_PURPOSE: &[&str] = &["master.key"];
+const ON_PURPOSE: &[&str] = &["master.key", "master.key.3"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_written_anywhere() {
@@ -39,6 +40,7 @@ async fn no_secret_is_written_anywhere() {
     let superuser = Superuser::of(&program);
     superuser.settle().await;
     keys::open_all(&program, &superuser, &mut planted).await;
+    master_keys::plant(&program, &mut planted);
     // A checkpoint gives up old parts of the write-ahead log.
     let mut places = files_below(&program.state_directory().join("postgresql").join("pg_wal"));
     flush(&superuser).await;

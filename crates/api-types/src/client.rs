@@ -1,6 +1,7 @@
 //! A typed client of REST v1, over HTTP(S) or the local socket.
 
 mod keys;
+mod master_key;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -491,7 +492,9 @@ fn segment(text: &str) -> String {
 fn is_retriable(error: &ClientError) -> bool {
     match error {
         ClientError::Problem(problem) => {
-            matches!(problem.status, 429 | 503) || problem.code == "idempotency_in_flight"
+            // People have to come before a seal opens: that takes longer than a few attempts.
+            (matches!(problem.status, 429 | 503) && problem.code != "sealed")
+                || problem.code == "idempotency_in_flight"
         }
         ClientError::Unreachable { .. } => true,
         ClientError::ClearText(_) | ClientError::Unexpected(_) => false,

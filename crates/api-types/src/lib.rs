@@ -12,6 +12,7 @@ pub mod client;
 pub mod encryption_keys;
 pub mod health;
 pub mod key_rotations;
+pub mod master_key;
 pub mod page;
 pub mod problem;
 pub mod sessions;

@@ -122,7 +122,7 @@ fn named(key_rotation_id: &str) -> Result<KeyRotationId, ApiError> {
     id(key_rotation_id, "key rotation").map(KeyRotationId::from_uuid)
 }
 
-fn key_rotation(found: key_rotations::KeyRotation) -> KeyRotation {
+pub(crate) fn key_rotation(found: key_rotations::KeyRotation) -> KeyRotation {
     KeyRotation {
         id: found.key_rotation_id.as_uuid(),
         organization_id: found.organization_id.as_uuid(),

@@ -12,6 +12,7 @@ mod encryption_keys;
 mod headers;
 mod health;
 mod key_rotations;
+mod master_key;
 mod operations;
 pub mod peer;
 pub mod problem;
@@ -90,6 +91,13 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(key_rotations::load))
         .routes(routes!(key_rotations::cancel))
         .routes(routes!(key_rotations::list_exposed))
+        .routes(routes!(master_key::load))
+        .routes(routes!(master_key::make_shares))
+        .routes(routes!(master_key::rotate))
+        .routes(routes!(master_key::confirm_backup))
+        .routes(routes!(master_key::seal_status))
+        .routes(routes!(master_key::unseal, master_key::reset_unseal))
+        .routes(routes!(master_key::seal))
 }
 
 /// The OpenAPI document of REST v1.

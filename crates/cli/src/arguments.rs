@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clm_domain::key_algorithm::KeyAlgorithm;
-use clm_domain::states::{CertificateType, DeploymentEnvironment, KeyRotationType};
+use clm_domain::states::{
+    CertificateType, DeploymentEnvironment, KeyRotationType, MasterKeyProviderKind,
+};
 
 /// Certificate lifecycle management: issue, store, approve, deploy, renew, revoke and report on
 /// certificates and their keys.
@@ -67,6 +69,10 @@ pub(crate) enum Command {
     /// The keys that seal what is stored, and their rotation.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Give a share of the split master key; the last one that is needed opens the server.
+    Unseal(UnsealArguments),
+    /// Take a split master key out of the server's memory, until its custodians come.
+    Seal,
     /// Users.
     #[command(subcommand)]
     User(UserCommand),
@@ -222,6 +228,9 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         never: bool,
     },
+    /// The master key, which wraps the data keys of all organizations.
+    #[command(subcommand)]
+    Master(MasterCommand),
     /// Destroy every data key of the organization, and so every private key that it holds, for ever.
     Erase {
         /// The slug of the organization, as proof that it is meant.
@@ -231,6 +240,61 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MasterCommand {
+    /// Show where the master key is, and whether somebody has a copy.
+    Show,
+    /// Replace the master key, or move it to another provider.
+    Rotate(MasterRotate),
+    /// Prove that a copy of the master key exists.
+    ConfirmBackup {
+        /// The copy; of a split key, a share: repeat the option for as many as open it.
+        #[arg(long = "file", required_unless_present = "custodians_confirmed")]
+        files: Vec<PathBuf>,
+        /// The custodians of a split key have said that they have their shares.
+        #[arg(long, conflicts_with = "files")]
+        custodians_confirmed: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MasterRotate {
+    /// Who shall hold it: file, credential, environment or shamir.
+    #[arg(long = "to")]
+    pub(crate) provider: MasterKeyProviderKind,
+    /// With shamir: how many shares open it.
+    #[arg(long, required_if_eq("provider", "shamir"))]
+    pub(crate) threshold: Option<u8>,
+    /// With shamir: how many shares there are.
+    #[arg(long, required_if_eq("provider", "shamir"))]
+    pub(crate) shares: Option<u8>,
+    /// With shamir: the folder for one file per custodian, mode 0600; made when it is missing.
+    #[arg(long, required_if_eq("provider", "shamir"))]
+    pub(crate) out: Option<PathBuf>,
+    /// Why: manual, scheduled, emergency or compromise.
+    #[arg(long = "type", default_value = "manual")]
+    pub(crate) rotation_type: KeyRotationType,
+    /// Why, in words.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnsealArguments {
+    /// The file of the share; it is asked for on the terminal when absent.
+    #[arg(long)]
+    pub(crate) share: Option<PathBuf>,
+    /// Read the share from standard input instead of the terminal.
+    #[arg(long, conflicts_with = "share")]
+    pub(crate) share_stdin: bool,
+    /// Forget the shares that were given.
+    #[arg(long, conflicts_with_all = ["share", "share_stdin"])]
+    pub(crate) reset: bool,
+    /// Only say whether the server is sealed; exit code 1 when it is.
+    #[arg(long, conflicts_with_all = ["share", "share_stdin", "reset"])]
+    pub(crate) status: bool,
 }
 
 #[derive(Debug, Args)]

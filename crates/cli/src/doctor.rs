@@ -1,7 +1,10 @@
 //! `clm doctor`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use clm_api_types::master_key::MasterKey;
+use clm_domain::states::MasterKeyProviderKind;
 use clm_server::Configuration;
 use clm_server::doctor::{Verdict, examine};
 
@@ -16,14 +19,19 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         .collect();
     match connect::local(global) {
         Ok(client) => match client.readiness().await {
-            Ok(readiness) => rows.extend(readiness.checks.into_iter().map(|check| {
-                let verdict = if check.passed {
-                    Verdict::Good
-                } else {
-                    Verdict::Bad
-                };
-                (verdict, check.name, check.message)
-            })),
+            Ok(readiness) => {
+                if let Ok(key) = client.load_master_key().await {
+                    judge_master_key(&key, &mut rows);
+                }
+                rows.extend(readiness.checks.into_iter().map(|check| {
+                    let verdict = if check.passed {
+                        Verdict::Good
+                    } else {
+                        Verdict::Bad
+                    };
+                    (verdict, check.name, check.message)
+                }));
+            }
             Err(error) => rows.push((Verdict::Bad, "server".to_owned(), error.to_string())),
         },
         Err(error) => rows.push((Verdict::Bad, "server".to_owned(), format!("{error:#}"))),
@@ -50,6 +58,43 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Whether a copy of the master key exists, and which files hold one that is not in force any more.
+fn judge_master_key(key: &MasterKey, rows: &mut Vec<(Verdict, String, String)>) {
+    for (verdict, subject, message) in rows.iter_mut() {
+        let name = subject.rsplit('/').next().unwrap_or_default();
+        let in_force = key.provider == MasterKeyProviderKind::File && *subject == key.place;
+        if name.starts_with("master.key") && *verdict == Verdict::Good && !in_force {
+            *verdict = Verdict::Advice;
+            *message = "a master key that is not in force: it may be deleted when no backup of \
+                clm_secure_db is left that was made while it was"
+                .to_owned();
+        }
+    }
+    let (version, provider) = (key.key_version, key.provider);
+    if provider == MasterKeyProviderKind::File && !Path::new(&key.place).exists() {
+        let message = format!(
+            "version {version} is in force and its file is not there: put the copy back, or replace \
+             the key (clm key master rotate) while the server still has it"
+        );
+        rows.push((Verdict::Bad, key.place.clone(), message));
+    }
+    let finding = match key.backup_confirmed_at {
+        Some(time) => {
+            let time = time.format("%Y-%m-%d");
+            let message = format!("of version {version}, provider {provider}: confirmed {time}");
+            (Verdict::Good, message)
+        }
+        None => {
+            let message = format!(
+                "nobody has confirmed a copy of version {version}, provider {provider}: make one, \
+                 keep it apart from the databases, then 'clm key master confirm-backup'"
+            );
+            (Verdict::Advice, message)
+        }
+    };
+    rows.push((finding.0, "copy of the master key".to_owned(), finding.1));
 }
 
 const fn word(verdict: Verdict) -> &'static str {

@@ -13,7 +13,7 @@ use clm_domain::states::KeyRotationStatus;
 
 use crate::arguments::{Format, Global, KeyCommand, KeyRotate, Paging};
 use crate::certificates::query;
-use crate::{connect, output};
+use crate::{connect, master_key, output};
 
 /// How often the progress of a rotation is asked for.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
@@ -39,6 +39,7 @@ pub(crate) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<
             let schedule = KeyRotationSchedule { days };
             show(global, &client.set_key_rotation_schedule(&schedule).await?)?;
         }
+        KeyCommand::Master(command) => return master_key::master(global, &client, command).await,
         KeyCommand::Erase { slug, reason } => erase(global, &client, slug, reason).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -184,7 +185,7 @@ async fn erase(
     Ok(())
 }
 
-fn show_rotation(global: &Global, found: &KeyRotation) -> anyhow::Result<()> {
+pub(crate) fn show_rotation(global: &Global, found: &KeyRotation) -> anyhow::Result<()> {
     if global.output == Format::Json {
         return output::json(found);
     }
@@ -227,7 +228,7 @@ fn schedule(found: &EncryptionKey) -> String {
         .map_or_else(|| "none".to_owned(), |days| format!("every {days} days"))
 }
 
-fn time(time: Option<DateTime<Utc>>) -> String {
+pub(crate) fn time(time: Option<DateTime<Utc>>) -> String {
     time.map_or_else(String::new, |time| {
         time.format("%Y-%m-%d %H:%M:%S").to_string()
     })

@@ -11,6 +11,7 @@ mod credentials;
 mod database;
 mod doctor;
 mod keys;
+mod master_key;
 mod output;
 mod session;
 
@@ -55,6 +56,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cert(command) => certificates::cert(&global, command).await,
         Command::Ca(command) => certificates::ca(&global, command).await,
         Command::Key(command) => keys::key(&global, command).await,
+        Command::Unseal(arguments) => master_key::unseal(&global, arguments).await,
+        Command::Seal => master_key::seal(&global).await,
         Command::User(command) => database::user(command).await,
         Command::Db(command) => database::db(&global, command).await,
         Command::Doctor => doctor::run(&global).await,

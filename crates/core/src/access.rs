@@ -199,6 +199,8 @@ pub const fn noun(resource: Resource) -> &'static str {
         Resource::CertificateAuthority => "certificate authority",
         Resource::PrivateKey => "private key",
         Resource::EncryptionKey => "encryption key",
+        Resource::MasterKey => "master key",
+        Resource::Seal => "seal",
         Resource::ApiKey => "API key",
         Resource::Session => "session",
         Resource::User => "user",

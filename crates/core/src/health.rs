@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use clm_database::{DatabaseError, Scope};
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_secure_api::command::CheckHealth;
+use clm_secure_api::reply::Health;
 
 use crate::Core;
 use crate::context::OpContext;
@@ -90,14 +91,7 @@ async fn secure_service(core: &Core) -> Vec<Check> {
     } else {
         (true, "answers".to_owned())
     };
-    let master_key = if health.master_key {
-        format!(
-            "the {} master key opens what is stored",
-            health.master_key_provider
-        )
-    } else {
-        "the master key does not open what is stored".to_owned()
-    };
+    let master_key = master_key_message(&health);
     vec![
         Check {
             name: "secure_database",
@@ -110,6 +104,26 @@ async fn secure_service(core: &Core) -> Vec<Check> {
             message: master_key,
         },
     ]
+}
+
+fn master_key_message(health: &Health) -> String {
+    let (provider, version) = (&health.master_key_provider, health.master_key_version);
+    let seal = &health.seal;
+    if seal.sealed {
+        let missing = seal
+            .threshold
+            .unwrap_or_default()
+            .saturating_sub(seal.given);
+        return format!(
+            "sealed: {missing} more of {} shares of the {provider} master key (version {version}) \
+             are needed (clm unseal)",
+            seal.shares.unwrap_or_default()
+        );
+    }
+    if health.master_key {
+        return format!("the {provider} master key (version {version}) opens what is stored");
+    }
+    format!("the {provider} master key (version {version}) does not open what is stored")
 }
 
 fn partitions_message(months: i32) -> String {

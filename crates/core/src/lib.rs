@@ -18,6 +18,7 @@ pub mod error;
 pub mod health;
 pub mod idempotency;
 pub mod key_rotations;
+pub mod master_key;
 pub mod organizations;
 pub mod page;
 pub mod password;

@@ -82,6 +82,22 @@ audit_events! {
         KeyRotationScheduleChanged = "key_rotation_schedule.changed", "key", "encryption_key", Info;
         /// Every data key of an organization was destroyed.
         EncryptionKeysErased = "encryption_keys.erased", "key", "organization", Critical;
+        /// The master key was replaced, perhaps by one that somebody else holds.
+        MasterKeyRotated = "master_key.rotated", "key", "master_key", Critical;
+        /// Shares of a master key that may come were made and shown.
+        MasterKeySharesMade = "master_key.shares_made", "key", "master_key", Critical;
+        /// Somebody has a copy of the master key, and has proved it.
+        MasterKeyBackupConfirmed = "master_key.backup_confirmed", "key", "master_key", Info;
+        /// A custodian gave a share of the master key.
+        UnsealShareAccepted = "unseal.share_accepted", "key", "seal", Warning;
+        /// The last share that was needed opened the service.
+        UnsealCompleted = "unseal.completed", "key", "seal", Critical;
+        /// A share was refused.
+        UnsealRefused = "unseal.refused", "key", "seal", Warning;
+        /// The shares that were given were forgotten.
+        UnsealReset = "unseal.reset", "key", "seal", Warning;
+        /// The master key was taken out of memory.
+        Sealed = "seal.closed", "key", "seal", Critical;
         /// Somebody signed in.
         SessionCreated = "session.created", "authentication", "session", Info;
         /// A session was ended.
@@ -128,6 +144,22 @@ audit_events! {
         KeyRotationEnded = "key_rotation.ended", "key", "key_rotation", Info;
         /// How often the data key is rotated was changed.
         KeyRotationScheduleChanged = "key_rotation_schedule.changed", "key", "encryption_key", Info;
+        /// The master key was replaced, and every data key wrapped anew.
+        MasterKeyRotated = "master_key.rotated", "key", "master_key", Critical;
+        /// Shares of a master key that may come were made and shown.
+        MasterKeySharesMade = "master_key.shares_made", "key", "master_key", Critical;
+        /// Somebody has a copy of the master key, and has proved it.
+        MasterKeyBackupConfirmed = "master_key.backup_confirmed", "key", "master_key", Info;
+        /// A share of the master key was taken.
+        UnsealShareAccepted = "unseal.share_accepted", "key", "seal", Warning;
+        /// The last share that was needed opened the service.
+        UnsealCompleted = "unseal.completed", "key", "seal", Critical;
+        /// A share was refused.
+        UnsealRefused = "unseal.refused", "key", "seal", Warning;
+        /// The shares that were given were forgotten.
+        UnsealReset = "unseal.reset", "key", "seal", Warning;
+        /// The master key was taken out of memory.
+        Sealed = "seal.closed", "key", "seal", Critical;
         /// A private key left, encrypted.
         PrivateKeyExported = "private_key.exported", "key", "private_key", Warning;
         /// A command was refused because its caller may not give it, or its context is not valid.

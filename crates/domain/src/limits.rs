@@ -34,3 +34,9 @@ pub const ROTATION_ITEMS_PER_SECOND_MAX: u32 = 1_000_000;
 pub const TAGS_MAX: usize = 50;
 /// Longest tag, in bytes.
 pub const TAG_BYTES_MAX: usize = 128;
+/// Fewest shares that open a split master key: with one, nobody would need another.
+pub const MASTER_KEY_THRESHOLD_MIN: u8 = 2;
+/// Most shares of a split master key.
+pub const MASTER_KEY_SHARES_MAX: u8 = 16;
+/// How long shares of a master key are kept while others are waited for, in minutes.
+pub const UNSEAL_MINUTES_MAX: i64 = 15;

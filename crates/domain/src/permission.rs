@@ -18,6 +18,10 @@ pub enum Resource {
     PrivateKey,
     /// The keys that seal what is stored, and their rotation.
     EncryptionKey,
+    /// The master key above them.
+    MasterKey,
+    /// The seal over a split master key.
+    Seal,
     /// API keys.
     ApiKey,
     /// Sign-in sessions.
@@ -48,6 +52,8 @@ impl Resource {
         Self::CertificateAuthority,
         Self::PrivateKey,
         Self::EncryptionKey,
+        Self::MasterKey,
+        Self::Seal,
         Self::ApiKey,
         Self::Session,
         Self::User,
@@ -89,6 +95,8 @@ pub enum Action {
     Administer,
     /// Prove its integrity.
     Verify,
+    /// Help to open it.
+    Unseal,
 }
 
 impl Action {
@@ -106,6 +114,7 @@ impl Action {
         Self::Rotate,
         Self::Administer,
         Self::Verify,
+        Self::Unseal,
     ];
 }
 

@@ -128,6 +128,20 @@ value_set! {
 }
 
 value_set! {
+    /// Who holds the master key.
+    MasterKeyProviderKind {
+        /// A file of the server's account.
+        File = "file",
+        /// A credential that systemd hands to the service.
+        Credential = "credential",
+        /// An environment variable.
+        Environment = "environment",
+        /// Custodians, of whom some together open it.
+        Shamir = "shamir",
+    }
+}
+
+value_set! {
     /// Key states (after NIST SP 800-57 part 1 §7).
     EncryptionKeyStatus {
         /// Seals and opens.

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use clm_domain::error::{ErrorKind, Fault};
 
 use crate::command::{
-    AcknowledgeEvents, CancelKeyRotation, CheckHealth, Command, CreateCertificateAuthority,
-    EraseOrganizationKeys, ExportPrivateKey, FindIssued, IssueCertificate,
-    ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates, ListEncryptionKeys,
-    ListExposedKeys, ListKeyRotations, LoadCertificate, LoadCertificateAuthority,
-    LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation, PullEvents, SetKeyRotationSchedule,
-    StartKeyRotation,
+    AcknowledgeEvents, CancelKeyRotation, CheckHealth, Command, ConfirmMasterKeyBackup,
+    CreateCertificateAuthority, EraseOrganizationKeys, ExportPrivateKey, FindIssued,
+    IssueCertificate, ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates,
+    ListEncryptionKeys, ListExposedKeys, ListKeyRotations, LoadCertificate,
+    LoadCertificateAuthority, LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation,
+    LoadMasterKey, LoadSealStatus, MakeMasterKeyShares, PullEvents, ResetUnseal, RotateMasterKey,
+    Seal, SetKeyRotationSchedule, StartKeyRotation, Unseal,
 };
 use crate::event::Event;
 use crate::reply::{
     Certificate, CertificateAuthority, CertificateRequest, CertificateState, EncryptionKey,
-    ExportedPrivateKey, ExposedKey, Health, Issued, KeyRotation, Reply,
+    ExportedPrivateKey, ExposedKey, Health, Issued, KeyRotation, MasterKey, MasterKeyShares, Reply,
+    SealStatus,
 };
 use crate::wire;
 use crate::{CallContext, SecureError, SecureService};
@@ -109,6 +111,27 @@ typed_calls! {
     /// See [`EraseOrganizationKeys`].
     erase_organization_keys(EraseOrganizationKeys)
         via Command::EraseOrganizationKeys => ErasedKeys(value) -> u64, value;
+    /// See [`LoadMasterKey`].
+    load_master_key(LoadMasterKey)
+        via Command::LoadMasterKey => MasterKey(value) -> MasterKey, *value;
+    /// See [`MakeMasterKeyShares`].
+    make_master_key_shares(MakeMasterKeyShares)
+        via Command::MakeMasterKeyShares => MasterKeyShares(value) -> MasterKeyShares, *value;
+    /// See [`RotateMasterKey`].
+    rotate_master_key(RotateMasterKey)
+        via Command::RotateMasterKey => KeyRotation(value) -> KeyRotation, *value;
+    /// See [`ConfirmMasterKeyBackup`].
+    confirm_master_key_backup(ConfirmMasterKeyBackup)
+        via Command::ConfirmMasterKeyBackup => MasterKey(value) -> MasterKey, *value;
+    /// See [`LoadSealStatus`].
+    load_seal_status(LoadSealStatus)
+        via Command::LoadSealStatus => SealStatus(value) -> SealStatus, value;
+    /// See [`Unseal`].
+    unseal(Unseal) via Command::Unseal => SealStatus(value) -> SealStatus, value;
+    /// See [`ResetUnseal`].
+    reset_unseal(ResetUnseal) via Command::ResetUnseal => SealStatus(value) -> SealStatus, value;
+    /// See [`Seal`].
+    seal(Seal) via Command::Seal => SealStatus(value) -> SealStatus, value;
     /// See [`PullEvents`].
     pull_events(PullEvents) via Command::PullEvents => Events(value) -> Vec<Event>, value;
     /// See [`AcknowledgeEvents`].

@@ -10,8 +10,9 @@ use clm_domain::ids::{
 use clm_domain::issuer_limits::IssuerLimits;
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::secret::{SecretString, explicit_secret};
-use clm_domain::states::{DeploymentEnvironment, KeyRotationType};
+use clm_domain::states::{DeploymentEnvironment, KeyRotationType, MasterKeyProviderKind};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// One command. Each is documented on its own type.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +56,22 @@ pub enum Command {
     SetKeyRotationSchedule(SetKeyRotationSchedule),
     /// See [`EraseOrganizationKeys`].
     EraseOrganizationKeys(EraseOrganizationKeys),
+    /// See [`LoadMasterKey`].
+    LoadMasterKey(LoadMasterKey),
+    /// See [`MakeMasterKeyShares`].
+    MakeMasterKeyShares(MakeMasterKeyShares),
+    /// See [`RotateMasterKey`].
+    RotateMasterKey(RotateMasterKey),
+    /// See [`ConfirmMasterKeyBackup`].
+    ConfirmMasterKeyBackup(ConfirmMasterKeyBackup),
+    /// See [`LoadSealStatus`].
+    LoadSealStatus(LoadSealStatus),
+    /// See [`Unseal`].
+    Unseal(Unseal),
+    /// See [`ResetUnseal`].
+    ResetUnseal(ResetUnseal),
+    /// See [`Seal`].
+    Seal(Seal),
     /// See [`PullEvents`].
     PullEvents(PullEvents),
     /// See [`AcknowledgeEvents`].
@@ -86,6 +103,14 @@ impl Command {
             Self::ListExposedKeys(_) => "list_exposed_keys",
             Self::SetKeyRotationSchedule(_) => "set_key_rotation_schedule",
             Self::EraseOrganizationKeys(_) => "erase_organization_keys",
+            Self::LoadMasterKey(_) => "load_master_key",
+            Self::MakeMasterKeyShares(_) => "make_master_key_shares",
+            Self::RotateMasterKey(_) => "rotate_master_key",
+            Self::ConfirmMasterKeyBackup(_) => "confirm_master_key_backup",
+            Self::LoadSealStatus(_) => "load_seal_status",
+            Self::Unseal(_) => "unseal",
+            Self::ResetUnseal(_) => "reset_unseal",
+            Self::Seal(_) => "seal",
             Self::PullEvents(_) => "pull_events",
             Self::AcknowledgeEvents(_) => "acknowledge_events",
             Self::ListCertificateStates(_) => "list_certificate_states",
@@ -103,6 +128,27 @@ impl Command {
                 | Self::CancelKeyRotation(_)
                 | Self::SetKeyRotationSchedule(_)
                 | Self::EraseOrganizationKeys(_)
+                | Self::MakeMasterKeyShares(_)
+                | Self::RotateMasterKey(_)
+                | Self::ConfirmMasterKeyBackup(_)
+                | Self::Unseal(_)
+                | Self::ResetUnseal(_)
+                | Self::Seal(_)
+        )
+    }
+
+    /// Whether the command is carried out while the master key is sealed: those that open it, and
+    /// those that need no key and without which nobody would know.
+    pub const fn works_sealed(&self) -> bool {
+        matches!(
+            self,
+            Self::CheckHealth(_)
+                | Self::LoadMasterKey(_)
+                | Self::LoadSealStatus(_)
+                | Self::Unseal(_)
+                | Self::ResetUnseal(_)
+                | Self::Seal(_)
+                | Self::ListCertificateStates(_)
         )
     }
 }
@@ -229,8 +275,9 @@ pub struct LoadCertificate {
     pub certificate_id: CertificateId,
 }
 
-/// Lets the private key of a certificate leave, as PKCS#8 encrypted under `passphrase`. The only
-/// command whose reply carries key material. Audited; counted on the key.
+/// Lets the private key of a certificate leave, as PKCS#8 encrypted under `passphrase`. Beside
+/// [`MakeMasterKeyShares`] the only command whose reply carries key material. Audited; counted on the
+/// key.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ExportPrivateKey {
     /// The certificate whose key is wanted; the key must have been made here for an end entity.
@@ -322,6 +369,67 @@ pub struct EraseOrganizationKeys {
     /// Why, in words; not empty, at most [`clm_domain::limits::REASON_CHARACTERS_MAX`] characters.
     pub reason: String,
 }
+
+/// The master key in force: where it is, never the key.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoadMasterKey {}
+
+/// Makes a master key that may come, split into shares, and shows these once. Nothing is stored and
+/// nothing changes until [`RotateMasterKey`] names the set, within
+/// [`clm_domain::limits::UNSEAL_MINUTES_MAX`] minutes and from the same process; another set takes its
+/// place. Beside [`ExportPrivateKey`] the only command whose reply carries key material.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MakeMasterKeyShares {
+    /// How many shares open it.
+    pub threshold: u8,
+    /// How many there are.
+    pub shares: u8,
+}
+
+/// Replaces the master key: every data key of every organization is wrapped anew, in one transaction.
+/// `Conflict` with code `master_key_replaced` when another process was faster, and
+/// `share_set_unknown` when the shares are not, or no longer, waiting here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RotateMasterKey {
+    /// Who shall hold the new one.
+    pub provider: MasterKeyProviderKind,
+    /// The shares of a split key, which were made before; for no other provider.
+    pub share_set_id: Option<Uuid>,
+    /// Why: after a `compromise` the old key is revoked instead of retired.
+    pub rotation_type: KeyRotationType,
+    /// Why, in words; at most [`clm_domain::limits::REASON_CHARACTERS_MAX`] characters.
+    pub reason: Option<String>,
+}
+
+/// Says that a copy of the master key in force exists. The check value proves it; only for a split key,
+/// whose custodians are the copy, may it be absent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConfirmMasterKeyBackup {
+    /// The check value of the copy.
+    pub check_value: Option<[u8; 32]>,
+}
+
+/// Whether the master key is sealed, and how many shares are missing.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoadSealStatus {}
+
+/// Gives one share of a split master key. The last one that is needed opens the service. A share that
+/// was given already changes nothing.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unseal {
+    /// The text of the share.
+    #[serde(with = "explicit_secret")]
+    pub share: SecretString,
+}
+
+/// Forgets the shares that were given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResetUnseal {}
+
+/// Takes a split master key, and all that it opened, out of the memory of this process. `Conflict` with
+/// code `master_key_not_split` when anybody who starts the process could open it again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seal {}
 
 /// Events that the core has not acknowledged and that are old enough for the relay.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,10 +10,11 @@ use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::secret::{SecretString, explicit_secret};
 use clm_domain::states::{
     CertificateRequestStatus, EncryptionKeyStatus, EncryptionKeyType, IssuerKind, IssuerStatus,
-    KeyRotationStatus, KeyRotationType,
+    KeyRotationStatus, KeyRotationType, MasterKeyProviderKind,
 };
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use uuid::Uuid;
 
 use crate::event::{CertificateRecord, Event};
 
@@ -43,7 +44,7 @@ pub enum Reply {
     EncryptionKey(Box<EncryptionKey>),
     /// To `ListEncryptionKeys`.
     EncryptionKeys(Vec<EncryptionKey>),
-    /// To `StartKeyRotation`, `LoadKeyRotation` and `CancelKeyRotation`.
+    /// To `StartKeyRotation`, `LoadKeyRotation`, `CancelKeyRotation` and `RotateMasterKey`.
     KeyRotation(Box<KeyRotation>),
     /// To `ListKeyRotations`.
     KeyRotations(Vec<KeyRotation>),
@@ -51,6 +52,12 @@ pub enum Reply {
     ExposedKeys(Vec<ExposedKey>),
     /// To `EraseOrganizationKeys`: how many keys were destroyed.
     ErasedKeys(u64),
+    /// To `LoadMasterKey` and `ConfirmMasterKeyBackup`.
+    MasterKey(Box<MasterKey>),
+    /// To `MakeMasterKeyShares`.
+    MasterKeyShares(Box<MasterKeyShares>),
+    /// To `LoadSealStatus`, `Unseal`, `ResetUnseal` and `Seal`.
+    SealStatus(SealStatus),
     /// To `PullEvents`.
     Events(Vec<Event>),
     /// To `AcknowledgeEvents`: how many were removed.
@@ -68,6 +75,10 @@ pub struct Health {
     pub master_key: bool,
     /// Which master-key provider is in force.
     pub master_key_provider: String,
+    /// The version of the master key in force.
+    pub master_key_version: i32,
+    /// Whether the master key is sealed.
+    pub seal: SealStatus,
     /// Months of audit partitions ahead of now; below two is a warning.
     pub audit_partitions_ahead: i32,
 }
@@ -253,6 +264,69 @@ pub struct KeyRotation {
     pub error_message: Option<String>,
 }
 
+/// The master key in force, which is not here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterKey {
+    /// The key.
+    pub encryption_key_id: EncryptionKeyId,
+    /// Counts up with each rotation.
+    pub key_version: i32,
+    /// Who holds it.
+    pub provider: MasterKeyProviderKind,
+    /// Where it is, for people: a path, the name of a variable, or who opens it.
+    pub place: String,
+    /// Data keys that it wraps.
+    pub data_keys: i64,
+    /// How many shares open it, when it is split.
+    pub threshold: Option<u8>,
+    /// How many shares there are.
+    pub shares: Option<u8>,
+    /// When it came into force.
+    pub activated_at: Option<DateTime<Utc>>,
+    /// When somebody last proved to have a copy.
+    pub backup_confirmed_at: Option<DateTime<Utc>>,
+}
+
+/// Shares of a master key that may come.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MasterKeyShares {
+    /// The set, for `RotateMasterKey`.
+    pub share_set_id: Uuid,
+    /// When the set is forgotten unless it is used.
+    pub expires_at: DateTime<Utc>,
+    /// The shares.
+    pub shares: Vec<MasterKeyShare>,
+}
+
+/// One share, on its way to a custodian.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MasterKeyShare {
+    /// Its place in the set, from 1.
+    pub index: u8,
+    /// What the custodian keeps.
+    #[serde(with = "explicit_secret")]
+    pub text: SecretString,
+}
+
+/// Whether the master key is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealStatus {
+    /// Whether nothing opens.
+    pub sealed: bool,
+    /// The key, where it is known.
+    pub encryption_key_id: Option<EncryptionKeyId>,
+    /// How many shares open it, when it is split.
+    pub threshold: Option<u8>,
+    /// How many shares there are.
+    pub shares: Option<u8>,
+    /// How many different ones were given so far.
+    pub given: u8,
+    /// Whether this act changed anything; false for a share that was given before.
+    pub changed: bool,
+    /// When the shares that were given are forgotten.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
 /// A private key that a compromise exposed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExposedKey {
@@ -301,6 +375,9 @@ impl Reply {
             Self::KeyRotations(_) => "key_rotations",
             Self::ExposedKeys(_) => "exposed_keys",
             Self::ErasedKeys(_) => "erased_keys",
+            Self::MasterKey(_) => "master_key",
+            Self::MasterKeyShares(_) => "master_key_shares",
+            Self::SealStatus(_) => "seal_status",
             Self::Events(_) => "events",
             Self::Acknowledged(_) => "acknowledged",
             Self::CertificateStates(_) => "certificate_states",

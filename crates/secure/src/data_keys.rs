@@ -23,6 +23,7 @@ use clm_domain::states::EncryptionKeyStatus;
 use crate::cache::Cache;
 use crate::envelope::{self, EnvelopeError, Place, Sealed};
 use crate::error::Failure;
+use crate::in_force::MasterKeys;
 use crate::master_key::{MasterKeyError, MasterKeyProvider};
 use crate::store::SecureStore;
 use crate::store::encryption_keys::StoredDataKey;
@@ -68,8 +69,7 @@ pub(crate) struct Mover {
 /// The data keys of all organizations.
 pub(crate) struct DataKeys {
     store: SecureStore,
-    master_key: Arc<dyn MasterKeyProvider>,
-    master_key_id: EncryptionKeyId,
+    master_keys: Arc<MasterKeys>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     /// Seals after which a key that is made here is replaced.
@@ -79,19 +79,17 @@ pub(crate) struct DataKeys {
 }
 
 impl DataKeys {
-    /// Data keys under the master key whose row is `master_key_id`.
+    /// Data keys under the master key in force.
     pub(crate) fn new(
         store: SecureStore,
-        master_key: Arc<dyn MasterKeyProvider>,
-        master_key_id: EncryptionKeyId,
+        master_keys: Arc<MasterKeys>,
         (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>),
         seals_max: i64,
     ) -> Self {
         let unwrapped_max = TimeDelta::seconds(UNWRAPPED_SECONDS_MAX);
         Self {
             store,
-            master_key,
-            master_key_id,
+            master_keys,
             clock,
             rng,
             seals_max,
@@ -177,6 +175,12 @@ impl DataKeys {
             .forget_where(|_, key| key.organization_id == organization_id);
     }
 
+    /// Forgets every key: the master key that opens them is not here any more.
+    pub(crate) fn forget_all(&self) {
+        self.active.forget_where(|_, _| true);
+        self.unwrapped.forget_where(|_, _| true);
+    }
+
     /// Forgets which key of the organization is active: it has just been replaced.
     pub(crate) fn forget_active(&self, organization_id: OrganizationId) {
         self.active.forget(&organization_id);
@@ -193,16 +197,17 @@ impl DataKeys {
         }
         for _ in 0..ATTEMPTS_MAX {
             if let Some(stored) = self.store.find_active_data_key(organization_id).await? {
-                let key = self.unwrap(&stored)?;
+                let key = self.unwrap(&stored).await?;
                 self.active.store(organization_id, Arc::clone(&key), now);
                 return Ok(key);
             }
             // Whether this process or another one makes it: the next round finds it.
             self.create(organization_id, cause).await?;
         }
-        Err(Failure::Internal(format!(
-            "organization {organization_id} has no active data key"
-        )))
+        // Each time the master key was replaced before the data key was stored.
+        let message = "The master key is being replaced. Nothing was done; try again.";
+        let kind = ErrorKind::KeyUnavailable;
+        Err(Fault::new(kind, "master_key_changing", message).into())
     }
 
     async fn by_id(
@@ -213,7 +218,9 @@ impl DataKeys {
         // Always asked, even when the key is in memory: a key that was revoked opens nothing from
         // then on.
         match self.store.find_data_key(organization_id, id).await? {
-            Some(stored) if stored.status != EncryptionKeyStatus::Revoked => self.unwrap(&stored),
+            Some(stored) if stored.status != EncryptionKeyStatus::Revoked => {
+                self.unwrap(&stored).await
+            }
             _ => {
                 let message = format!(
                     "The encryption key {id} is revoked or destroyed, so that what it sealed stays \
@@ -230,7 +237,9 @@ impl DataKeys {
     }
 
     /// The key in memory for `stored`, so that all users of one key share its count of seals.
-    fn unwrap(&self, stored: &StoredDataKey) -> Result<Arc<DataKey>, Failure> {
+    async fn unwrap(&self, stored: &StoredDataKey) -> Result<Arc<DataKey>, Failure> {
+        // Asked even for a key in memory: under another master it is for that one to open it.
+        let master = self.master_keys.unwrapping(stored.wrapping_key_id).await?;
         let now = self.clock.now();
         if let Some(key) = self.unwrapped.find(&stored.id, now) {
             return Ok(key);
@@ -238,7 +247,7 @@ impl DataKeys {
         let key = Arc::new(DataKey {
             id: stored.id,
             organization_id: stored.organization_id,
-            material: unwrap_material(self.master_key.as_ref(), stored)?,
+            material: unwrap_material(master.key.as_ref(), stored)?,
             seals_left: AtomicI64::new(0),
             reserving: tokio::sync::Mutex::default(),
         });

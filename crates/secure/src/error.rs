@@ -8,9 +8,10 @@ use std::borrow::Cow;
 
 use clm_database::DatabaseError;
 use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::states::MasterKeyProviderKind;
 
 use crate::envelope::EnvelopeError;
-use crate::master_key::MasterKeyError;
+use crate::master_key::{MasterKeyError, MasterKeySourceError};
 
 /// The trigger that refuses a private key whose data key opens nothing any more.
 const ENCRYPTION_KEY_OPENS: &str = "trg_private_keys_encryption_key";
@@ -30,6 +31,16 @@ pub(crate) enum Failure {
     /// The master key.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
+    /// The master key in force is not where this process looks.
+    #[error("version {key_version} of provider '{provider}' is in force, and {source}")]
+    MasterKeyLost {
+        /// Who holds the key in force.
+        provider: MasterKeyProviderKind,
+        /// Its version.
+        key_version: i32,
+        /// Why it was not found.
+        source: MasterKeySourceError,
+    },
     /// The audit event of a refusal could not be written: no audit row, no answer about the act.
     #[error("the refusal cannot be audited: {0}")]
     Audit(DatabaseError),
@@ -61,7 +72,14 @@ impl Failure {
                 Fault::new(ErrorKind::Upstream, "audit_unavailable", message)
             }
             Self::Envelope(error) => key_fault(&error, command),
+            // Another one had it sealed while this command was under way.
+            Self::MasterKey(MasterKeyError::Sealed) => {
+                let message = "The master key was sealed meanwhile. Nothing was done; try again \
+                    when its custodians have opened it.";
+                Fault::new(ErrorKind::KeyUnavailable, "sealed", message)
+            }
             Self::MasterKey(error) => key_fault(&error, command),
+            error @ Self::MasterKeyLost { .. } => key_fault(&error, command),
             Self::Internal(message) => {
                 tracing::error!(
                     command,

@@ -23,24 +23,40 @@ impl Secure {
         let database = self.store.ping().await.is_ok();
         let (mut master_key, mut audit_partitions_ahead) = (false, PARTITIONS_UNKNOWN);
         if database {
-            let opened =
-                open_sample(&self.store, self.master_key.as_ref(), self.master_key_id).await;
-            if let Err(failure) = &opened {
-                tracing::error!(error = %failure, "the master key does not open what is stored");
-            }
-            master_key = opened.is_ok();
+            master_key = self.master_key_opens().await;
             audit_partitions_ahead = self
                 .store
                 .audit_partitions_ahead()
                 .await
                 .unwrap_or(PARTITIONS_UNKNOWN);
         }
+        let (provider, master_key_version, seal) = self.master_key_in_force();
         Reply::Health(Health {
             database,
             master_key,
-            master_key_provider: self.master_key.name().to_owned(),
+            master_key_provider: provider.to_owned(),
+            master_key_version,
+            seal,
             audit_partitions_ahead,
         })
+    }
+
+    /// Whether the master key is here and opens what is stored.
+    async fn master_key_opens(&self) -> bool {
+        if let Err(failure) = self.master_keys.refresh().await {
+            tracing::error!(error = %failure, "the master key in force cannot be found");
+            return false;
+        }
+        let in_force = self.master_keys.in_force();
+        // A sealed key is no fault, and everybody knows.
+        if self.is_sealed() {
+            return false;
+        }
+        let opened = open_sample(&self.store, in_force.key.as_ref(), in_force.id).await;
+        if let Err(failure) = &opened {
+            tracing::error!(error = %failure, "the master key does not open what is stored");
+        }
+        opened.is_ok()
     }
 
     /// Makes the monthly partitions of the audit log for the next twelve months; returns how many

@@ -17,16 +17,20 @@ mod events;
 mod export_private_key;
 mod find_issued;
 mod health;
+mod in_force;
 mod issuance_rate;
 mod issue_certificate;
 mod issuers;
 mod key_factory;
 mod key_rotation;
 pub mod master_key;
+mod master_key_backup;
+mod master_key_rotation;
 mod new_private_key;
 mod open;
 mod plan_fault;
 mod queries;
+mod seal;
 mod service;
 mod store;
 
@@ -36,16 +40,20 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clm_database::Pool;
 use clm_domain::clock::{Clock, Rng};
-use clm_domain::ids::EncryptionKeyId;
 
 pub use key_rotation::KeyRotationError;
-pub use master_key::{FileMasterKey, MasterKeyError, MasterKeyFileError, MasterKeyProvider};
+pub use master_key::{
+    FileMasterKey, MasterKeyError, MasterKeyFileError, MasterKeyProvider, MasterKeySourceError,
+    MasterKeySources, ShareFault, SoftwareMasterKey, check_value_of_copy, check_value_of_shares,
+};
 pub use open::SecureOpenError;
 
 use data_keys::DataKeys;
+use in_force::MasterKeys;
 use issuance_rate::IssuanceRates;
 use issuers::Issuers;
 use key_factory::KeyFactory;
+use master_key_rotation::Preparation;
 use store::SecureStore;
 
 /// How long the direct reply has before the relay carries an event, unless told otherwise.
@@ -58,8 +66,8 @@ pub const DATA_KEY_SEALS_MAX: i64 = data_keys::SEALS_MAX;
 pub struct SecureOptions {
     /// Connections to `clm_secure_db`, signed in as `clm_secure_user`.
     pub pool: Pool,
-    /// Who holds the master key.
-    pub master_key: Arc<dyn MasterKeyProvider>,
+    /// Where the master key is looked for. Which one is in force the database says.
+    pub master_key: MasterKeySources,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// A CSPRNG.
@@ -76,8 +84,10 @@ pub struct SecureOptions {
 /// The Secure Service, in this process.
 pub struct Secure {
     store: SecureStore,
-    master_key: Arc<dyn MasterKeyProvider>,
-    master_key_id: EncryptionKeyId,
+    master_keys: Arc<MasterKeys>,
+    preparation: Arc<Preparation>,
+    /// Held by whoever gives a share.
+    unsealing: tokio::sync::Mutex<()>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     data_keys: Arc<DataKeys>,

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::Secure;
 use crate::audit::RefusedAct;
 use crate::error::Failure;
+use crate::in_force::sealed;
 
 #[async_trait]
 impl SecureService for Secure {
@@ -22,6 +23,11 @@ impl SecureService for Secure {
         let name = command.name();
         let begun = Instant::now();
         let outcome = match self.admit(&context, &command).await {
+            Ok(()) if self.is_sealed() && !command.works_sealed() => {
+                self.forget_keys();
+                // Not audited, like whatever comes while the database is away.
+                Err(sealed(&self.master_keys.status(self.clock.now())).into())
+            }
             Ok(()) => self.carry_out(&context, command).await,
             Err(failure) => Err(failure),
         };
@@ -97,6 +103,18 @@ impl Secure {
             Command::EraseOrganizationKeys(command) => {
                 self.erase_organization_keys(context, command).await
             }
+            Command::LoadMasterKey(_) => self.load_master_key().await,
+            Command::MakeMasterKeyShares(command) => {
+                self.make_master_key_shares(context, command).await
+            }
+            Command::RotateMasterKey(command) => self.rotate_master_key(context, command).await,
+            Command::ConfirmMasterKeyBackup(command) => {
+                self.confirm_master_key_backup(context, command).await
+            }
+            Command::LoadSealStatus(_) => Ok(self.load_seal_status()),
+            Command::Unseal(command) => self.unseal(context, command).await,
+            Command::ResetUnseal(_) => self.reset_unseal(context).await,
+            Command::Seal(_) => self.seal(context).await,
             Command::PullEvents(command) => self.pull_events(command).await,
             Command::AcknowledgeEvents(command) => self.acknowledge_events(command).await,
             Command::ListCertificateStates(command) => self.list_certificate_states(command).await,
@@ -129,6 +147,14 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::ListExposedKeys(_)
                 | Command::SetKeyRotationSchedule(_)
                 | Command::EraseOrganizationKeys(_)
+                | Command::LoadMasterKey(_)
+                | Command::MakeMasterKeyShares(_)
+                | Command::RotateMasterKey(_)
+                | Command::ConfirmMasterKeyBackup(_)
+                | Command::LoadSealStatus(_)
+                | Command::Unseal(_)
+                | Command::ResetUnseal(_)
+                | Command::Seal(_)
                 | Command::PullEvents(_)
                 | Command::AcknowledgeEvents(_)
                 | Command::ListCertificateStates(_)

@@ -14,6 +14,8 @@ pub(crate) mod issuers;
 pub(crate) mod key_rotation_batches;
 pub(crate) mod key_rotation_end;
 pub(crate) mod key_rotations;
+pub(crate) mod master_key_rotation;
+pub(crate) mod master_keys;
 pub(crate) mod outbox;
 pub(crate) mod private_keys;
 

@@ -21,7 +21,7 @@ use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
 use crate::layout::Existing;
-use crate::services::{Connections, MasterKeyFile, Services};
+use crate::services::{Connections, Services};
 use crate::{Configuration, SystemRng};
 
 /// Connections that a command needs.
@@ -187,16 +187,14 @@ impl Administration {
     /// Both services on these connections, for commands that use them without a server.
     async fn services(&self, configuration: &Configuration) -> anyhow::Result<Services> {
         let existing = Existing::find(&configuration.data_directory)?;
-        let path = configuration
-            .master_key_file
-            .clone()
-            .unwrap_or_else(|| existing.state_directory.join("master.key"));
+        let default_file = existing.state_directory.join("master.key");
+        let sources = configuration.master_key.sources(default_file, false);
         let connections = Connections {
             core: self.of(Database::Core),
             secure: self.of(Database::Secure),
             connections_max: CONNECTIONS_MAX,
         };
-        Services::open(connections, MasterKeyFile::OfCommand(path)).await
+        Services::open(connections, sources).await
     }
 
     /// Every difference between the two databases, as text. Each is recorded in the audit log.

@@ -1,5 +1,5 @@
 //! Loops beside the requests. Each round is idempotent; a failed round is logged and the next one
-//! goes on.
+//! goes on. While the master key is sealed, those that need it rest.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ const RELAY_PERIOD: Duration = Duration::from_millis(500);
 const KEY_ROTATION_PERIOD: Duration = Duration::from_secs(1);
 /// Starting scheduled rotations, and destroying old keys.
 const KEY_UPKEEP_PERIOD: Duration = Duration::from_secs(60);
+/// Hearing of a master key that another process has put into force; forgetting shares.
+const MASTER_KEY_PERIOD: Duration = Duration::from_secs(5);
 /// Removing what expired; audit partitions.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(3_600);
 /// Emptying the buffers of the metrics.
@@ -51,7 +53,7 @@ pub(crate) fn start(
     };
     every(
         "acknowledge",
-        Pace::every(ACKNOWLEDGE_PERIOD),
+        Pace::every(ACKNOWLEDGE_PERIOD).unsealed(),
         services,
         |services| {
             Box::pin(async move {
@@ -60,12 +62,17 @@ pub(crate) fn start(
             })
         },
     );
-    every("relay", Pace::every(RELAY_PERIOD), services, |services| {
-        Box::pin(async move {
-            while relay::deliver_events(&services.core).await? > 0 {}
-            Ok(())
-        })
-    });
+    every(
+        "relay",
+        Pace::every(RELAY_PERIOD).unsealed(),
+        services,
+        |services| {
+            Box::pin(async move {
+                while relay::deliver_events(&services.core).await? > 0 {}
+                Ok(())
+            })
+        },
+    );
     let at_once = Pace {
         first: Duration::ZERO,
         ..Pace::every(MAINTENANCE_PERIOD)
@@ -79,30 +86,37 @@ pub(crate) fn start(
     });
     every(
         "key upkeep",
-        Pace::every(KEY_UPKEEP_PERIOD),
+        Pace::every(KEY_UPKEEP_PERIOD).unsealed(),
         services,
         |services| Box::pin(async move { Ok(services.secure.maintain_keys().await?) }),
+    );
+    every(
+        "master key",
+        Pace::every(MASTER_KEY_PERIOD),
+        services,
+        |services| Box::pin(async move { Ok(services.secure.watch_over_master_key().await?) }),
     );
     tasks.spawn(rotate_keys(Arc::clone(services), stop.clone()));
     every(
         "reconcile",
         Pace::every(RECONCILE_PERIOD),
         services,
-        |services| {
-            Box::pin(async move {
-                let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
-                metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
-                for difference in found.iter().take(100) {
-                    tracing::error!(difference = %difference, "the two databases differ");
-                }
-                reconcile::record(&services.core, &found).await?;
-                Ok(())
-            })
-        },
+        |services| Box::pin(compare(services)),
     );
     if let Some(identity) = identity {
         tasks.spawn(renew_identity(identity, Arc::clone(services), stop.clone()));
     }
+}
+
+/// Compares both databases, and says what differs.
+async fn compare(services: Arc<Services>) -> anyhow::Result<()> {
+    let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
+    metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
+    for difference in found.iter().take(100) {
+        tracing::error!(difference = %difference, "the two databases differ");
+    }
+    reconcile::record(&services.core, &found).await?;
+    Ok(())
 }
 
 /// Looks after the HTTPS certificate.
@@ -112,6 +126,9 @@ async fn renew_identity(
     stop: CancellationToken,
 ) {
     while rest(TLS_PERIOD, &stop).await {
+        if services.secure.is_sealed() {
+            continue;
+        }
         let now = services.clock.now();
         if let Err(error) = identity.renew_if_due(&services.core, now).await {
             tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
@@ -123,6 +140,10 @@ async fn renew_identity(
 async fn rotate_keys(services: Arc<Services>, stop: CancellationToken) {
     let mut pause = KEY_ROTATION_PERIOD;
     while rest(pause, &stop).await {
+        if services.secure.is_sealed() {
+            pause = KEY_ROTATION_PERIOD;
+            continue;
+        }
         pause = match services.secure.rotate_keys().await {
             Ok(Some(next)) => {
                 let until = next - services.clock.now();
@@ -161,6 +182,8 @@ struct Pace {
     first: Duration,
     /// Between two rounds.
     period: Duration,
+    /// Whether rounds are left out while the master key is sealed.
+    needs_key: bool,
 }
 
 impl Pace {
@@ -169,7 +192,14 @@ impl Pace {
         Self {
             first: period,
             period,
+            needs_key: false,
         }
+    }
+
+    /// No round while the master key is sealed.
+    const fn unsealed(mut self) -> Self {
+        self.needs_key = true;
+        self
     }
 }
 
@@ -186,6 +216,9 @@ async fn repeat(
     let mut pause = pace.first;
     while rest(pause, &stop).await {
         pause = pace.period;
+        if pace.needs_key && services.secure.is_sealed() {
+            continue;
+        }
         if let Err(error) = round(Arc::clone(&services)).await {
             metrics::counter!("clm_background_failures_total", "loop" => name).increment(1);
             tracing::warn!(loop.name = name, error.detail = %format!("{error:#}"),

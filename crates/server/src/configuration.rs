@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clm_domain::secret::SecretString;
+use clm_domain::states::MasterKeyProviderKind;
+use clm_secure::MasterKeySources;
 
 use crate::layout;
 
@@ -27,8 +29,8 @@ pub struct Configuration {
     pub bootstrap_password: Option<SecretString>,
     /// External databases; both or none. None: the embedded mode.
     pub databases: Option<ExternalDatabases>,
-    /// The file that holds the master key; inside the data directory when absent.
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key is looked for.
+    pub master_key: MasterKeyPlaces,
     /// PostgreSQL's programs, for the embedded mode.
     pub pg_bin: Option<PathBuf>,
     /// Most connections to each database.
@@ -48,6 +50,32 @@ pub struct ExternalDatabases {
     pub secure_url: SecretString,
 }
 
+/// Where the master key is looked for. Which one is in force the database says.
+#[derive(Clone, Debug, Default)]
+pub struct MasterKeyPlaces {
+    /// The file; inside the data directory when absent.
+    pub file: Option<PathBuf>,
+    /// The keys in `CLM_MASTER_KEY` and `CLM_MASTER_KEY_NEXT`.
+    pub environment: [Option<SecretString>; 2],
+    /// systemd's directory of credentials.
+    pub credentials_directory: Option<PathBuf>,
+    /// Who holds the first key of a new installation.
+    pub first: Option<MasterKeyProviderKind>,
+}
+
+impl MasterKeyPlaces {
+    /// The same for the Secure Service, with the file that counts unless another one is named.
+    pub(crate) fn sources(&self, default_file: PathBuf, is_server: bool) -> MasterKeySources {
+        MasterKeySources {
+            file: self.file.clone().unwrap_or(default_file),
+            environment: self.environment.clone(),
+            credentials_directory: self.credentials_directory.clone(),
+            first: self.first,
+            is_server,
+        }
+    }
+}
+
 /// The names of all settings, as in the environment.
 const SETTINGS: &[&str] = &[
     "CLM_DATA_DIR",
@@ -59,11 +87,17 @@ const SETTINGS: &[&str] = &[
     "CLM_CORE_DATABASE_URL",
     "CLM_SECURE_DATABASE_URL",
     "CLM_MASTER_KEY_FILE",
+    "CLM_MASTER_KEY_PROVIDER",
     "CLM_PG_BIN",
     "CLM_DATABASE_CONNECTIONS",
     "CLM_LOG",
     "CLM_LOG_FORMAT",
 ];
+
+/// Settings that hold a key, and so have no place in a file of settings.
+const KEYS: [&str; 2] = ["CLM_MASTER_KEY", "CLM_MASTER_KEY_NEXT"];
+/// Where systemd puts credentials (systemd.exec(5), "Credentials").
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Settings by name, before they are understood.
 #[derive(Default)]
@@ -115,7 +149,7 @@ impl Configuration {
             trusted_proxies: settings.trusted_proxies()?,
             bootstrap_password: settings.secret("CLM_BOOTSTRAP_PASSWORD"),
             databases: settings.databases()?,
-            master_key_file: settings.text("CLM_MASTER_KEY_FILE").map(PathBuf::from),
+            master_key: settings.master_key()?,
             pg_bin: settings.text("CLM_PG_BIN").map(PathBuf::from),
             connections_max,
             log: settings
@@ -155,7 +189,7 @@ impl Settings {
         reason = "configuration is read here and nowhere else"
     )]
     fn read_environment(&mut self) {
-        for name in SETTINGS {
+        for name in SETTINGS.iter().chain(&KEYS).chain(&[CREDENTIALS]) {
             if let Ok(value) = std::env::var(name)
                 && !value.is_empty()
             {
@@ -197,6 +231,26 @@ impl Settings {
                     .with_context(|| format!("CLM_TRUSTED_PROXIES: '{text}' must be an IP address"))
             })
             .collect()
+    }
+
+    fn master_key(&self) -> anyhow::Result<MasterKeyPlaces> {
+        let first = self.text("CLM_MASTER_KEY_PROVIDER").map(|text| {
+            text.parse()
+                .ok()
+                .filter(|kind| *kind != MasterKeyProviderKind::Shamir)
+                .with_context(|| {
+                    format!(
+                        "CLM_MASTER_KEY_PROVIDER='{text}' must be 'file', 'credential' or \
+                         'environment'; a key is split later, by 'clm key master rotate'"
+                    )
+                })
+        });
+        Ok(MasterKeyPlaces {
+            file: self.text("CLM_MASTER_KEY_FILE").map(PathBuf::from),
+            environment: KEYS.map(|name| self.secret(name)),
+            credentials_directory: self.text(CREDENTIALS).map(PathBuf::from),
+            first: first.transpose()?,
+        })
     }
 
     fn databases(&self) -> anyhow::Result<Option<ExternalDatabases>> {

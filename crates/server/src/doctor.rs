@@ -32,16 +32,10 @@ pub struct Finding {
 }
 
 /// Files that hold a secret in plaintext; everything else secret is sealed or hashed.
-const SECRET_FILES: &[(&str, &str)] = &[
-    (
-        "master.key",
-        "opens every sealed key: back it up apart from the databases",
-    ),
-    (
-        "bootstrap.json",
-        "holds the first administrator's password until it is changed",
-    ),
-];
+const SECRET_FILES: &[(&str, &str)] = &[(
+    "bootstrap.json",
+    "holds the first administrator's password until it is changed",
+)];
 
 /// Looks at the installation from outside; changes nothing.
 pub fn examine(configuration: &Configuration) -> Vec<Finding> {
@@ -64,6 +58,11 @@ pub fn examine(configuration: &Configuration) -> Vec<Finding> {
     }];
     match Existing::find(directory) {
         Ok(existing) => {
+            let purpose = "a master key, which opens every sealed key: back it up apart from the \
+                databases";
+            for name in layout::master_key_files(&existing.state_directory) {
+                findings.extend(secret_file(&existing.state_directory.join(name), purpose));
+            }
             for (name, purpose) in SECRET_FILES {
                 findings.extend(secret_file(&existing.state_directory.join(name), purpose));
             }

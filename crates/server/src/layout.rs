@@ -22,6 +22,8 @@ use crate::privileges;
 
 /// The pointer file in a data directory whose files live elsewhere.
 pub(crate) const POINTER_FILE: &str = "location";
+/// The file of the first master key.
+const MASTER_KEY: &str = "master.key";
 /// Files that people and the CLI look for in the data directory.
 const LINKED: &[&str] = &["bootstrap.json", "root-ca.pem", "master.key"];
 /// What a data directory of ours holds; one of these marks it.
@@ -91,6 +93,11 @@ impl Layout {
     /// The place of a file.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.state_directory.join(name)
+    }
+
+    /// The names of all files of master keys: that of a later version has a number at its end.
+    pub(crate) fn master_key_files(&self) -> Vec<String> {
+        master_key_files(&self.state_directory)
     }
 
     /// The private PostgreSQL's files.
@@ -336,6 +343,17 @@ fn make_private_directory(
         .set_permissions(fs::Permissions::from_mode(0o700))
         .with_context(|| format!("setting the mode of {}", path.display()))?;
     Ok(directory)
+}
+
+/// The names of the files in `directory` that hold master keys, or may.
+pub(crate) fn master_key_files(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name == MASTER_KEY || name.starts_with("master.key."))
+        .collect();
+    names.sort();
+    names
 }
 
 /// Refuses a directory that holds something, but nothing of ours.

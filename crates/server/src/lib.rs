@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod background;
+mod beginning;
 mod bootstrap;
 pub mod configuration;
 mod connection;
@@ -19,6 +20,7 @@ mod tls;
 
 pub use bootstrap::BootstrapFile;
 pub use clm_database::pool::Database;
+pub use clm_secure::{check_value_of_copy, check_value_of_shares};
 pub use configuration::Configuration;
 pub use environment::{SystemClock, SystemRng};
 pub use layout::{find_data_directory, find_socket};

@@ -23,12 +23,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bootstrap::{self, Addresses, Bootstrapped};
+use crate::beginning::{Beginning, announce, watch_bootstrap_password};
+use crate::bootstrap::Addresses;
 use crate::connection::{Kind, Service};
 use crate::layout::{self, Layout};
 use crate::listeners::{self, Connections};
 use crate::lock::Lock;
-use crate::services::{self, MasterKeyFile, Services};
+use crate::services::{self, Services};
 use crate::tls::TransportIdentity;
 use crate::{Configuration, background, embedded, privileges};
 
@@ -125,16 +126,22 @@ async fn serve(
         () = stop.cancelled() => return Ok(()),
     };
     let addresses = addresses(configuration, &listening)?;
-    let bootstrapped = match private {
-        Some(_) => {
-            let password = configuration.bootstrap_password.as_ref();
-            Some(bootstrap::run(&services, layout, &addresses, password).await?)
-        }
-        None => None,
+    let identity = listening
+        .https
+        .as_ref()
+        .map(|_| transport_identity(configuration));
+    let beginning = Beginning {
+        services: &services,
+        layout,
+        addresses: &addresses,
+        identity: identity.as_ref(),
+        password: configuration.bootstrap_password.as_ref(),
+        is_embedded: private.is_some(),
     };
-    let identity = match &listening.https {
-        Some(_) => transport_identity(configuration, &services).await,
-        None => None,
+    // Sealed, it has to wait: there is no key to make certificates with.
+    let bootstrapped = match services.secure.is_sealed() {
+        true => None,
+        false => Some(beginning.complete().await?),
     };
 
     let tasks = TaskTracker::new();
@@ -150,10 +157,20 @@ async fn serve(
         &connections,
         (listening, &identity),
     )?;
-    background::start(&services, identity, &tasks, &stop);
+    background::start(&services, identity.clone(), &tasks, &stop);
     background::keep_metrics_small(upkeep, &tasks, &stop);
-    watch_bootstrap_password(&services, layout, bootstrapped.as_ref(), &tasks, &stop);
-    announce(layout, &addresses, bootstrapped.as_ref());
+    let bootstrapped = match bootstrapped {
+        Some(bootstrapped) => Some(bootstrapped),
+        None => tokio::select! {
+            bootstrapped = beginning.complete_when_open() => Some(bootstrapped),
+            () = stop.cancelled() => None,
+        },
+    };
+    if let Some(bootstrapped) = bootstrapped {
+        let bootstrapped = bootstrapped.as_ref();
+        watch_bootstrap_password(&services, layout, bootstrapped, &tasks, &stop);
+        announce(&beginning, bootstrapped).await;
+    }
 
     stop.cancelled().await;
     tracing::info!("stopping: no new connections, requests under way are finished");
@@ -186,11 +203,9 @@ async fn open_services(
         }
         (None, None) => bail!("there is neither a private PostgreSQL nor a configured one"),
     };
-    let path = configuration
-        .master_key_file
-        .clone()
-        .unwrap_or_else(|| layout.file("master.key"));
-    Services::open(connections, MasterKeyFile::OfServer(path)).await
+    let default_file = layout.file("master.key");
+    let sources = configuration.master_key.sources(default_file, true);
+    Services::open(connections, sources).await
 }
 
 fn parse_url(name: &str, url: &str) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
@@ -202,8 +217,12 @@ fn parse_url(name: &str, url: &str) -> anyhow::Result<sqlx::postgres::PgConnectO
 
 /// Gives the files that root made to the account.
 fn hand_over(layout: &Layout, account: &clm_database::cluster::Account) -> anyhow::Result<()> {
-    for name in ["clm.lock", "master.key", "bootstrap.json", "root-ca.pem"] {
-        let path = layout.file(name);
+    for name in ["clm.lock", "bootstrap.json", "root-ca.pem"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(layout.master_key_files())
+    {
+        let path = layout.file(&name);
         // Never what a link leads to: the account could have put one there for root to follow.
         let file = match OpenOptions::new()
             .read(true)
@@ -314,24 +333,13 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// The HTTPS identity. Without an issuing authority the server still starts, and says so.
-async fn transport_identity(
-    configuration: &Configuration,
-    services: &Services,
-) -> Option<Arc<TransportIdentity>> {
+/// The HTTPS identity, without a certificate yet.
+fn transport_identity(configuration: &Configuration) -> Arc<TransportIdentity> {
     let names = own_names(configuration)
         .into_iter()
         .filter_map(certifiable)
         .collect();
-    let identity = TransportIdentity::new(names);
-    if let Err(error) = identity
-        .renew_if_due(&services.core, services.clock.now())
-        .await
-    {
-        tracing::warn!(error.detail = %format!("{error:#}"),
-            "HTTPS has no certificate yet; the server asks again every ten minutes");
-    }
-    Some(identity)
+    TransportIdentity::new(names)
 }
 
 /// Takes connections on every listener.
@@ -363,72 +371,6 @@ fn listen(
     let local = listeners::bind_unix(&layout.socket())?;
     connections.accept_local(local, service(Kind::Local));
     Ok(())
-}
-
-/// Removes the password from `bootstrap.json` once the administrator has changed it.
-fn watch_bootstrap_password(
-    services: &Arc<Services>,
-    layout: &Layout,
-    bootstrapped: Option<&Bootstrapped>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let Some(administrator) = bootstrapped.and_then(|made| made.administrator) else {
-        return;
-    };
-    let mut changes = services.core.password_changes();
-    let (path, stop) = (layout.file("bootstrap.json"), stop.clone());
-    tasks.spawn(async move {
-        loop {
-            let changed = tokio::select! {
-                changed = changes.recv() => changed,
-                () = stop.cancelled() => return,
-            };
-            match changed {
-                Ok(user_id) if user_id == administrator => {
-                    if let Err(error) = bootstrap::forget_password(&path) {
-                        tracing::error!(error.detail = %error, "bootstrap.json keeps a password");
-                    }
-                }
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-                _ => {}
-            }
-        }
-    });
-}
-
-/// Tells a person where to go.
-#[expect(
-    clippy::print_stdout,
-    reason = "the one thing that a person at the terminal waits for"
-)]
-fn announce(layout: &Layout, addresses: &Addresses, bootstrapped: Option<&Bootstrapped>) {
-    if layout.state_directory != layout.data_directory {
-        println!(
-            "files      {} (its account cannot enter here)",
-            layout.state_directory.display()
-        );
-    }
-    println!("url        {}", addresses.url);
-    if let Some(url) = &addresses.https_url {
-        println!("https      {url}");
-    }
-    if let Some(made) = bootstrapped {
-        println!(
-            "sign in    {} (organization {})",
-            made.file.username, made.file.organization
-        );
-        if made.file.password.is_some() {
-            let path = layout.data_directory.join("bootstrap.json");
-            println!("password   in {}", path.display());
-        }
-        println!("root CA    {}", made.file.ca_certificate.display());
-    }
-    println!(
-        "back up    {} (apart from the databases)",
-        layout.file("master.key").display()
-    );
-    println!("ready");
 }
 
 /// Cancelled by the first SIGINT or SIGTERM; another one, two seconds later, ends the process at once.

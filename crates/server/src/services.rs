@@ -1,6 +1,5 @@
 //! The two services on their databases.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use clm_core::{Core, CoreOptions, Settings};
 use clm_database::pool::Database;
 use clm_database::{Pool, PoolOptions, migrate};
 use clm_domain::clock::{Clock, Rng};
-use clm_secure::{DATA_KEY_SEALS_MAX, FileMasterKey, MasterKeyFileError, Secure, SecureOptions};
+use clm_secure::{DATA_KEY_SEALS_MAX, MasterKeySources, Secure, SecureOptions};
 use clm_secure_api::SecureClient;
 use sqlx::postgres::PgConnectOptions;
 
@@ -37,55 +36,12 @@ pub(crate) struct Connections {
     pub(crate) connections_max: u32,
 }
 
-/// The file that holds the master key.
-pub(crate) enum MasterKeyFile {
-    /// Made when it is missing and nothing was ever sealed.
-    OfServer(PathBuf),
-    /// Must exist.
-    OfCommand(PathBuf),
-}
-
-impl MasterKeyFile {
-    /// Reads the key. One that was lost is never replaced: a new one opens nothing, and would stand
-    /// where the copy has to go.
-    async fn open(&self, secure_pool: &Pool) -> anyhow::Result<FileMasterKey> {
-        let (Self::OfServer(path) | Self::OfCommand(path)) = self;
-        let missing = match FileMasterKey::load(path) {
-            Err(error @ MasterKeyFileError::Missing(_)) => error,
-            loaded => {
-                return loaded
-                    .with_context(|| format!("reading the master key {}", path.display()));
-            }
-        };
-        let known = Secure::has_master_key(secure_pool)
-            .await
-            .context("looking for a master key in clm_secure_db")?;
-        match self {
-            Self::OfServer(path) if !known => make_master_key(path),
-            Self::OfCommand(_) if !known => {
-                Err(missing).context("there is no master key yet: 'clm serve' makes it")
-            }
-            _ => Err(missing).context("the master key is lost, and no new one was made"),
-        }
-    }
-}
-
-fn make_master_key(path: &Path) -> anyhow::Result<FileMasterKey> {
-    let key = FileMasterKey::create(path, &SystemRng)
-        .with_context(|| format!("making the master key {}", path.display()))?;
-    tracing::warn!(
-        "a new master key was made in {}: back it up apart from the databases; without it no \
-         private key in them can be opened",
-        path.display()
-    );
-    Ok(key)
-}
-
 impl Services {
-    /// Opens both services: checks the schemas, and that the master key opens what is stored.
+    /// Opens both services: checks the schemas, and that the master key opens what is stored. A split
+    /// key leaves the Secure Service sealed.
     pub(crate) async fn open(
         connections: Connections,
-        master_key: MasterKeyFile,
+        master_key: MasterKeySources,
     ) -> anyhow::Result<Self> {
         let options = PoolOptions {
             connections_max: connections.connections_max,
@@ -98,12 +54,11 @@ impl Services {
                 .await
                 .with_context(|| format!("checking the schema of {}", pool.database().name()))?;
         }
-        let master_key = master_key.open(&secure_pool).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let secure = Secure::open(SecureOptions {
             pool: secure_pool.clone(),
-            master_key: Arc::new(master_key),
+            master_key,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
             relay_delay: RELAY_DELAY,

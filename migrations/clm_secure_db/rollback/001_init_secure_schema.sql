@@ -18,7 +18,7 @@ DECLARE
     table_name text;
     has_rows boolean;
 BEGIN
-    FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'private_keys', 'issuers', 'certificate_requests', 'certificates',
+    FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'certificate_requests', 'certificates',
                                       'certificate_revocations', 'key_rotation_history', 'secure_audit_log'] LOOP
         CONTINUE WHEN to_regclass('public.' || table_name) IS NULL;
         -- Locked before looking, so that nothing arrives between the look and the drop.
@@ -54,6 +54,7 @@ DROP TABLE IF EXISTS certificate_requests;
 DROP TABLE IF EXISTS issuer_organizations;
 DROP TABLE IF EXISTS issuers;
 DROP TABLE IF EXISTS private_keys;
+DROP TABLE IF EXISTS master_key_shares;
 DROP TABLE IF EXISTS encryption_keys;
 
 DROP FUNCTION IF EXISTS check_revoked_certificate();

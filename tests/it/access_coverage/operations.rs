@@ -132,6 +132,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("POST", CANCEL, Resource::EncryptionKey, Action::Rotate)
         .on(Object::KeyRotation)
         .conflicting(),
+    operation("GET", MASTER_KEY, Resource::MasterKey, Action::Read),
+    operation("POST", SHARES, Resource::MasterKey, Action::Rotate).with(new_shares),
+    operation("POST", MASTER, Resource::MasterKey, Action::Rotate).with(new_master_key),
+    operation("POST", CONFIRM, Resource::MasterKey, Action::Update)
+        .with(no_copy)
+        .conflicting(),
+    operation("GET", "/api/v1/seal-status", Resource::Seal, Action::Read),
+    // Nothing is sealed here, and nothing can be.
+    operation("POST", UNSEAL, Resource::Seal, Action::Unseal)
+        .with(share)
+        .conflicting(),
+    operation("DELETE", UNSEAL, Resource::Seal, Action::Unseal),
+    operation("POST", "/api/v1/seal", Resource::Seal, Action::Administer).conflicting(),
     // The last one: from then on the organization's authorities sign nothing.
     operation("POST", ERASE, Resource::EncryptionKey, Action::Delete).with(erasure),
 ];
@@ -145,6 +158,11 @@ const ROTATION: &str = "/api/v1/key-rotations/{key_rotation_id}";
 const EXPOSED: &str = "/api/v1/key-rotations/{key_rotation_id}/exposed-keys";
 const CANCEL: &str = "/api/v1/key-rotations/{key_rotation_id}/cancel";
 const ERASE: &str = "/api/v1/encryption-keys/erase";
+const MASTER_KEY: &str = "/api/v1/master-key";
+const SHARES: &str = "/api/v1/master-key/shares";
+const MASTER: &str = "/api/v1/master-key/rotations";
+const CONFIRM: &str = "/api/v1/master-key/backup-confirmation";
+const UNSEAL: &str = "/api/v1/unseal";
 const EXPORT: &str = "/api/v1/certificates/{certificate_id}/private-key-export";
 
 const fn operation(
@@ -279,6 +297,22 @@ fn schedule(_: &Tenant) -> Value {
 
 fn new_rotation(_: &Tenant) -> Value {
     json!({ "rotation_type": "manual", "reason": "the list of operations" })
+}
+
+fn new_shares(_: &Tenant) -> Value {
+    json!({ "threshold": 2, "shares": 3 })
+}
+
+fn new_master_key(_: &Tenant) -> Value {
+    json!({ "provider": "file", "rotation_type": "manual" })
+}
+
+fn no_copy(_: &Tenant) -> Value {
+    json!({ "check_value": "00".repeat(32) })
+}
+
+fn share(_: &Tenant) -> Value {
+    json!({ "share": "no share" })
 }
 
 fn erasure(tenant: &Tenant) -> Value {

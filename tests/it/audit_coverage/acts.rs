@@ -3,6 +3,8 @@
 //! What a caller does not get past the door with (no credential, a body that is no JSON, a missing
 //! CSRF token) is no act and leaves no event; nor does an id that names nothing.
 
+mod installation;
+
 use clm_domain::audit::{CoreEvent, EventType, SecureEvent};
 
 /// A mutating operation.
@@ -90,8 +92,12 @@ const SECURE_CANCEL: SecureEvent = SecureEvent::KeyRotationCancelled;
 const ERASE: CoreEvent = CoreEvent::EncryptionKeysErased;
 const SECURE_ERASE: SecureEvent = SecureEvent::EncryptionKeysErased;
 
-/// All of them. A mutating operation that is not listed here fails the test.
-pub(super) const ACTS: &[Act] = &[
+/// All of them. A mutating operation that is not listed fails the test.
+pub(super) fn all() -> impl Iterator<Item = &'static Act> {
+    ACTS.iter().chain(installation::ACTS)
+}
+
+const ACTS: &[Act] = &[
     Act {
         method: "POST",
         path: "/api/v1/sessions",

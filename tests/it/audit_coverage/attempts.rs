@@ -1,6 +1,7 @@
 //! How each case of each operation comes about: what has to be there before, and the one call that
 //! is judged.
 
+mod installation;
 mod keys;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -269,6 +270,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
             let attempt = attempt.with(json!({ "passphrase": "long enough for this" }), known(id));
             attempt.on(format!("/api/v1/certificates/{id}/private-key-export"))
         }
+        (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
 }
@@ -336,6 +338,9 @@ async fn change_password(world: &World, attempt: Attempt) -> Attempt {
 
 /// The cases of one operation alone. `attempt` is one that would succeed.
 async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) -> Attempt {
+    if installation::is_about(path) {
+        return installation::special(world, attempt, case).await;
+    }
     match path {
         "/api/v1/sessions" => refused_sign_in(world, attempt, case).await,
         "/api/v1/sessions/current" => {

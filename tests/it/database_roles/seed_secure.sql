@@ -26,6 +26,10 @@ BEGIN
          digest, nonce, tag, 'AES-256-GCM', now()),
         (data_key, organization, 'data', 2, 'AES-256-GCM', 'active', master,
          digest, nonce, tag, 'AES-256-GCM', NULL);
+    -- Of no master key: those are the system organization's alone.
+    INSERT INTO master_key_shares (
+        organization_id, encryption_key_id, share_index, share_set_id, threshold, share_count, share_sha256)
+    VALUES (organization, data_key, 1, master, 2, 2, digest);
     INSERT INTO key_rotation_history (
         organization_id, rotation_type, old_encryption_key_id, new_encryption_key_id)
     VALUES (organization, 'scheduled', old_key, data_key);

@@ -19,7 +19,7 @@ use clm_domain::states::CertificateType;
 use clm_pki::csr::build_request;
 use clm_pki::key::PrivateKey;
 use clm_pki::name::from_rfc4514;
-use clm_secure::{DATA_KEY_SEALS_MAX, FileMasterKey, Secure, SecureOptions};
+use clm_secure::{DATA_KEY_SEALS_MAX, MasterKeySources, Secure, SecureOptions};
 use clm_secure_api::command::{
     CreateCertificateAuthority, IssuanceContext, IssueCertificate, KeySource,
 };
@@ -152,11 +152,9 @@ impl Bench {
             .await
             .unwrap();
         let rng = Arc::new(SeededRng::new(7));
-        let master_key =
-            FileMasterKey::create(&cluster.directory().join("master.key"), rng.as_ref()).unwrap();
         let secure = Secure::open(SecureOptions {
             pool: Pool::new(Database::Secure, connect, &PoolOptions::default()),
-            master_key: Arc::new(master_key),
+            master_key: MasterKeySources::file(cluster.directory().join("master.key")),
             clock: Arc::new(ManualClock::at(now)),
             rng: Arc::clone(&rng) as _,
             relay_delay: std::time::Duration::ZERO,

@@ -21,7 +21,10 @@ use clm_domain::secret::SecretBytes;
 use clm_domain::states::{CertificateType, EncryptionKeyStatus, KeyRotationType};
 use clm_pki::name::from_rfc4514;
 use clm_secure::envelope::{Place, Sealed};
-use clm_secure::{DATA_KEY_SEALS_MAX, FileMasterKey, MasterKeyProvider, Secure, SecureOptions};
+use clm_secure::{
+    DATA_KEY_SEALS_MAX, FileMasterKey, MasterKeyProvider, MasterKeySources, Secure, SecureOptions,
+    SoftwareMasterKey,
+};
 use clm_secure_api::command::{
     CreateCertificateAuthority, IssuanceContext, IssueCertificate, KeySource, ListEncryptionKeys,
     LoadEncryptionKey, LoadKeyRotation, StartKeyRotation,
@@ -44,7 +47,9 @@ pub(super) struct Bench {
     pub(super) admin: PgPool,
     pub(super) clock: Arc<ManualClock>,
     secure: Arc<Secure>,
-    master_key: Arc<FileMasterKey>,
+    /// The first master key, which the test holds too.
+    master_key: SoftwareMasterKey,
+    sources: MasterKeySources,
     connect: PgConnectOptions,
     rng: Arc<SeededRng>,
     issuers: std::sync::Mutex<BTreeMap<OrganizationId, IssuerId>>,
@@ -74,13 +79,10 @@ impl Bench {
             .unwrap();
         let rng = Arc::new(SeededRng::new(11));
         let path = cluster.directory().join("master.key");
-        let master_key = Arc::new(FileMasterKey::create(&path, rng.as_ref()).unwrap());
+        let master_key = FileMasterKey::create(&path, rng.as_ref()).unwrap();
+        let key_sources = MasterKeySources::file(path);
         let clock = Arc::new(ManualClock::at(now));
-        let sources = (
-            Arc::clone(&master_key),
-            Arc::clone(&clock),
-            Arc::clone(&rng),
-        );
+        let sources = (key_sources.clone(), Arc::clone(&clock), Arc::clone(&rng));
         let secure = open(&connect, sources, seals_max).await;
         // The clock goes on for weeks.
         secure.ensure_audit_partitions().await.unwrap();
@@ -90,6 +92,7 @@ impl Bench {
             clock,
             secure,
             master_key,
+            sources: key_sources,
             connect,
             rng,
             issuers: std::sync::Mutex::default(),
@@ -104,10 +107,9 @@ impl Bench {
 
     /// Another process.
     pub(super) async fn another(&self) -> Arc<Secure> {
-        let master_key = Arc::clone(&self.master_key);
         // Not the same nonces and ids as the first one.
         let rng = Arc::new(SeededRng::new(u64::from_be_bytes(random_bytes(&*self.rng))));
-        let sources = (master_key, Arc::clone(&self.clock), rng);
+        let sources = (self.sources.clone(), Arc::clone(&self.clock), rng);
         open(&self.connect, sources, DATA_KEY_SEALS_MAX).await
     }
 
@@ -436,7 +438,7 @@ pub(super) async fn work(secure: &Secure, clock: &ManualClock) {
 
 async fn open(
     connect: &PgConnectOptions,
-    (master_key, clock, rng): (Arc<FileMasterKey>, Arc<ManualClock>, Arc<SeededRng>),
+    (master_key, clock, rng): (MasterKeySources, Arc<ManualClock>, Arc<SeededRng>),
     data_key_seals_max: i64,
 ) -> Arc<Secure> {
     let secure = Secure::open(SecureOptions {

@@ -21,7 +21,7 @@ fn the_last_variants_are_listed() {
     // The declared order is the derived order, so the last of the list is the last variant.
     assert_eq!(Resource::ALL.last(), Resource::ALL.iter().max());
     assert_eq!(Resource::ALL.len(), Resource::System as usize + 1);
-    assert_eq!(Action::ALL.len(), Action::Verify as usize + 1);
+    assert_eq!(Action::ALL.len(), Action::Unseal as usize + 1);
 }
 
 #[test]

@@ -31,14 +31,13 @@ impl DataKeys {
         let mut material = Zeroizing::new(vec![0_u8; KEY_BYTES]);
         rng.fill(&mut material);
         let material = SecretBytes::new(std::mem::take(&mut *material));
-        let place = Place::data_key(id, organization_id, self.master_key_id);
-        let wrapped = self
-            .master_key
-            .wrap(&material, &place.additional_data(), rng)?;
+        let master = self.master_keys.wrapping()?;
+        let place = Place::data_key(id, organization_id, master.id);
+        let wrapped = master.key.wrap(&material, &place.additional_data(), rng)?;
         let details = json!({
             "key_type": "data",
             "key_algorithm": ALGORITHM,
-            "wrapping_key_id": self.master_key_id.to_string(),
+            "wrapping_key_id": master.id.to_string(),
         });
         let cause_here = cause_in(cause, organization_id);
         let event = SecureEvent::EncryptionKeyCreated;
@@ -47,8 +46,8 @@ impl DataKeys {
         Ok(NewDataKey {
             id,
             organization_id,
-            wrapping_key_id: self.master_key_id,
-            provider: self.master_key.name(),
+            wrapping_key_id: master.id,
+            provider: master.provider,
             wrapped,
             seal_count_max: self.seals_max,
             created_by_user_id: cause.actor.user_id().map(UserId::as_uuid),
@@ -70,8 +69,10 @@ impl DataKeys {
                 encryption_key.id = %id, organization.id = %organization_id,
                 "made the data key of an organization"
             );
+            return Ok(());
         }
-        Ok(())
+        // Somebody was faster, or the master key was replaced.
+        self.master_keys.refresh().await.map(drop)
     }
 
     /// Replaces a key that has sealed as often as it may: its successor is active at once, and it
@@ -91,8 +92,9 @@ impl DataKeys {
                 organization.id = %key.organization_id,
                 "a data key has sealed as often as it may and was replaced"
             );
+            return Ok(());
         }
-        Ok(())
+        self.master_keys.refresh().await.map(drop)
     }
 
     /// Takes reserved seals, reserving more when they are used up; false when the key may not seal

@@ -71,7 +71,9 @@ impl Secure {
                     );
                     return self.find_rotation(organization_id, id).await;
                 }
-                Err(NotStarted::KeyChanged) => {}
+                Err(NotStarted::KeyChanged) => {
+                    self.master_keys.refresh().await?;
+                }
                 Err(NotStarted::InProgress) => return Err(in_progress().into()),
                 Err(NotStarted::Database(error)) => return Err(error.into()),
             }

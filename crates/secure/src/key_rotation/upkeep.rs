@@ -79,11 +79,22 @@ impl Secure {
             let stamp = Stamp { now, rng };
             row(event, &cause, Some(key.id.as_uuid()), json!({}), stamp)
         });
+        let describe_masters = Arc::clone(&describe);
         let retired_before = now - TimeDelta::hours(RETIRED_HOURS_MIN);
         let destroyed = self
             .store
             .destroy_unused_data_keys((retired_before, now), describe)
             .await?;
+        let masters = self
+            .store
+            .destroy_unused_master_keys((retired_before, now), describe_masters)
+            .await?;
+        for key in masters {
+            tracing::info!(
+                encryption_key.id = %key.id,
+                "a master key that wraps nothing any more counts as destroyed"
+            );
+        }
         for key in destroyed {
             tracing::info!(
                 encryption_key.id = %key.id, organization.id = %key.organization_id,

@@ -9,29 +9,20 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::hmac;
 use clm_domain::clock::Rng;
-use clm_domain::secret::{SecretBytes, SecretString};
+use clm_domain::secret::SecretString;
+use clm_domain::states::MasterKeyProviderKind;
 use rustix::fs::{Mode, OFlags};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{MasterKeyError, MasterKeyProvider};
-use crate::envelope::{self, KEY_BYTES, Sealed};
+use super::software::SoftwareMasterKey;
+use super::text::{self, TextFault};
 
-/// The first line.
-const HEADER: &str = "clm-master-key version 1 aes-256";
-/// What the checksum line begins with.
-const CHECKSUM_PREFIX: &str = "sha256 ";
 /// A file of another size is refused before it is read whole.
-const FILE_BYTES_MAX: u64 = 1024;
-/// What the check value is an HMAC of.
-const CHECK_LABEL: &[u8] = b"clm master key check value, version 1";
+pub(super) const FILE_BYTES_MAX: u64 = 1024;
 
-/// A master key from a file.
-pub struct FileMasterKey {
-    key: SecretBytes,
-}
+/// Master keys in files.
+pub struct FileMasterKey;
 
 /// The file cannot be used as a master key.
 #[derive(Debug, thiserror::Error)]
@@ -93,10 +84,8 @@ impl FileMasterKey {
     /// # Errors
     /// [`MasterKeyFileError::Exists`] and [`MasterKeyFileError::Io`]; then no file is left behind
     /// that was not there.
-    pub fn create(path: &Path, rng: &dyn Rng) -> Result<Self, MasterKeyFileError> {
-        let mut key = Zeroizing::new(vec![0_u8; KEY_BYTES]);
-        rng.fill(&mut key);
-        let key = SecretBytes::new(std::mem::take(&mut *key));
+    pub fn create(path: &Path, rng: &dyn Rng) -> Result<SoftwareMasterKey, MasterKeyFileError> {
+        let key = SoftwareMasterKey::generate(MasterKeyProviderKind::File, rng);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let descriptor =
             rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
@@ -106,12 +95,14 @@ impl FileMasterKey {
                     failed("create", path)(error.into())
                 }
             })?;
-        if let Err(error) = write_durably(File::from(descriptor), path, &render(&key)) {
+        if let Err(error) =
+            write_durably(File::from(descriptor), path, &text::render(key.material()))
+        {
             // The key was never used; a half-written file would only stand in the way.
             let _ = std::fs::remove_file(path);
             return Err(failed("write", path)(error));
         }
-        Ok(Self { key })
+        Ok(key)
     }
 
     /// Reads the key from its file.
@@ -119,7 +110,7 @@ impl FileMasterKey {
     /// # Errors
     /// [`MasterKeyFileError`]: a file that anybody else may touch, or that is not exactly what was
     /// written, is refused.
-    pub fn load(path: &Path) -> Result<Self, MasterKeyFileError> {
+    pub fn load(path: &Path) -> Result<SoftwareMasterKey, MasterKeyFileError> {
         // The descriptor is checked, not the path, so that nothing can be exchanged in between.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let descriptor =
@@ -134,40 +125,14 @@ impl FileMasterKey {
         file.take(FILE_BYTES_MAX)
             .read_to_end(&mut bytes)
             .map_err(failed("read", path))?;
-        parse(&bytes, path).map(|key| Self { key })
-    }
-}
-
-impl MasterKeyProvider for FileMasterKey {
-    fn name(&self) -> &'static str {
-        "file"
-    }
-
-    fn check_value(&self) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.expose());
-        let mut value = [0_u8; 32];
-        for (to, from) in value.iter_mut().zip(hmac::sign(&key, CHECK_LABEL).as_ref()) {
-            *to = *from;
+        match text::parse(&bytes) {
+            Ok(key) => Ok(SoftwareMasterKey::new(MasterKeyProviderKind::File, key)),
+            Err(TextFault::Damaged) => Err(MasterKeyFileError::Damaged(path.to_owned())),
+            Err(TextFault::Malformed(reason)) => Err(MasterKeyFileError::Malformed {
+                path: path.to_owned(),
+                reason,
+            }),
         }
-        value
-    }
-
-    fn wrap(
-        &self,
-        data_key: &SecretBytes,
-        additional_data: &[u8],
-        rng: &dyn Rng,
-    ) -> Result<Sealed, MasterKeyError> {
-        envelope::encrypt(&self.key, additional_data, data_key, rng)
-            .map_err(|_| MasterKeyError::Refused)
-    }
-
-    fn unwrap(
-        &self,
-        wrapped: &Sealed,
-        additional_data: &[u8],
-    ) -> Result<SecretBytes, MasterKeyError> {
-        envelope::decrypt(&self.key, additional_data, wrapped).map_err(|_| MasterKeyError::Refused)
     }
 }
 
@@ -211,49 +176,10 @@ fn write_durably(mut file: File, path: &Path, text: &SecretString) -> std::io::R
     File::open(folder)?.sync_all()
 }
 
-fn render(key: &SecretBytes) -> SecretString {
-    let body = SecretString::new(format!(
-        "{HEADER}\n{}\n",
-        *Zeroizing::new(hex::encode(key.expose()))
-    ));
-    let checksum = hex::encode(Sha256::digest(body.expose().as_bytes()));
-    SecretString::new(format!("{}{CHECKSUM_PREFIX}{checksum}\n", body.expose()))
-}
-
-fn parse(bytes: &[u8], path: &Path) -> Result<SecretBytes, MasterKeyFileError> {
-    let malformed = |reason| MasterKeyFileError::Malformed {
-        path: path.to_owned(),
-        reason,
-    };
-    let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
-    let mut lines = text.split_inclusive('\n');
-    let (Some(header), Some(key), Some(checksum)) = (lines.next(), lines.next(), lines.next())
-    else {
-        return Err(malformed("it does not have three lines"));
-    };
-    if header.strip_suffix('\n') != Some(HEADER) {
-        return Err(malformed("its first line is not that of a known version"));
-    }
-    let expected = Sha256::new()
-        .chain_update(header)
-        .chain_update(key)
-        .finalize();
-    let found = checksum
-        .strip_prefix(CHECKSUM_PREFIX)
-        .and_then(|line| line.strip_suffix('\n'));
-    if found != Some(hex::encode(expected).as_str()) {
-        return Err(MasterKeyFileError::Damaged(path.to_owned()));
-    }
-    if lines.next().is_some() {
-        return Err(malformed("something follows the checksum"));
-    }
-    let mut decoded = Zeroizing::new(vec![0_u8; KEY_BYTES]);
-    hex::decode_to_slice(key.trim_end_matches('\n'), &mut decoded)
-        .map_err(|_| malformed("its second line is not a key of 256 bits in hexadecimal"))?;
-    Ok(SecretBytes::new(std::mem::take(&mut *decoded)))
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> MasterKeyFileError {
+pub(super) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(std::io::Error) -> MasterKeyFileError {
     let path = path.to_owned();
     move |source| MasterKeyFileError::Io {
         action,

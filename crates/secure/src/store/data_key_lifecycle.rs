@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::encryption_keys::{NewDataKey, insert_data};
+use super::master_keys::lock_wrapping;
 use super::{KEY_ROTATION, SecureStore, audit, word};
 
 /// Most keys that one round destroys, and most schedules that one round looks at.
@@ -208,7 +209,8 @@ impl SecureStore {
     }
 
     /// Replaces an active key that has sealed as often as it may by `new`, which is active at once;
-    /// false when it is not active any more, or has seals left.
+    /// false when it is not active any more, or has seals left, or when the master key that wraps
+    /// `new` is not in force any more.
     pub(crate) async fn roll_over_data_key(
         &self,
         id: EncryptionKeyId,
@@ -222,6 +224,9 @@ impl SecureStore {
                 let successor = Arc::clone(&successor);
                 Box::pin(async move {
                     let (new, audit_row) = successor.as_ref();
+                    if !lock_wrapping(connection, new).await? {
+                        return Ok(false);
+                    }
                     let retired = sqlx::query!(
                         r#"-- data_key_lifecycle::roll_over
                         UPDATE encryption_keys

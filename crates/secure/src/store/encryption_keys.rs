@@ -1,5 +1,5 @@
-//! `encryption_keys`: the check value of the master key, and the wrapped data keys of the
-//! organizations.
+//! `encryption_keys`: the wrapped data keys of the organizations. Master keys are in
+//! [`super::master_keys`].
 
 use std::sync::Arc;
 
@@ -7,22 +7,14 @@ use chrono::{DateTime, Utc};
 use clm_database::transaction::Abort;
 use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::AuditRow;
-use clm_domain::ids::{EncryptionKeyId, OrganizationId, SYSTEM_ORGANIZATION};
-use clm_domain::states::EncryptionKeyStatus;
+use clm_domain::ids::{EncryptionKeyId, OrganizationId};
+use clm_domain::states::{EncryptionKeyStatus, MasterKeyProviderKind};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MAINTENANCE, SealedColumns, SecureStore, audit, fixed, unknown, word};
+use super::master_keys::lock_wrapping;
+use super::{MAINTENANCE, SealedColumns, SecureStore, audit, unknown, word};
 use crate::envelope::{ALGORITHM, Sealed};
-
-/// What is stored of the master key.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredMasterKey {
-    pub(crate) id: EncryptionKeyId,
-    pub(crate) key_version: i32,
-    pub(crate) provider: String,
-    pub(crate) check_value: [u8; 32],
-}
 
 /// A wrapped data key.
 #[derive(Clone, Debug)]
@@ -34,21 +26,12 @@ pub(crate) struct StoredDataKey {
     pub(crate) wrapped: Sealed,
 }
 
-/// The master key row of a new installation.
-pub(crate) struct NewMasterKey {
-    pub(crate) id: EncryptionKeyId,
-    pub(crate) provider: &'static str,
-    pub(crate) check_value: [u8; 32],
-    pub(crate) created_at: DateTime<Utc>,
-    pub(crate) audit: AuditRow,
-}
-
 /// The data key row of an organization.
 pub(crate) struct NewDataKey {
     pub(crate) id: EncryptionKeyId,
     pub(crate) organization_id: OrganizationId,
     pub(crate) wrapping_key_id: EncryptionKeyId,
-    pub(crate) provider: &'static str,
+    pub(crate) provider: MasterKeyProviderKind,
     pub(crate) wrapped: Sealed,
     pub(crate) seal_count_max: i64,
     pub(crate) created_by_user_id: Option<Uuid>,
@@ -56,19 +39,20 @@ pub(crate) struct NewDataKey {
     pub(crate) audit: AuditRow,
 }
 
-struct DataKeyRow {
-    id: Uuid,
-    organization_id: Uuid,
-    wrapping_key_id: Option<Uuid>,
-    status: String,
-    encrypted_key_material: Option<Vec<u8>>,
-    encryption_iv: Option<Vec<u8>>,
-    encryption_auth_tag: Option<Vec<u8>>,
-    encryption_algorithm: Option<String>,
+/// A row, as every statement about wrapped keys reads it.
+pub(super) struct DataKeyRow {
+    pub(super) id: Uuid,
+    pub(super) organization_id: Uuid,
+    pub(super) wrapping_key_id: Option<Uuid>,
+    pub(super) status: String,
+    pub(super) encrypted_key_material: Option<Vec<u8>>,
+    pub(super) encryption_iv: Option<Vec<u8>>,
+    pub(super) encryption_auth_tag: Option<Vec<u8>>,
+    pub(super) encryption_algorithm: Option<String>,
 }
 
 impl DataKeyRow {
-    fn into_stored(self) -> Result<StoredDataKey, DatabaseError> {
+    pub(super) fn into_stored(self) -> Result<StoredDataKey, DatabaseError> {
         let sealed = SealedColumns {
             table: "encryption_keys",
             material: self.encrypted_key_material,
@@ -93,73 +77,6 @@ impl DataKeyRow {
 }
 
 impl SecureStore {
-    /// The master key in force, absent in a new installation.
-    pub(crate) async fn find_master_key(&self) -> Result<Option<StoredMasterKey>, DatabaseError> {
-        let scope = Scope::Organization(SYSTEM_ORGANIZATION);
-        let row = self
-            .pool
-            .transact("find master key", scope, |connection| {
-                Box::pin(async move {
-                    let row = sqlx::query!(
-                        r#"-- encryption_keys::find_master
-                        SELECT id, key_version, provider, key_check_value
-                        FROM encryption_keys
-                        WHERE organization_id = $1 AND key_type = 'master' AND status = 'active'
-                          AND deleted_at IS NULL"#,
-                        SYSTEM_ORGANIZATION.as_uuid(),
-                    )
-                    .fetch_optional(connection)
-                    .await?;
-                    Ok::<_, Abort<DatabaseError>>(row)
-                })
-            })
-            .await?;
-        row.map(|row| {
-            let check_value = row.key_check_value.unwrap_or_default();
-            Ok(StoredMasterKey {
-                id: row.id.into(),
-                key_version: row.key_version,
-                provider: row.provider,
-                check_value: fixed("encryption_keys.key_check_value", &check_value)?,
-            })
-        })
-        .transpose()
-    }
-
-    /// Records the first master key, unless another process was faster; says whether it did.
-    pub(crate) async fn insert_master_key(&self, new: NewMasterKey) -> Result<bool, DatabaseError> {
-        let new = Arc::new(new);
-        let scope = Scope::Organization(SYSTEM_ORGANIZATION);
-        self.pool
-            .transact("record master key", scope, |connection| {
-                let new = Arc::clone(&new);
-                Box::pin(async move {
-                    let inserted = sqlx::query!(
-                        r#"-- encryption_keys::insert_master
-                        INSERT INTO encryption_keys (id, organization_id, key_type, key_version,
-                            key_algorithm, status, provider, key_check_value, activated_at,
-                            created_at, updated_at)
-                        VALUES ($1, $2, 'master', 1, $3, 'active', $4, $5, $6, $6, $6)
-                        ON CONFLICT DO NOTHING"#,
-                        new.id.as_uuid(),
-                        SYSTEM_ORGANIZATION.as_uuid(),
-                        ALGORITHM,
-                        new.provider,
-                        new.check_value.as_slice(),
-                        new.created_at,
-                    )
-                    .execute(&mut *connection)
-                    .await?
-                    .rows_affected();
-                    if inserted > 0 {
-                        audit::insert(connection, &new.audit).await?;
-                    }
-                    Ok::<_, Abort<DatabaseError>>(inserted > 0)
-                })
-            })
-            .await
-    }
-
     /// The data key that the organization seals with now.
     pub(crate) async fn find_active_data_key(
         &self,
@@ -249,8 +166,9 @@ impl SecureStore {
         row.map(DataKeyRow::into_stored).transpose()
     }
 
-    /// Records a data key with its audit event, unless the organization has an active one by now;
-    /// says whether it did. The unique index over active keys decides between two who try at once.
+    /// Records a data key with its audit event, unless the organization has an active one by now, or
+    /// the master key that wraps it is not in force any more; says whether it did. The unique index
+    /// over active keys decides between two who try at once.
     pub(crate) async fn insert_data_key(&self, new: NewDataKey) -> Result<bool, DatabaseError> {
         let new = Arc::new(new);
         let scope = Scope::Organization(new.organization_id);
@@ -258,7 +176,9 @@ impl SecureStore {
             .transact("create data key", scope, |connection| {
                 let new = Arc::clone(&new);
                 Box::pin(async move {
-                    Ok::<_, Abort<DatabaseError>>(insert_data(connection, &new).await?)
+                    let inserted = lock_wrapping(connection, &new).await?
+                        && insert_data(connection, &new).await?;
+                    Ok::<_, Abort<DatabaseError>>(inserted)
                 })
             })
             .await
@@ -300,7 +220,7 @@ impl SecureStore {
 }
 
 /// Inserts a data key as the active one, with its audit event, unless there is an active one; says
-/// whether it did. It inherits the schedule of the version before it.
+/// whether it did. Its master key must be locked ([`lock_wrapping`]). It inherits the schedule of the version before it.
 pub(super) async fn insert_data(
     connection: &mut PgConnection,
     new: &NewDataKey,
@@ -323,7 +243,7 @@ pub(super) async fn insert_data(
         new.organization_id.as_uuid(),
         ALGORITHM,
         new.wrapping_key_id.as_uuid(),
-        new.provider,
+        new.provider.as_str(),
         new.wrapped.ciphertext,
         new.wrapped.nonce.as_slice(),
         new.wrapped.tag.as_slice(),

@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::encryption_keys::{NewDataKey, insert_data};
+use super::master_keys::lock_wrapping;
 use super::{SecureStore, audit, word};
 
 /// A rotation to be started.
@@ -35,7 +36,7 @@ pub(crate) struct NewKeyRotation {
 pub(crate) enum NotStarted {
     /// Another one runs.
     InProgress,
-    /// The old key is not the active one any more.
+    /// The old key is not the active one any more, or the master key is not in force any more.
     KeyChanged,
     /// The database.
     Database(DatabaseError),
@@ -126,6 +127,9 @@ impl SecureStore {
             .transact("start key rotation", scope, |connection| {
                 let new = Arc::clone(&new);
                 Box::pin(async move {
+                    if !lock_wrapping(connection, &new.new_key).await? {
+                        return Err(Abort::Caller(NotStarted::KeyChanged));
+                    }
                     if !insert(connection, &new).await? {
                         return Err(Abort::Caller(NotStarted::InProgress));
                     }

@@ -7,6 +7,9 @@ INSERT INTO encryption_keys (id, organization_id, key_type, key_version, key_alg
 VALUES ('00000000-0000-0000-0000-0000000000a2', '00000000-0000-0000-0000-000000000001', 'data', 1, 'AES-256-GCM',
         '00000000-0000-0000-0000-0000000000a1', sha256('d'), substring(sha256('i') FROM 1 FOR 12),
         substring(sha256('t') FROM 1 FOR 16), 'AES-256-GCM');
+INSERT INTO master_key_shares (organization_id, encryption_key_id, share_index, share_set_id, threshold, share_count, share_sha256)
+VALUES ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-0000000000a1', 1,
+        '00000000-0000-0000-0000-0000000000a3', 2, 3, sha256('h'));
 INSERT INTO private_keys (id, organization_id, spki_sha256, public_key_der, key_algorithm, key_usage_purpose,
                           encrypted_key_material, encryption_key_id, encryption_algorithm, encryption_iv, encryption_auth_tag)
 VALUES ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-000000000001', sha256('s'), '\x3000', 'EC-P256', 'issuer',

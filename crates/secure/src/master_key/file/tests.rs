@@ -3,7 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use clm_domain::secret::SecretBytes;
+
 use super::*;
+use crate::master_key::{MasterKeyError, MasterKeyProvider};
 
 struct CountingRng(AtomicU8);
 
