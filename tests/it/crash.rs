@@ -4,6 +4,7 @@
 mod clients;
 mod external;
 mod ledger;
+mod rotation;
 mod start;
 
 use std::fs;

@@ -30,6 +30,11 @@ impl Requester {
         }
     }
 
+    /// Asks the program where it listens now: each start takes another port.
+    pub(crate) fn move_to(&mut self, program: &Program) {
+        self.rest = Rest::of(program);
+    }
+
     /// Posts JSON.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Call::new("POST", path).body(body.clone())).await
