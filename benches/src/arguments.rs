@@ -10,6 +10,11 @@ use clap::{Parser, ValueEnum};
 
 use crate::load::Period;
 
+/// Private keys that a rotation moves.
+const ROTATED_KEYS: u32 = 100_000;
+/// The same of a smoke test.
+const QUICK_ROTATED_KEYS: u32 = 2_000;
+
 /// Rounds of a run whose figures may be quoted.
 const ROUNDS_DEFAULT: u32 = 5;
 /// Fewer rounds give no median worth the name.
@@ -33,12 +38,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64],
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) clients: Vec<u16>,
+    /// How many private keys a rotation moves [default: 100000].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    pub(crate) rotated_keys: Option<u32>,
     /// One short round: shows that everything runs, and measures nothing.
     #[arg(long)]
     pub(crate) quick: bool,
     /// What to measure.
     #[arg(long, value_enum, value_delimiter = ',',
-        default_values_t = [Subject::Product, Subject::Bare, Subject::Cfssl])]
+        default_values_t = [Subject::Product, Subject::Bare, Subject::Cfssl, Subject::Rotation])]
     pub(crate) subjects: Vec<Subject>,
     /// The program to measure; built from this checkout when absent.
     #[arg(long)]
@@ -64,6 +72,8 @@ pub(crate) enum Subject {
     Bare,
     /// `cfssl serve`.
     Cfssl,
+    /// Rotation of a data key; needs the product.
+    Rotation,
 }
 
 /// How much is measured.
@@ -75,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) period: Period,
     /// Numbers of clients.
     pub(crate) clients: Vec<u16>,
+    /// How many private keys a rotation moves.
+    pub(crate) rotated_keys: u32,
     /// How many installations are started, twice each.
     pub(crate) installations: u32,
     /// How long an installation rests before its idle memory is read.
@@ -99,6 +111,11 @@ impl Arguments {
                 measured: Duration::from_secs(self.seconds.unwrap_or(seconds)),
             },
             clients: self.clients.clone(),
+            rotated_keys: self.rotated_keys.unwrap_or(if self.quick {
+                QUICK_ROTATED_KEYS
+            } else {
+                ROTATED_KEYS
+            }),
             installations: if self.quick { 1 } else { 3 },
             rest: Duration::from_secs(if self.quick { 1 } else { 5 }),
             quotable: !self.quick && rounds >= ROUNDS_QUOTABLE_MIN,

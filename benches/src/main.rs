@@ -19,6 +19,7 @@ mod process;
 mod product;
 mod report;
 mod requests;
+mod rotation;
 mod rounds;
 
 use std::process::ExitCode;

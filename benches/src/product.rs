@@ -14,6 +14,7 @@ use clm_api_types::certificate_requests::{CertificateRequestCreate, CertificateR
 use clm_api_types::client::{Client as ApiClient, ClientOptions, Credential};
 use clm_api_types::sessions::SessionCreate;
 use clm_api_types::{BASE_PATH, IDEMPOTENCY_HEADER};
+use clm_domain::key_algorithm::KeyAlgorithm;
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 
@@ -209,6 +210,7 @@ impl Server {
 #[derive(Debug)]
 pub(crate) struct Product {
     pub(crate) server: Server,
+    api_key: String,
     shared: Arc<Shared>,
 }
 
@@ -231,6 +233,7 @@ impl Product {
         let bodies = csrs.iter().map(body).collect::<anyhow::Result<_>>()?;
         let product = Self {
             server,
+            api_key,
             shared: Arc::new(Shared {
                 endpoint,
                 bodies: Turns::new(bodies),
@@ -251,9 +254,43 @@ impl Product {
         (0..count).map(|_| self.client()).collect()
     }
 
+    /// Clients whose keys the platform makes and keeps.
+    pub(crate) fn key_clients(&self, count: u16) -> anyhow::Result<Vec<ProductClient>> {
+        let body = serde_json::to_string(&CertificateRequestCreate {
+            key_algorithm: Some(KeyAlgorithm::EcdsaP256),
+            subject_alternative_names: vec!["DNS:rotated.example".to_owned()],
+            ..CertificateRequestCreate::default()
+        })?;
+        let shared = Arc::new(Shared {
+            endpoint: self.shared.endpoint.clone(),
+            bodies: Turns::new([body].into()),
+        });
+        let client = |_| ProductClient {
+            connection: Connection::to(&shared.endpoint),
+            keys: "benchmark-key",
+            shared: Arc::clone(&shared),
+        };
+        Ok((0..count).map(client).collect())
+    }
+
+    /// The typed client, as its administrator.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn api(&self) -> anyhow::Result<ApiClient> {
+        let credential = Credential::ApiKey(self.api_key.clone());
+        let url = &self.server.bootstrap.url;
+        Ok(ApiClient::over_network(
+            url,
+            credential,
+            &ClientOptions::default(),
+        )?)
+    }
+
     fn client(&self) -> ProductClient {
         ProductClient {
             connection: Connection::to(&self.shared.endpoint),
+            keys: "benchmark-request",
             shared: Arc::clone(&self.shared),
         }
     }
@@ -263,6 +300,8 @@ impl Product {
 #[derive(Debug)]
 pub(crate) struct ProductClient {
     connection: Connection,
+    /// What its idempotency keys begin with.
+    keys: &'static str,
     shared: Arc<Shared>,
 }
 
@@ -270,7 +309,7 @@ impl ProductClient {
     async fn ask(&mut self) -> anyhow::Result<Vec<u8>> {
         let (number, body) = self.shared.bodies.next()?;
         let mut request = self.shared.endpoint.post(body.clone());
-        let key = HeaderValue::try_from(format!("benchmark-request-{number:012}"))?;
+        let key = HeaderValue::try_from(format!("{}-{number:012}", self.keys))?;
         request.headers_mut().insert(IDEMPOTENCY_HEADER, key);
         let answer = self.connection.send(request).await?;
         Ok(answer.expect(StatusCode::CREATED)?.body)

@@ -14,6 +14,7 @@ use crate::arguments::Plan;
 use crate::environment;
 use crate::load::Sample;
 use crate::parity::RowSize;
+use crate::rotation::{self, Rotation};
 
 use self::goals::{Goal, Verdict};
 
@@ -34,6 +35,7 @@ pub(crate) struct Report {
     /// Rounds by their number of clients.
     pub(crate) rounds: BTreeMap<u16, Vec<Round>>,
     pub(crate) row_sizes: Vec<RowSize>,
+    pub(crate) rotation: Option<Rotation>,
     /// What a reader must know beside the figures.
     pub(crate) notes: Vec<String>,
 }
@@ -128,21 +130,32 @@ impl Report {
             memory: None,
             rounds: BTreeMap::new(),
             row_sizes: Vec::new(),
+            rotation: None,
             notes: Vec::new(),
         }
     }
 
     /// How many requests got no certificate, of all subjects.
     pub(crate) fn failed_requests(&self) -> u64 {
-        self.samples().map(|(_, _, sample)| sample.failures).sum()
+        let rotation = self.rotation.iter().flat_map(Rotation::samples);
+        let of_rounds = self.samples().map(|(_, _, sample)| sample);
+        of_rounds
+            .chain(rotation)
+            .map(|sample| sample.failures)
+            .sum()
     }
 
     /// The text for people: Markdown tables.
     pub(crate) fn render(&self) -> String {
         let mut text = format!("\n{}\n\n{}\n", self.circumstances(), self.issuance());
-        for table in [self.start_up(), self.memory(), self.rows()]
-            .into_iter()
-            .flatten()
+        for table in [
+            self.rotations(),
+            self.start_up(),
+            self.memory(),
+            self.rows(),
+        ]
+        .into_iter()
+        .flatten()
         {
             text.push_str(&format!("\n{table}\n"));
         }
@@ -206,6 +219,27 @@ impl Report {
             ]);
         }
         table
+    }
+
+    fn rotations(&self) -> Option<Table> {
+        let rotation = self.rotation.as_ref()?;
+        let mut table = table(&["rotation of a data key", "median", "all"]);
+        let mut row = |name: &str, values: &[f64]| {
+            let all: Vec<String> = values.iter().map(|value| number(Some(*value), 0)).collect();
+            let median = number(median_of(values, |value| Some(*value)), 0);
+            table.add_row([name.to_owned(), median, all.join(" ")]);
+        };
+        row("private keys moved/s", &rotation.moved_per_second);
+        row("bare batched UPDATE/s", &rotation.bare_per_second);
+        let rates = |samples: &[Sample]| -> Vec<f64> {
+            samples.iter().map(|sample| sample.per_second).collect()
+        };
+        row("certificates/s without", &rates(&rotation.issuance_alone));
+        row(
+            "certificates/s during it",
+            &rates(&rotation.issuance_during),
+        );
+        Some(table)
     }
 
     fn start_up(&self) -> Option<Table> {
@@ -301,7 +335,10 @@ impl Report {
                 size.table
             ));
         }
-        for (clients, name, sample) in self.samples() {
+        let rotation = self.rotation.iter().flat_map(Rotation::samples);
+        let rotation =
+            rotation.map(|sample| (rotation::CLIENTS, "product beside a rotation", sample));
+        for (clients, name, sample) in self.samples().chain(rotation) {
             if sample.failures > 0 {
                 let first = sample.first_failure.as_deref().unwrap_or_default();
                 notes.push(format!(

@@ -22,6 +22,7 @@ use crate::parity;
 use crate::product::{Installation, Product};
 use crate::report::{Memory, Report, Round, StartUp, progress};
 use crate::requests::{self, Csr, REQUESTS};
+use crate::rotation;
 
 /// Where databases live unless one says otherwise: on a disk, unlike much of `/tmp`.
 const DIRECTORY_DEFAULT: &str = "/var/tmp";
@@ -84,6 +85,10 @@ impl Bench {
         self.start_yardsticks(&csrs, &mut report).await?;
         self.measure(&mut report).await?;
         self.compare_rows(&mut report).await;
+        if let (Some(product), true) = (&self.product, self.arguments.wants(Subject::Rotation)) {
+            let measured = rotation::measure(product, &self.plan).await;
+            report.rotation = Some(measured.context("measuring rotations")?);
+        }
         report.load_average_end = environment::load_average();
         Ok(report)
     }

@@ -1,6 +1,7 @@
 //! What the platform owes, and whether a run shows it.
 
 use super::{Medians, Report, ratio};
+use crate::rotation::Rotation;
 
 /// Numbers of clients for which speed is promised.
 const PROMISED_CLIENTS: [u16; 2] = [16, 64];
@@ -10,6 +11,12 @@ const SHARE_OF_BARE_TARGET: f64 = 0.60;
 /// The same of `cfssl serve`, which stores nothing.
 const SHARE_OF_CFSSL_MIN: f64 = 0.50;
 const SHARE_OF_CFSSL_TARGET: f64 = 1.0;
+/// Private keys that a rotation moves per second, as a share of a bare batched `UPDATE`.
+const SHARE_OF_UPDATE_MIN: f64 = 0.50;
+const SHARE_OF_UPDATE_TARGET: f64 = 0.80;
+/// Certificates per second during a throttled rotation, as a share of those without.
+const SHARE_DURING_ROTATION_MIN: f64 = 0.70;
+const SHARE_DURING_ROTATION_TARGET: f64 = 0.90;
 /// Seconds of the first start, with everything to be made.
 const FIRST_START_SECONDS_MAX: f64 = 10.0;
 /// Seconds of every other start.
@@ -99,6 +106,19 @@ pub(super) fn of(report: &Report) -> Vec<Goal> {
             SHARE_OF_CFSSL_TARGET,
         ));
     }
+    let rotation = report.rotation.as_ref();
+    goals.push(Goal::share(
+        "rotation, share of a bare batched UPDATE".to_owned(),
+        rotation.and_then(Rotation::share_of_update),
+        SHARE_OF_UPDATE_MIN,
+        SHARE_OF_UPDATE_TARGET,
+    ));
+    goals.push(Goal::share(
+        "issuance during a throttled rotation".to_owned(),
+        rotation.and_then(Rotation::share_of_issuance),
+        SHARE_DURING_ROTATION_MIN,
+        SHARE_DURING_ROTATION_TARGET,
+    ));
     let first = report.median_start(|one| one.first);
     let second = report.median_start(|one| one.second);
     let memory = report.memory.as_ref();
