@@ -273,25 +273,33 @@ impl MasterKeys {
         })
     }
 
-    /// Keeps a share until the others come.
-    pub(crate) fn collect(&self, share: Share, now: DateTime<Utc>) -> SealStatus {
+    /// Keeps a share until the others come; not when another key came into force meanwhile.
+    pub(crate) fn collect(&self, share: Share, now: DateTime<Utc>) -> Option<SealStatus> {
         self.write(|state| {
+            let set = state.set.as_ref()?.set;
+            if !state.is_sealed || set != share.set {
+                return None;
+            }
             state.collected.first_at.get_or_insert(now);
             state.collected.shares.insert(share.index, share);
-            state.status(true)
+            Some(state.status(true))
         })
     }
 
-    /// Opens the seal with the key that the shares gave.
-    pub(crate) fn unseal(&self, key: SoftwareMasterKey) -> SealStatus {
+    /// Opens the seal with the key that the shares gave; not when another key came into force
+    /// meanwhile, under whose row this one would wrap what nobody could ever open.
+    pub(crate) fn unseal(&self, key: SoftwareMasterKey) -> Option<SealStatus> {
         let status = self.write(|state| {
+            if !state.is_sealed || state.in_force.key.check_value() != key.check_value() {
+                return None;
+            }
             state.in_force.key = Arc::new(key);
             state.is_sealed = false;
             state.collected = Collected::default();
-            state.status(true)
-        });
+            Some(state.status(true))
+        })?;
         self.is_open.send_replace(true);
-        status
+        Some(status)
     }
 
     /// Forgets what was given.
@@ -383,3 +391,6 @@ pub(crate) fn sealed(status: &SealStatus) -> Fault {
     fault.retry_after_seconds = Some(SEALED_RETRY_SECONDS);
     fault
 }
+
+#[cfg(test)]
+mod tests;

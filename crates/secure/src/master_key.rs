@@ -67,4 +67,4 @@ pub enum MasterKeyError {
 }
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;

@@ -17,6 +17,7 @@ use crate::health::open_sample;
 use crate::in_force::InForce;
 use crate::master_key::shares::Share;
 use crate::master_key::{MasterKeyProvider as _, ShareFault, SoftwareMasterKey};
+use crate::master_key_rotation::master_key_replaced;
 use crate::store::master_keys::StoredShareSet;
 
 impl Secure {
@@ -106,13 +107,15 @@ impl Secure {
                 share.index = index,
                 "a share of the master key was accepted"
             );
-            return Ok(self.master_keys.collect(share, now));
+            let status = self.master_keys.collect(share, now);
+            return Ok(status.ok_or_else(master_key_replaced)?);
         };
         self.check_combined(&key).await?;
         let event = SecureEvent::UnsealCompleted;
         self.record_seal(context, event, json!({ "share_index": index }))
             .await?;
         let status = self.master_keys.unseal(key);
+        let status = status.ok_or_else(master_key_replaced)?;
         tracing::warn!("the master key is open: its custodians have put it together");
         Ok(status)
     }

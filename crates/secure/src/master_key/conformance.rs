@@ -9,10 +9,10 @@ use super::shares::{ShareSet, combine, split};
 use super::*;
 
 /// Counts, so that nothing repeats within a test.
-pub(super) struct CountingRng(std::sync::atomic::AtomicU64);
+pub(crate) struct CountingRng(std::sync::atomic::AtomicU64);
 
 impl CountingRng {
-    pub(super) const fn new(start: u64) -> Self {
+    pub(crate) const fn new(start: u64) -> Self {
         Self(std::sync::atomic::AtomicU64::new(start))
     }
 }
