@@ -83,6 +83,8 @@ typed_ids! {
     AuditEventId,
     /// An outbox event.
     EventId,
+    /// A program that calls a Secure Service elsewhere.
+    TransportPeerId,
     /// One request to the platform, followed through logs and both audit logs.
     RequestId,
 }

@@ -12,6 +12,8 @@ use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::secret::{SecretString, explicit_secret};
 use clm_domain::states::{DeploymentEnvironment, KeyRotationType, MasterKeyProviderKind};
 use serde::{Deserialize, Serialize};
+
+use crate::CallContext;
 use uuid::Uuid;
 
 /// One command. Each is documented on its own type.
@@ -114,6 +116,58 @@ impl Command {
             Self::PullEvents(_) => "pull_events",
             Self::AcknowledgeEvents(_) => "acknowledge_events",
             Self::ListCertificateStates(_) => "list_certificate_states",
+        }
+    }
+
+    /// Whether this program knows a command of that name.
+    pub fn is_known(name: &str) -> bool {
+        Self::NAMES.contains(&name)
+    }
+
+    /// The names of all commands.
+    pub const NAMES: &'static [&'static str] = &[
+        "check_health",
+        "create_certificate_authority",
+        "list_certificate_authorities",
+        "load_certificate_authority",
+        "issue_certificate",
+        "find_issued",
+        "list_certificate_requests",
+        "load_certificate_request",
+        "load_certificate",
+        "export_private_key",
+        "list_encryption_keys",
+        "load_encryption_key",
+        "start_key_rotation",
+        "list_key_rotations",
+        "load_key_rotation",
+        "cancel_key_rotation",
+        "list_exposed_keys",
+        "set_key_rotation_schedule",
+        "erase_organization_keys",
+        "load_master_key",
+        "make_master_key_shares",
+        "rotate_master_key",
+        "confirm_master_key_backup",
+        "load_seal_status",
+        "unseal",
+        "reset_unseal",
+        "seal",
+        "pull_events",
+        "acknowledge_events",
+        "list_certificate_states",
+    ];
+
+    /// Whether carrying the command out twice does no more than once: it changes nothing, or its
+    /// executor makes one thing of it.
+    pub const fn is_repeatable(&self, context: &CallContext) -> bool {
+        if !self.is_mutating() {
+            return true;
+        }
+        match self {
+            Self::CreateCertificateAuthority(_) | Self::CancelKeyRotation(_) => true,
+            Self::IssueCertificate(_) => context.idempotency_key.is_some(),
+            _ => false,
         }
     }
 

@@ -2,13 +2,15 @@
 //!
 //! One method, [`SecureService::call`], is the one place for per-caller permission, audit and
 //! deadlines. No message carries key material except [`command::ExportPrivateKey`] and its reply,
-//! an explicit and audited act. Nothing here knows SQL. Start with [`command`], then [`client`].
+//! an explicit and audited act. Nothing here knows SQL. Start with [`command`], then [`client`]; [`remote`]
+//! is the contract between two processes.
 
 pub mod client;
 pub mod command;
 pub mod context;
 pub mod event;
 mod hash_bytes;
+pub mod remote;
 pub mod reply;
 pub mod wire;
 
