@@ -19,5 +19,6 @@ mod idempotency;
 mod issuance;
 mod key_rotation;
 mod master_key;
+mod remote_transport;
 mod secrets;
 mod support;
