@@ -1,5 +1,7 @@
 //! The commands of the Secure Service.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 
 use clm_domain::certificate_plan::CertificatePlan;
@@ -15,6 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::CallContext;
 use uuid::Uuid;
+
+pub use secrets::{
+    ActivateTotp, ChangeIssuerLimits, DestroySecret, EnrolTotp, IssuerLimitsChange, OpenSecret,
+    RemoveTotp, ResetTotp, SealSecret, SignWebhook, StepUp, StepUpToken, VerifyTotp,
+};
 
 /// One command. Each is documented on its own type.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,6 +81,28 @@ pub enum Command {
     ResetUnseal(ResetUnseal),
     /// See [`Seal`].
     Seal(Seal),
+    /// See [`SealSecret`].
+    SealSecret(SealSecret),
+    /// See [`OpenSecret`].
+    OpenSecret(OpenSecret),
+    /// See [`SignWebhook`].
+    SignWebhook(SignWebhook),
+    /// See [`DestroySecret`].
+    DestroySecret(DestroySecret),
+    /// See [`EnrolTotp`].
+    EnrolTotp(EnrolTotp),
+    /// See [`ActivateTotp`].
+    ActivateTotp(ActivateTotp),
+    /// See [`VerifyTotp`].
+    VerifyTotp(VerifyTotp),
+    /// See [`RemoveTotp`].
+    RemoveTotp(RemoveTotp),
+    /// See [`ResetTotp`].
+    ResetTotp(ResetTotp),
+    /// See [`StepUp`].
+    StepUp(StepUp),
+    /// See [`ChangeIssuerLimits`].
+    ChangeIssuerLimits(Box<ChangeIssuerLimits>),
     /// See [`PullEvents`].
     PullEvents(PullEvents),
     /// See [`AcknowledgeEvents`].
@@ -113,6 +142,17 @@ impl Command {
             Self::Unseal(_) => "unseal",
             Self::ResetUnseal(_) => "reset_unseal",
             Self::Seal(_) => "seal",
+            Self::SealSecret(_) => "seal_secret",
+            Self::OpenSecret(_) => "open_secret",
+            Self::SignWebhook(_) => "sign_webhook",
+            Self::DestroySecret(_) => "destroy_secret",
+            Self::EnrolTotp(_) => "enrol_totp",
+            Self::ActivateTotp(_) => "activate_totp",
+            Self::VerifyTotp(_) => "verify_totp",
+            Self::RemoveTotp(_) => "remove_totp",
+            Self::ResetTotp(_) => "reset_totp",
+            Self::StepUp(_) => "step_up",
+            Self::ChangeIssuerLimits(_) => "change_issuer_limits",
             Self::PullEvents(_) => "pull_events",
             Self::AcknowledgeEvents(_) => "acknowledge_events",
             Self::ListCertificateStates(_) => "list_certificate_states",
@@ -153,6 +193,17 @@ impl Command {
         "unseal",
         "reset_unseal",
         "seal",
+        "seal_secret",
+        "open_secret",
+        "sign_webhook",
+        "destroy_secret",
+        "enrol_totp",
+        "activate_totp",
+        "verify_totp",
+        "remove_totp",
+        "reset_totp",
+        "step_up",
+        "change_issuer_limits",
         "pull_events",
         "acknowledge_events",
         "list_certificate_states",
@@ -165,7 +216,10 @@ impl Command {
             return true;
         }
         match self {
-            Self::CreateCertificateAuthority(_) | Self::CancelKeyRotation(_) => true,
+            Self::CreateCertificateAuthority(_)
+            | Self::CancelKeyRotation(_)
+            | Self::SealSecret(_)
+            | Self::DestroySecret(_) => true,
             Self::IssueCertificate(_) => context.idempotency_key.is_some(),
             _ => false,
         }
@@ -188,6 +242,17 @@ impl Command {
                 | Self::Unseal(_)
                 | Self::ResetUnseal(_)
                 | Self::Seal(_)
+                | Self::SealSecret(_)
+                | Self::OpenSecret(_)
+                | Self::SignWebhook(_)
+                | Self::DestroySecret(_)
+                | Self::EnrolTotp(_)
+                | Self::ActivateTotp(_)
+                | Self::VerifyTotp(_)
+                | Self::RemoveTotp(_)
+                | Self::ResetTotp(_)
+                | Self::StepUp(_)
+                | Self::ChangeIssuerLimits(_)
         )
     }
 

@@ -115,6 +115,19 @@ impl Secure {
             Command::Unseal(command) => self.unseal(context, command).await,
             Command::ResetUnseal(_) => self.reset_unseal(context).await,
             Command::Seal(_) => self.seal(context).await,
+            Command::SealSecret(command) => self.seal_secret(context, command).await,
+            Command::OpenSecret(command) => self.open_secret(context, command).await,
+            Command::SignWebhook(command) => self.sign_webhook(context, command).await,
+            Command::DestroySecret(command) => self.destroy_secret(context, command).await,
+            Command::EnrolTotp(command) => self.enrol_totp(context, command).await,
+            Command::ActivateTotp(command) => self.activate_totp(context, command).await,
+            Command::VerifyTotp(command) => self.verify_totp(context, command).await,
+            Command::RemoveTotp(command) => self.remove_totp(context, command).await,
+            Command::ResetTotp(command) => self.reset_totp(context, command).await,
+            Command::StepUp(command) => self.step_up(context, command).await,
+            Command::ChangeIssuerLimits(command) => {
+                self.change_issuer_limits(context, *command).await
+            }
             Command::PullEvents(command) => self.pull_events(command).await,
             Command::AcknowledgeEvents(command) => self.acknowledge_events(command).await,
             Command::ListCertificateStates(command) => self.list_certificate_states(command).await,
@@ -155,6 +168,17 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::Unseal(_)
                 | Command::ResetUnseal(_)
                 | Command::Seal(_)
+                | Command::SealSecret(_)
+                | Command::OpenSecret(_)
+                | Command::SignWebhook(_)
+                | Command::DestroySecret(_)
+                | Command::EnrolTotp(_)
+                | Command::ActivateTotp(_)
+                | Command::VerifyTotp(_)
+                | Command::RemoveTotp(_)
+                | Command::ResetTotp(_)
+                | Command::StepUp(_)
+                | Command::ChangeIssuerLimits(_)
                 | Command::PullEvents(_)
                 | Command::AcknowledgeEvents(_)
                 | Command::ListCertificateStates(_)
