@@ -290,6 +290,62 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
         SecureEvent::EncryptionKeyDestroyed.code(),
         Source::KeyUpkeep,
     ),
+    // What the core may ask for without a REST operation yet is tried in `sealing`.
+    (
+        "secure_audit_log",
+        SecureEvent::SecretSealed.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::SecretOpened.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::WebhookSigned.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::SecretDestroyed.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TotpEnrolled.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TotpActivated.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TotpVerified.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TotpRemoved.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TotpReset.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::SteppedUp.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::IssuerLimitsChanged.code(),
+        Source::Sealing,
+    ),
 ];
 
 /// What writes an event that no REST operation writes.
@@ -299,6 +355,7 @@ enum Source {
     Reconciler,
     ForeignCore,
     KeyUpkeep,
+    Sealing,
 }
 
 /// Each event of both lists was written above, or is known to come from elsewhere.

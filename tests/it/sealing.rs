@@ -11,10 +11,11 @@ use chrono::TimeDelta;
 use clm_domain::actor::Actor;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{ApiKeyId, OrganizationId, SealedSecretId, SessionId, UserId};
-use clm_domain::secret::SecretBytes;
+use clm_domain::secret::{SecretBytes, SecretString};
 use clm_domain::states::SecretPurpose;
 use clm_secure_api::CallContext;
-use clm_secure_api::command::{DestroySecret, OpenSecret, SealSecret, SignWebhook};
+use clm_secure_api::command::{DestroySecret, OpenSecret, SealSecret, SignWebhook, StepUp};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::key_rotation::bench::Bench;
@@ -274,4 +275,61 @@ async fn only_so_many_secrets_are_opened_in_a_minute() {
     bench.clock.advance(TimeDelta::seconds(61));
     bench.open(busy, 1).await.unwrap();
     assert_eq!(bench.audited("secret.opened", "success").await, 62);
+}
+
+/// Whatever is sealed is in no table in a form that anybody can read, nor is a proof.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_table_holds_a_secret() {
+    let bench = Bench::start().await;
+    let organization = bench.organization(0).await;
+    let device = bench.device(organization, 1).await;
+    bench
+        .seal(
+            organization,
+            (1, SecretPurpose::Webhook),
+            b"planted: signs messages",
+        )
+        .await
+        .unwrap();
+    bench
+        .seal(
+            organization,
+            (2, SecretPurpose::Connector),
+            b"planted: signs in",
+        )
+        .await
+        .unwrap();
+    bench.sign(organization, 1).await.unwrap();
+    bench.open(organization, 2).await.unwrap();
+    let command = StepUp {
+        code: SecretString::new(device.code(&bench)),
+        request_sha256: [9; 32],
+    };
+    let context = bench.by(organization, person(1, 1));
+    let proof = bench.client.step_up(context, command).await.unwrap();
+    let proof = proof.proof.expose().to_owned();
+    let random = proof.trim_start_matches("clmsu_").to_owned();
+    let texts = ["planted: ", proof.as_str(), random.as_str()].map(str::to_owned);
+    let bytes = [device.secret(), b"planted: ".as_slice(), proof.as_bytes()].map(hex::encode);
+
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')",
+    )
+    .fetch_all(&bench.admin)
+    .await
+    .unwrap();
+    let mut seen = 0;
+    for table in tables {
+        let statement = format!("SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t");
+        let content: String = sqlx::query_scalar(AssertSqlSafe(statement))
+            .fetch_one(&bench.admin)
+            .await
+            .unwrap();
+        seen += content.len();
+        for planted in texts.iter().chain(&bytes) {
+            assert!(!content.contains(planted), "{planted} is in {table}");
+        }
+    }
+    assert!(seen > 1_000, "the tables were looked at");
 }

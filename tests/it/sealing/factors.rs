@@ -42,6 +42,11 @@ impl Device {
         Self { secret: bytes }
     }
 
+    /// What it shares with the platform.
+    pub(super) fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
     /// What it shows now.
     pub(super) fn code(&self, bench: &Bench) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.secret);
@@ -195,7 +200,13 @@ async fn a_factor_lives_from_its_first_code_to_its_removal() {
         bench.verify(other, 1, "123456").await.unwrap_err().code,
         "totp_not_active"
     );
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factor_is_used_moved_and_removed() {
+    let bench = Bench::start().await;
+    let home = bench.organization(0).await;
+    let device = bench.device(home, 1).await;
     // A device may be late or early by a step.
     bench.next_step();
     let late = device.code(&bench);
@@ -230,8 +241,14 @@ async fn a_factor_lives_from_its_first_code_to_its_removal() {
     let events = bench.events(home).await;
     assert_eq!(events["totp.removed"], 2);
     assert_eq!(bench.audited("totp.activated", "success").await, 1);
+}
 
-    // Who has lost it asks the operator of the machine.
+/// Who has lost a device asks the operator of the machine, and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_local_operator_resets_a_factor() {
+    let bench = Bench::start().await;
+    let home = bench.organization(0).await;
+    let ann = person(1, 1);
     bench.device(home, 1).await;
     for actor in [ann.clone(), person(2, 2), api_key(1), Actor::System] {
         let refused = bench.reset(home, actor).await.unwrap_err();
@@ -342,9 +359,15 @@ async fn wrong_codes_lock_for_longer_and_longer() {
         let refused = bench.verify(home, 1, malformed).await.unwrap_err();
         assert_eq!(refused.code, "totp_code_malformed");
     }
+}
 
-    // Many at once are no way round: five are judged, and the right one among the late ones is not.
-    bench.clock.advance(TimeDelta::minutes(2));
+/// Many wrong codes at once are no way round: five are judged, and the right one among the late ones
+/// is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_wrong_codes_at_once_lock_as_well() {
+    let bench = Bench::start().await;
+    let home = bench.organization(0).await;
+    let device = bench.device(home, 1).await;
     let wrong = device.wrong(&bench);
     let outcomes = join_all((0..40).map(|_| bench.verify(home, 1, &wrong))).await;
     let judged = outcomes.iter().filter(|outcome| {
