@@ -313,37 +313,12 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
     ),
     (
         "secure_audit_log",
-        SecureEvent::TotpEnrolled.code(),
-        Source::Sealing,
-    ),
-    (
-        "secure_audit_log",
-        SecureEvent::TotpActivated.code(),
-        Source::Sealing,
-    ),
-    (
-        "secure_audit_log",
         SecureEvent::TotpVerified.code(),
         Source::Sealing,
     ),
     (
         "secure_audit_log",
-        SecureEvent::TotpRemoved.code(),
-        Source::Sealing,
-    ),
-    (
-        "secure_audit_log",
         SecureEvent::TotpReset.code(),
-        Source::Sealing,
-    ),
-    (
-        "secure_audit_log",
-        SecureEvent::SteppedUp.code(),
-        Source::Sealing,
-    ),
-    (
-        "secure_audit_log",
-        SecureEvent::IssuerLimitsChanged.code(),
         Source::Sealing,
     ),
 ];

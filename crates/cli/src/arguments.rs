@@ -1,5 +1,7 @@
 //! What can be typed.
 
+pub(crate) mod second_factor;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Certificate authorities.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// Your second factor.
+    #[command(subcommand)]
+    Totp(second_factor::TotpCommand),
     /// The keys that seal what is stored, and their rotation.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -187,6 +192,9 @@ pub(crate) enum CaCommand {
         /// Its id.
         id: String,
     },
+    /// What a certificate authority may ever sign.
+    #[command(subcommand)]
+    Limits(second_factor::LimitsCommand),
 }
 
 #[derive(Debug, Subcommand)]

@@ -108,6 +108,16 @@ audit_events! {
         ApiKeyRevoked = "api_key.revoked", "access", "api_key", Info;
         /// A user was created.
         UserCreated = "user.created", "access", "user", Info;
+        /// A user was given the secret of a second factor.
+        TotpEnrolled = "totp.enrolled", "authentication", "user", Info;
+        /// The second factor of a user is in force.
+        TotpActivated = "totp.activated", "authentication", "user", Info;
+        /// A user removed the own second factor.
+        TotpRemoved = "totp.removed", "authentication", "user", Warning;
+        /// A user gave a code for one request.
+        SteppedUp = "step_up.proved", "authentication", "user", Info;
+        /// What a certificate authority may sign was changed.
+        IssuerLimitsChanged = "issuer_limits.changed", "authority", "certificate_authority", Critical;
         /// A user changed the own password.
         PasswordChanged = "user.password_changed", "access", "user", Info;
         /// An organization was created.

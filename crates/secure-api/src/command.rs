@@ -256,6 +256,11 @@ impl Command {
         )
     }
 
+    /// Whether the operator of the machine that holds the master key may do more than others.
+    pub const fn trusts_local_operator(&self) -> bool {
+        matches!(self, Self::ResetTotp(_) | Self::ChangeIssuerLimits(_))
+    }
+
     /// Whether the command is carried out while the master key is sealed: those that open it, and
     /// those that need no key and without which nobody would know.
     pub const fn works_sealed(&self) -> bool {

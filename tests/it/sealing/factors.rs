@@ -1,6 +1,5 @@
 //! Second factors: enrolled, put into force, used once, locked out, removed, and moved by a rotation.
 
-use aws_lc_rs::hmac;
 use chrono::TimeDelta;
 use clm_domain::actor::Actor;
 use clm_domain::clock::Clock as _;
@@ -14,56 +13,25 @@ use uuid::Uuid;
 
 use super::{api_key, person};
 use crate::key_rotation::bench::Bench;
+use crate::support::authenticator::Authenticator;
 
-/// The device of a user: an authenticator that is not this program's.
-pub(super) struct Device {
-    secret: Vec<u8>,
-}
+/// The device of a user, by the clock of the bench.
+pub(super) struct Device(Authenticator);
 
 impl Device {
-    /// Reads the `otpauth` address.
-    fn read(uri: &str) -> Self {
-        let secret = uri.split("secret=").nth(1).unwrap();
-        let secret = secret.split('&').next().unwrap();
-        assert_eq!(secret.len(), 32, "twenty bytes");
-        let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
-        for letter in secret.bytes() {
-            let five = match letter {
-                b'A'..=b'Z' => letter - b'A',
-                _ => letter - b'2' + 26,
-            };
-            buffer = buffer << 5 | u32::from(five);
-            bits += 5;
-            if bits >= 8 {
-                bits -= 8;
-                bytes.push(u8::try_from(buffer >> bits & 255).unwrap());
-            }
-        }
-        Self { secret: bytes }
-    }
-
     /// What it shares with the platform.
     pub(super) fn secret(&self) -> &[u8] {
-        &self.secret
+        self.0.secret()
     }
 
     /// What it shows now.
     pub(super) fn code(&self, bench: &Bench) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.secret);
-        let step = bench.clock.now().timestamp() / 30;
-        let tag = hmac::sign(&key, &step.to_be_bytes());
-        let offset = usize::from(tag.as_ref()[19] & 15);
-        let four: [u8; 4] = tag.as_ref()[offset..offset + 4].try_into().unwrap();
-        format!(
-            "{:06}",
-            (u32::from_be_bytes(four) & 0x7fff_ffff) % 1_000_000
-        )
+        self.0.code_at(bench.clock.now().timestamp())
     }
 
     /// Six digits that it does not show about now.
     fn wrong(&self, bench: &Bench) -> String {
-        let shown: u32 = self.code(bench).parse().unwrap();
-        format!("{:06}", (shown + 123_457) % 1_000_000)
+        self.0.wrong_at(bench.clock.now().timestamp())
     }
 }
 
@@ -85,7 +53,7 @@ impl Bench {
             .client
             .enrol_totp(self.by(organization, actor), command);
         let enrolled = enrolled.await.map_err(|error| error.0)?;
-        Ok(Device::read(enrolled.uri.expose()))
+        Ok(Device(Authenticator::read(enrolled.uri.expose())))
     }
 
     async fn activate(
