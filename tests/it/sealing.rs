@@ -1,6 +1,7 @@
 //! Secrets that are sealed for the core, second factors, and what takes one: the Secure Service on a
 //! database of its own, with a clock that the test moves.
 
+mod command_line;
 mod factors;
 mod limits;
 mod rotation;
@@ -133,8 +134,19 @@ async fn a_secret_serves_its_purpose_alone() {
     assert_eq!(bench.audited("secret.opened", "success").await, 1);
     assert_eq!(bench.audited("secret.opened", "failure").await, 2);
     assert_eq!(bench.audited("webhook.signed", "failure").await, 2);
+}
 
-    // A repetition is none; another secret, or another organization, does not get the id.
+/// A repetition is none; another secret, or another organization, does not get the id.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_that_of_one_secret() {
+    let bench = Bench::start().await;
+    let (ours, theirs) = (bench.organization(0).await, bench.organization(0).await);
+    let (webhook, connector) = ((1, SecretPurpose::Webhook), (2, SecretPurpose::Connector));
+    bench.seal(ours, webhook, b"signs").await.unwrap();
+    bench
+        .seal(ours, connector, b"a password elsewhere")
+        .await
+        .unwrap();
     bench
         .seal(ours, connector, b"a password elsewhere")
         .await

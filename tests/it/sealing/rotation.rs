@@ -1,5 +1,6 @@
 //! Secrets when data keys are rotated, compromised, destroyed and erased.
 
+use clm_domain::ids::OrganizationId;
 use clm_domain::states::{EncryptionKeyStatus, KeyRotationStatus, KeyRotationType, SecretPurpose};
 use clm_secure_api::command::EraseOrganizationKeys;
 use uuid::Uuid;
@@ -16,12 +17,9 @@ async fn sealed_under(bench: &Bench, key: Uuid) -> i64 {
     count.bind(key).fetch_one(&bench.admin).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn secrets_move_with_private_keys() {
-    let bench = Bench::start().await;
-    let organization = bench.organization(KEYS).await;
+/// Half of them sort before the private keys, whose ids begin with the time, half after.
+async fn fill(bench: &Bench, organization: OrganizationId) {
     for id in 1..=SECRETS {
-        // Half of them sort before the private keys, whose ids begin with the time, half after.
         let id = if id % 2 == 0 { id } else { u128::MAX - id };
         let place = (id, SecretPurpose::Connector);
         bench
@@ -29,6 +27,13 @@ async fn secrets_move_with_private_keys() {
             .await
             .unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_move_with_private_keys() {
+    let bench = Bench::start().await;
+    let organization = bench.organization(KEYS).await;
+    fill(&bench, organization).await;
     let old = bench.active(organization).await.encryption_key_id;
     let rotation = bench
         .complete(organization, KeyRotationType::Emergency)
@@ -48,8 +53,15 @@ async fn secrets_move_with_private_keys() {
             id.to_be_bytes()
         );
     }
+}
 
-    // One that is damaged stays, is named, and keeps its key from being destroyed.
+/// One that is damaged stays, is named, and keeps its key from being destroyed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_open_keeps_its_key() {
+    let bench = Bench::start().await;
+    let organization = bench.organization(KEYS).await;
+    fill(&bench, organization).await;
+    let all = KEYS + 1 + i64::try_from(SECRETS).unwrap();
     let old = bench.active(organization).await.encryption_key_id;
     bench
         .execute(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TotpCommand {
@@ -33,7 +33,10 @@ pub(crate) enum LimitsCommand {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "limits", required = true, multiple = true, args = ["file", "max_validity_days", "max_issuances_per_minute"])]
+#[command(group(
+    ArgGroup::new("limits").required(true).multiple(true)
+        .args(["file", "max_validity_days", "max_issuances_per_minute"])
+))]
 pub(crate) struct LimitsSet {
     /// The certificate authority, by id or name.
     pub(crate) authority: String,
