@@ -290,6 +290,7 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
         SecureEvent::EncryptionKeyDestroyed.code(),
         Source::KeyUpkeep,
     ),
+    ("audit_log", CoreEvent::TotpReset.code(), Source::Sealing),
     // What the core may ask for without a REST operation yet is tried in `sealing`.
     (
         "secure_audit_log",

@@ -335,6 +335,24 @@ pub(crate) struct Paging {
 pub(crate) enum UserCommand {
     /// Make the first administrator; refused once one exists.
     CreateAdmin(CreateAdmin),
+    /// Remove the second factor of a user who has lost it. Only where the databases and the master
+    /// key can be read.
+    ResetTotp(ResetTotp),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetTotp {
+    /// The user's name.
+    #[arg(long)]
+    pub(crate) username: String,
+    /// The slug of the user's home organization.
+    #[arg(long = "home-organization", default_value = "default")]
+    pub(crate) home_organization: String,
+    /// Why, in words.
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
 }
 
 #[derive(Debug, Args)]

@@ -7,11 +7,12 @@ use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, UserId};
 use clm_domain::secret::SecretString;
 use clm_secure_api::command::{
-    ActivateTotp, ChangeIssuerLimits, EnrolTotp, IssuerLimitsChange, RemoveTotp, StepUp,
+    ActivateTotp, ChangeIssuerLimits, EnrolTotp, IssuerLimitsChange, RemoveTotp, ResetTotp, StepUp,
 };
 pub use clm_secure_api::reply::{StepUpProof, TotpEnrolment};
 use clm_secure_api::step_up::request_hash;
 use clm_secure_api::{CallContext, SecureError};
+use serde_json::json;
 
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
@@ -70,6 +71,32 @@ pub async fn remove(context: &OpContext, core: &Core, code: SecretString) -> Res
         .record(context, core, CoreEvent::TotpRemoved, done)
         .await?;
     Ok(person.user_id)
+}
+
+/// Removes the second factor of a user who has lost it. The Secure Service takes that from the
+/// operator of the machine alone. The context is of the user's home organization.
+///
+/// # Errors
+/// `Forbidden` for everybody else; `Conflict` when there is none.
+pub async fn reset(
+    context: &OpContext,
+    core: &Core,
+    (user_id, reason): (UserId, String),
+) -> Result<()> {
+    let stated_reason: String = reason.chars().take(200).collect();
+    let command = ResetTotp { user_id, reason };
+    let done = core.secure.reset_totp(context.call(), command).await;
+    let (now, rng) = (core.clock.now(), core.rng.as_ref());
+    let id = Some(user_id.as_uuid());
+    let row = AuditRow::success(CoreEvent::TotpReset, &context.cause(), id, now, rng)
+        .with_details(json!({ "stated_reason": stated_reason }));
+    let row = match &done {
+        Ok(_) => row,
+        Err(error) => row.refused(error.0.code.clone()),
+    };
+    audit::record(context, core, row).await?;
+    done?;
+    Ok(())
 }
 
 /// A code becomes a proof for one change of limits, in the organization that the session is active

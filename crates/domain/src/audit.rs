@@ -114,6 +114,8 @@ audit_events! {
         TotpActivated = "totp.activated", "authentication", "user", Info;
         /// A user removed the own second factor.
         TotpRemoved = "totp.removed", "authentication", "user", Warning;
+        /// The operator of the machine removed the second factor of a user.
+        TotpReset = "totp.reset", "authentication", "user", Critical;
         /// A user gave a code for one request.
         SteppedUp = "step_up.proved", "authentication", "user", Info;
         /// What a certificate authority may sign was changed.

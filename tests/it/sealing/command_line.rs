@@ -136,6 +136,34 @@ async fn a_person_changes_limits_with_a_code() {
         "totp.removed failure",
     ];
     assert_eq!(audited(&superuser).await, expected);
+    the_device_is_lost(&program, &superuser, &url).await;
+}
+
+/// Whoever has a second factor gets no other one, until the operator of the machine removes it.
+async fn the_device_is_lost(program: &Program, superuser: &Superuser, url: &str) {
+    let clm = |arguments: &[&str]| program.cli(&[&["--url", url], arguments].concat());
+    let refused = clm(&["totp", "enrol"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let reset = |username| {
+        let reset = [
+            "user",
+            "reset-totp",
+            "--username",
+            username,
+            "--reason",
+            "lost",
+        ];
+        program.cli(&reset).status.code()
+    };
+    assert_eq!(reset("nobody"), Some(1));
+    assert_eq!(reset("admin"), Some(0));
+    assert_eq!(reset("admin"), Some(1), "there is none any more");
+    answer(&clm(&["totp", "enrol", "-o", "json"]));
+    let events = audited(superuser).await;
+    assert!(
+        events.contains(&"totp.reset success".to_owned()),
+        "{events:?}"
+    );
 }
 
 /// What the secure audit log has about second factors and limits, oldest first.
