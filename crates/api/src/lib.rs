@@ -97,6 +97,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(key_rotations::load))
         .routes(routes!(key_rotations::cancel))
         .routes(routes!(key_rotations::list_exposed))
+        .routes(routes!(key_rotations::list_exposed_secrets))
         .routes(routes!(master_key::load))
         .routes(routes!(master_key::make_shares))
         .routes(routes!(master_key::rotate))

@@ -227,6 +227,13 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         paging: Paging,
     },
+    /// List the secrets that a compromise exposed, such as second factors.
+    ExposedSecrets {
+        /// The rotation.
+        id: String,
+        #[command(flatten)]
+        paging: Paging,
+    },
     /// Say how often the data key is rotated.
     Schedule {
         /// Days between two rotations.

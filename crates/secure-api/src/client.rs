@@ -10,17 +10,17 @@ use crate::command::{
     ConfirmMasterKeyBackup, CreateCertificateAuthority, DestroySecret, EnrolTotp,
     EraseOrganizationKeys, ExportPrivateKey, FindIssued, IssueCertificate,
     ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates, ListEncryptionKeys,
-    ListExposedKeys, ListKeyRotations, LoadCertificate, LoadCertificateAuthority,
-    LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation, LoadMasterKey, LoadSealStatus,
-    MakeMasterKeyShares, OpenSecret, PullEvents, RemoveTotp, ResetTotp, ResetUnseal,
-    RotateMasterKey, Seal, SealSecret, SetKeyRotationSchedule, SignWebhook, StartKeyRotation,
-    StepUp, Unseal, VerifyTotp,
+    ListExposedKeys, ListExposedSecrets, ListKeyRotations, LoadCertificate,
+    LoadCertificateAuthority, LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation,
+    LoadMasterKey, LoadSealStatus, MakeMasterKeyShares, OpenSecret, PullEvents, RemoveTotp,
+    ResetTotp, ResetUnseal, RotateMasterKey, Seal, SealSecret, SetKeyRotationSchedule, SignWebhook,
+    StartKeyRotation, StepUp, Unseal, VerifyTotp,
 };
 use crate::event::Event;
 use crate::reply::{
     Certificate, CertificateAuthority, CertificateRequest, CertificateState, Done, EncryptionKey,
-    ExportedPrivateKey, ExposedKey, Health, Issued, KeyRotation, MasterKey, MasterKeyShares,
-    OpenedSecret, Reply, SealStatus, StepUpProof, TotpEnrolment,
+    ExportedPrivateKey, ExposedKey, ExposedSecret, Health, Issued, KeyRotation, MasterKey,
+    MasterKeyShares, OpenedSecret, Reply, SealStatus, StepUpProof, TotpEnrolment,
 };
 use crate::wire;
 use crate::{CallContext, SecureError, SecureService};
@@ -108,6 +108,9 @@ typed_calls! {
     /// See [`ListExposedKeys`].
     list_exposed_keys(ListExposedKeys)
         via Command::ListExposedKeys => ExposedKeys(value) -> Vec<ExposedKey>, value;
+    /// See [`ListExposedSecrets`].
+    list_exposed_secrets(ListExposedSecrets)
+        via Command::ListExposedSecrets => ExposedSecrets(value) -> Vec<ExposedSecret>, value;
     /// See [`SetKeyRotationSchedule`].
     set_key_rotation_schedule(SetKeyRotationSchedule)
         via Command::SetKeyRotationSchedule => EncryptionKey(value) -> EncryptionKey, *value;

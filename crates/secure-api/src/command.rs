@@ -19,8 +19,9 @@ use crate::CallContext;
 use uuid::Uuid;
 
 pub use secrets::{
-    ActivateTotp, ChangeIssuerLimits, DestroySecret, EnrolTotp, IssuerLimitsChange, OpenSecret,
-    RemoveTotp, ResetTotp, SealSecret, SignWebhook, StepUp, StepUpToken, VerifyTotp,
+    ActivateTotp, ChangeIssuerLimits, DestroySecret, EnrolTotp, IssuerLimitsChange,
+    ListExposedSecrets, OpenSecret, RemoveTotp, ResetTotp, SealSecret, SignWebhook, StepUp,
+    StepUpToken, VerifyTotp,
 };
 
 /// One command. Each is documented on its own type.
@@ -61,6 +62,8 @@ pub enum Command {
     CancelKeyRotation(CancelKeyRotation),
     /// See [`ListExposedKeys`].
     ListExposedKeys(ListExposedKeys),
+    /// See [`ListExposedSecrets`].
+    ListExposedSecrets(ListExposedSecrets),
     /// See [`SetKeyRotationSchedule`].
     SetKeyRotationSchedule(SetKeyRotationSchedule),
     /// See [`EraseOrganizationKeys`].
@@ -132,6 +135,7 @@ impl Command {
             Self::LoadKeyRotation(_) => "load_key_rotation",
             Self::CancelKeyRotation(_) => "cancel_key_rotation",
             Self::ListExposedKeys(_) => "list_exposed_keys",
+            Self::ListExposedSecrets(_) => "list_exposed_secrets",
             Self::SetKeyRotationSchedule(_) => "set_key_rotation_schedule",
             Self::EraseOrganizationKeys(_) => "erase_organization_keys",
             Self::LoadMasterKey(_) => "load_master_key",
@@ -183,6 +187,7 @@ impl Command {
         "load_key_rotation",
         "cancel_key_rotation",
         "list_exposed_keys",
+        "list_exposed_secrets",
         "set_key_rotation_schedule",
         "erase_organization_keys",
         "load_master_key",

@@ -10,7 +10,7 @@ use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::secret::{SecretBytes, SecretString, explicit_secret};
 use clm_domain::states::{
     CertificateRequestStatus, EncryptionKeyStatus, EncryptionKeyType, IssuerKind, IssuerStatus,
-    KeyRotationStatus, KeyRotationType, MasterKeyProviderKind,
+    KeyRotationStatus, KeyRotationType, MasterKeyProviderKind, SecretPurpose,
 };
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -50,6 +50,8 @@ pub enum Reply {
     KeyRotations(Vec<KeyRotation>),
     /// To `ListExposedKeys`.
     ExposedKeys(Vec<ExposedKey>),
+    /// To `ListExposedSecrets`.
+    ExposedSecrets(Vec<ExposedSecret>),
     /// To `EraseOrganizationKeys`: how many keys were destroyed.
     ErasedKeys(u64),
     /// To `LoadMasterKey` and `ConfirmMasterKeyBackup`.
@@ -387,6 +389,19 @@ pub struct ExposedKey {
     pub certificate_ids: Vec<CertificateId>,
 }
 
+/// A secret of the core that a compromise exposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposedSecret {
+    /// The secret.
+    pub sealed_secret_id: SealedSecretId,
+    /// What it is for.
+    pub purpose: SecretPurpose,
+    /// What it belongs to: a user, a webhook, a connector.
+    pub owner_id: Uuid,
+    /// Whether it has been destroyed since.
+    pub destroyed: bool,
+}
+
 /// What the reconciler compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateState {
@@ -418,6 +433,7 @@ impl Reply {
             Self::KeyRotation(_) => "key_rotation",
             Self::KeyRotations(_) => "key_rotations",
             Self::ExposedKeys(_) => "exposed_keys",
+            Self::ExposedSecrets(_) => "exposed_secrets",
             Self::ErasedKeys(_) => "erased_keys",
             Self::MasterKey(_) => "master_key",
             Self::MasterKeyShares(_) => "master_key_shares",

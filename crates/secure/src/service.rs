@@ -97,6 +97,9 @@ impl Secure {
             Command::LoadKeyRotation(command) => self.load_key_rotation(context, command).await,
             Command::CancelKeyRotation(command) => self.cancel_key_rotation(context, command).await,
             Command::ListExposedKeys(command) => self.list_exposed_keys(context, command).await,
+            Command::ListExposedSecrets(command) => {
+                self.list_exposed_secrets(context, command).await
+            }
             Command::SetKeyRotationSchedule(command) => {
                 self.set_key_rotation_schedule(context, command).await
             }
@@ -158,6 +161,7 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::LoadKeyRotation(_)
                 | Command::CancelKeyRotation(_)
                 | Command::ListExposedKeys(_)
+                | Command::ListExposedSecrets(_)
                 | Command::SetKeyRotationSchedule(_)
                 | Command::EraseOrganizationKeys(_)
                 | Command::LoadMasterKey(_)

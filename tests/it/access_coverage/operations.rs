@@ -144,6 +144,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("GET", ROTATIONS, Resource::EncryptionKey, Action::List),
     operation("GET", ROTATION, Resource::EncryptionKey, Action::Read).on(Object::KeyRotation),
     operation("GET", EXPOSED, Resource::EncryptionKey, Action::Read).on(Object::KeyRotation),
+    operation(
+        "GET",
+        EXPOSED_SECRETS,
+        Resource::EncryptionKey,
+        Action::Read,
+    )
+    .on(Object::KeyRotation),
     operation("POST", CANCEL, Resource::EncryptionKey, Action::Rotate)
         .on(Object::KeyRotation)
         .conflicting(),
@@ -172,6 +179,7 @@ const REQUEST: &str = "/api/v1/certificate-requests/{certificate_request_id}";
 const ROTATIONS: &str = "/api/v1/key-rotations";
 const ROTATION: &str = "/api/v1/key-rotations/{key_rotation_id}";
 const EXPOSED: &str = "/api/v1/key-rotations/{key_rotation_id}/exposed-keys";
+const EXPOSED_SECRETS: &str = "/api/v1/key-rotations/{key_rotation_id}/exposed-secrets";
 const CANCEL: &str = "/api/v1/key-rotations/{key_rotation_id}/cancel";
 const ERASE: &str = "/api/v1/encryption-keys/erase";
 const MASTER_KEY: &str = "/api/v1/master-key";

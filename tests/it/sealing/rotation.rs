@@ -2,7 +2,8 @@
 
 use clm_domain::ids::OrganizationId;
 use clm_domain::states::{EncryptionKeyStatus, KeyRotationStatus, KeyRotationType, SecretPurpose};
-use clm_secure_api::command::EraseOrganizationKeys;
+use clm_secure_api::command::{EraseOrganizationKeys, ListExposedSecrets};
+use clm_secure_api::reply::KeyRotation;
 use uuid::Uuid;
 
 use crate::key_rotation::bench::Bench;
@@ -78,19 +79,15 @@ async fn what_does_not_open_keeps_its_key() {
         (rotation.items_processed, rotation.items_failed),
         (all - 1, 1)
     );
-    let message = rotation.error_message.unwrap();
+    let message = rotation.error_message.clone().unwrap();
     assert!(
         message.contains(&Uuid::from_u128(2).to_string()),
         "{message}"
     );
-    let exposed: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sealed_secrets WHERE compromised_by_rotation_id = $1",
-    )
-    .bind(rotation.key_rotation_id.as_uuid())
-    .fetch_one(&bench.admin)
-    .await
-    .unwrap();
-    assert_eq!(exposed, i64::try_from(SECRETS).unwrap());
+    assert_eq!(exposed(&bench, organization, &rotation).await, SECRETS);
+    let later = bench.complete(organization, KeyRotationType::Manual).await;
+    assert_eq!(exposed(&bench, organization, &later).await, 0);
+    assert_eq!(exposed(&bench, organization, &rotation).await, SECRETS);
     bench.clock.advance(chrono::TimeDelta::days(2));
     bench.secure().maintain_keys().await.unwrap();
     let kept = bench.key(organization, old).await;
@@ -130,4 +127,30 @@ async fn erasing_an_organization_ends_its_secrets() {
     let refused = bench.open(erased, 1).await.unwrap_err();
     assert_eq!(refused.code, "encryption_key_unavailable");
     assert_eq!(bench.open(other, 2).await.unwrap(), b"two");
+}
+
+/// How many secrets a compromise exposed, page by page, each once.
+async fn exposed(bench: &Bench, organization: OrganizationId, rotation: &KeyRotation) -> u128 {
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let command = ListExposedSecrets {
+            key_rotation_id: rotation.key_rotation_id,
+            after,
+            limit: 150,
+        };
+        let context = bench.context(organization);
+        let page = bench.client.list_exposed_secrets(context, command);
+        let page = page.await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.sealed_secret_id);
+        assert!(
+            page.iter()
+                .all(|one| one.purpose == SecretPurpose::Connector)
+        );
+        ids.extend(page.iter().map(|one| one.sealed_secret_id));
+    }
+    let found = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), found);
+    u128::try_from(found).unwrap()
 }

@@ -1,7 +1,7 @@
 //! Commands about secrets that the core works with and does not hold, about second factors, and
 //! what is done only by somebody who has just used one.
 
-use clm_domain::ids::{IssuerId, SealedSecretId, UserId};
+use clm_domain::ids::{IssuerId, KeyRotationId, SealedSecretId, UserId};
 use clm_domain::issuer_limits::IssuerLimits;
 use clm_domain::secret::{SecretBytes, SecretString, explicit_secret};
 use clm_domain::states::SecretPurpose;
@@ -54,6 +54,18 @@ pub struct SignWebhook {
 pub struct DestroySecret {
     /// The secret.
     pub sealed_secret_id: SealedSecretId,
+}
+
+/// The secrets that a compromise exposed, in order of their ids: those that were sealed under the key
+/// which the rotation left.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListExposedSecrets {
+    /// The rotation, of type `compromise`; others expose nothing.
+    pub key_rotation_id: KeyRotationId,
+    /// Only secrets after this one.
+    pub after: Option<SealedSecretId>,
+    /// At most so many; bounded by [`clm_domain::limits::PAGE_SIZE_MAX`] and one more.
+    pub limit: u32,
 }
 
 /// Makes the secret of a second factor (RFC 6238) for the acting user, in the organization of the

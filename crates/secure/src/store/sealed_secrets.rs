@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use clm_database::transaction::Abort;
 use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::AuditRow;
-use clm_domain::ids::{EncryptionKeyId, OrganizationId, SealedSecretId};
+use clm_domain::ids::{EncryptionKeyId, KeyRotationId, OrganizationId, SealedSecretId};
 use clm_domain::states::SecretPurpose;
+use clm_secure_api::reply::ExposedSecret;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -95,6 +96,48 @@ impl SecureStore {
             })
             .await?;
         row.map(SecretRow::into_stored).transpose()
+    }
+
+    /// Secrets that the compromise behind a rotation exposed, destroyed ones too: what they opened
+    /// elsewhere may still be open.
+    pub(crate) async fn list_exposed_secrets(
+        &self,
+        (organization_id, rotation_id): (OrganizationId, KeyRotationId),
+        after: Option<SealedSecretId>,
+        limit: i64,
+    ) -> Result<Vec<ExposedSecret>, DatabaseError> {
+        let scope = Scope::Organization(organization_id);
+        let rows = self
+            .pool
+            .transact("list exposed secrets", scope, |connection| {
+                Box::pin(async move {
+                    let rows = sqlx::query!(
+                        r#"-- sealed_secrets::list_exposed
+                        SELECT id, purpose, owner_id, deleted_at IS NOT NULL AS "destroyed!"
+                        FROM sealed_secrets
+                        WHERE organization_id = $1 AND compromised_by_rotation_id = $2 AND id > $3
+                        ORDER BY id LIMIT $4"#,
+                        organization_id.as_uuid(),
+                        rotation_id.as_uuid(),
+                        after.map(SealedSecretId::as_uuid).unwrap_or_default(),
+                        limit,
+                    )
+                    .fetch_all(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(rows)
+                })
+            })
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(ExposedSecret {
+                    sealed_secret_id: row.id.into(),
+                    purpose: word("sealed_secrets.purpose", &row.purpose)?,
+                    owner_id: row.owner_id,
+                    destroyed: row.destroyed,
+                })
+            })
+            .collect()
     }
 
     /// Writes a secret with its audit event; false when the id is in use.
