@@ -237,6 +237,9 @@ async fn nothing_else_than_the_right_proof_changes_limits() {
     let at_once = join_all((0..20).map(|_| bench.change(ann(), &wanted, Some(&good)))).await;
     let accepted = at_once.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(accepted, 1);
+    for refused in at_once.into_iter().filter_map(Result::err) {
+        assert_eq!(refused.code, "step_up_invalid");
+    }
 }
 
 /// A proof ends after five minutes, and with the factor that it came from; who has none gets none.
