@@ -287,6 +287,18 @@ GRANT UPDATE (status, new_encryption_key_id, items_total, items_processed, items
               pass_started_at, next_batch_at, rollback_started_at, completed_at, error_message, updated_at)
     ON key_rotation_history TO clm_secure_user, clm_secure_system;
 
+-- What a secret is for cannot be changed; how it is sealed can, and that it is there.
+GRANT SELECT, INSERT ON sealed_secrets, totp_factors TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (encrypted_secret, encryption_key_id, encryption_algorithm, encryption_iv, encryption_auth_tag,
+              compromised_by_rotation_id, revision, updated_at, deleted_at)
+    ON sealed_secrets TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (status, last_step, failures, locked_until, expires_at, activated_at, updated_at, deleted_at)
+    ON totp_factors TO clm_secure_user, clm_secure_system;
+-- A proof is given out in its user's organization and used in any.
+GRANT INSERT ON step_up_proofs TO clm_secure_user;
+GRANT SELECT, DELETE ON step_up_proofs TO clm_secure_system;
+GRANT UPDATE (used_at) ON step_up_proofs TO clm_secure_system;
+
 -- Append-only, by grant as well as by trigger. No grant on any partition.
 GRANT SELECT, INSERT ON secure_audit_log TO clm_secure_user, clm_secure_system;
 
@@ -343,7 +355,7 @@ BEGIN
         SELECT tenant_table AS table_name, 'system_scope' AS policy_name, '*' AS command, 'clm_secure_system' AS role_name
         FROM unnest(ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
                           'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
-                          'outbox', 'inbox']) AS tenant_table
+                          'sealed_secrets', 'totp_factors', 'step_up_proofs', 'outbox', 'inbox']) AS tenant_table
         UNION ALL
         VALUES ('secure_audit_log', 'auditor_read', 'r', 'clm_auditor'),
                ('secure_audit_log', 'archive_read', 'r', 'clm_secure_archive')

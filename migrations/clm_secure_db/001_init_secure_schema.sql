@@ -359,7 +359,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION check_encryption_key_opens() IS 'Row trigger: a new private key is sealed under a key that opens.';
+COMMENT ON FUNCTION check_encryption_key_opens() IS 'Row trigger: a new private key or secret is sealed under a key that opens.';
 
 DROP TRIGGER IF EXISTS trg_private_keys_encryption_key ON private_keys;
 -- Afterwards: a row of another organization is first refused as such.
@@ -857,7 +857,7 @@ COMMENT ON COLUMN key_rotation_history.items_processed IS 'Secrets sealed anew u
 COMMENT ON COLUMN key_rotation_history.items_failed IS 'Secrets that the last pass could not open; they stay under the key that sealed them.';
 COMMENT ON COLUMN key_rotation_history.items_rolled_back IS 'Secrets sealed anew under the old key after a cancellation, those that were new since the start included.';
 COMMENT ON COLUMN key_rotation_history.items_per_second_max IS 'Most secrets sealed anew in a second; null for as fast as possible.';
-COMMENT ON COLUMN key_rotation_history.cursor_private_key_id IS 'The last private key that this pass has dealt with; null before its first batch. Resuming goes on behind it.';
+COMMENT ON COLUMN key_rotation_history.cursor_private_key_id IS 'The last private key or secret that this pass has dealt with; null before its first batch. Resuming goes on behind it.';
 COMMENT ON COLUMN key_rotation_history.pass_started_at IS 'When this pass over the keys began; null before the first batch.';
 COMMENT ON COLUMN key_rotation_history.next_batch_at IS 'No batch is begun before this moment: the throttle, and the wait before the last pass.';
 COMMENT ON COLUMN key_rotation_history.started_at IS 'When it began.';
@@ -889,6 +889,148 @@ BEGIN
     END IF;
 END
 $$;
+
+-- ---------------------------------------------------------------------------------------------------------
+-- sealed_secrets, second factors and the proofs that come of them
+-- ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS sealed_secrets (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    purpose text NOT NULL,
+    owner_id uuid NOT NULL,
+    encrypted_secret bytea NULL,
+    encryption_key_id uuid NULL,
+    encryption_algorithm text NULL,
+    encryption_iv bytea NULL,
+    encryption_auth_tag bytea NULL,
+    compromised_by_rotation_id uuid NULL,
+    revision bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz NULL,
+    CONSTRAINT pk_sealed_secrets PRIMARY KEY (id),
+    CONSTRAINT ux_sealed_secrets_organization_id_id UNIQUE (organization_id, id),
+    CONSTRAINT fk_sealed_secrets_encryption_key FOREIGN KEY (organization_id, encryption_key_id)
+        REFERENCES encryption_keys (organization_id, id),
+    CONSTRAINT fk_sealed_secrets_compromised_by_rotation FOREIGN KEY (organization_id, compromised_by_rotation_id)
+        REFERENCES key_rotation_history (organization_id, id),
+    CONSTRAINT ck_sealed_secrets_purpose CHECK (purpose IN ('totp', 'webhook', 'connector')),
+    -- A secret that was destroyed is gone, not hidden.
+    CONSTRAINT ck_sealed_secrets_sealed_or_destroyed CHECK (
+        CASE
+            WHEN deleted_at IS NULL THEN
+                encrypted_secret IS NOT NULL AND encryption_key_id IS NOT NULL AND encryption_algorithm IS NOT NULL
+                AND encryption_iv IS NOT NULL AND encryption_auth_tag IS NOT NULL
+            ELSE
+                encrypted_secret IS NULL AND encryption_key_id IS NULL AND encryption_algorithm IS NULL
+                AND encryption_iv IS NULL AND encryption_auth_tag IS NULL
+        END),
+    CONSTRAINT ck_sealed_secrets_encrypted_secret CHECK (octet_length(encrypted_secret) BETWEEN 1 AND 16384),
+    CONSTRAINT ck_sealed_secrets_encryption_algorithm CHECK (length(encryption_algorithm) BETWEEN 1 AND 64),
+    CONSTRAINT ck_sealed_secrets_encryption_iv CHECK (octet_length(encryption_iv) = 12),
+    CONSTRAINT ck_sealed_secrets_encryption_auth_tag CHECK (octet_length(encryption_auth_tag) = 16),
+    CONSTRAINT ck_sealed_secrets_revision CHECK (revision > 0)
+);
+
+COMMENT ON TABLE sealed_secrets IS '[tenant] Secrets that the core works with and does not hold: it knows their ids. Sealed anew by rotations like private keys.';
+COMMENT ON COLUMN sealed_secrets.id IS 'Primary key; UUIDv7. Part of the additional data of the seal.';
+COMMENT ON COLUMN sealed_secrets.organization_id IS 'Owning organization.';
+COMMENT ON COLUMN sealed_secrets.purpose IS 'totp and webhook are only used by the Secure Service; connector may be opened. Part of the additional data of the seal.';
+COMMENT ON COLUMN sealed_secrets.owner_id IS 'What it belongs to in clm_core_db: a user, a webhook, a connector.';
+COMMENT ON COLUMN sealed_secrets.encrypted_secret IS 'The secret, sealed; null once it was destroyed.';
+COMMENT ON COLUMN sealed_secrets.encryption_key_id IS 'The data key version that sealed it, of the same organization; null once it was destroyed.';
+COMMENT ON COLUMN sealed_secrets.encryption_algorithm IS 'Algorithm of the seal, e.g. AES-256-GCM.';
+COMMENT ON COLUMN sealed_secrets.encryption_iv IS 'Nonce of the seal, 12 octets.';
+COMMENT ON COLUMN sealed_secrets.encryption_auth_tag IS 'GCM tag of the seal, 16 octets.';
+COMMENT ON COLUMN sealed_secrets.compromised_by_rotation_id IS 'The rotation that left a compromised data key under which this secret was sealed; null when it never was.';
+COMMENT ON COLUMN sealed_secrets.revision IS 'Counts up with each change that a rotation did not make.';
+COMMENT ON COLUMN sealed_secrets.created_at IS 'When the row was made.';
+COMMENT ON COLUMN sealed_secrets.updated_at IS 'When the row last changed; set by trigger.';
+COMMENT ON COLUMN sealed_secrets.deleted_at IS 'When the secret was destroyed; null while it is there.';
+
+-- Rotation: what is still sealed under a key version, in keyset order. Also serves the foreign key.
+CREATE INDEX IF NOT EXISTS ix_sealed_secrets_organization_id_encryption_key_id_id
+    ON sealed_secrets (organization_id, encryption_key_id, id) WHERE encryption_key_id IS NOT NULL;
+-- What a compromise exposed, in keyset order. Also serves the foreign key.
+CREATE INDEX IF NOT EXISTS ix_sealed_secrets_organization_id_compromised_by_rotation_id_id
+    ON sealed_secrets (organization_id, compromised_by_rotation_id, id) WHERE compromised_by_rotation_id IS NOT NULL;
+
+DROP TRIGGER IF EXISTS trg_sealed_secrets_encryption_key ON sealed_secrets;
+CREATE TRIGGER trg_sealed_secrets_encryption_key AFTER INSERT ON sealed_secrets
+    FOR EACH ROW WHEN (NEW.encryption_key_id IS NOT NULL) EXECUTE FUNCTION check_encryption_key_opens();
+
+CREATE TABLE IF NOT EXISTS totp_factors (
+    sealed_secret_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    status text NOT NULL DEFAULT 'pending',
+    last_step bigint NULL,
+    failures integer NOT NULL DEFAULT 0,
+    locked_until timestamptz NULL,
+    expires_at timestamptz NULL,
+    activated_at timestamptz NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz NULL,
+    CONSTRAINT pk_totp_factors PRIMARY KEY (sealed_secret_id),
+    CONSTRAINT fk_totp_factors_sealed_secret FOREIGN KEY (organization_id, sealed_secret_id)
+        REFERENCES sealed_secrets (organization_id, id),
+    CONSTRAINT ck_totp_factors_status CHECK (status IN ('pending', 'active')),
+    CONSTRAINT ck_totp_factors_active CHECK ((status = 'active') = (activated_at IS NOT NULL)),
+    CONSTRAINT ck_totp_factors_pending CHECK ((status = 'pending') = (expires_at IS NOT NULL)),
+    CONSTRAINT ck_totp_factors_failures CHECK (failures >= 0)
+);
+
+COMMENT ON TABLE totp_factors IS '[tenant] Second factors (RFC 6238), in the home organization of their user, which codes were used, and how often a wrong one came.';
+COMMENT ON COLUMN totp_factors.sealed_secret_id IS 'Primary key; the secret, of purpose totp.';
+COMMENT ON COLUMN totp_factors.organization_id IS 'The home organization of the user.';
+COMMENT ON COLUMN totp_factors.user_id IS 'users.id in clm_core_db.';
+COMMENT ON COLUMN totp_factors.status IS 'pending until a first code proves that the user has the secret, then active.';
+COMMENT ON COLUMN totp_factors.last_step IS 'The time step of the last code that was accepted; only a later one is accepted after it (RFC 6238 §5.2).';
+COMMENT ON COLUMN totp_factors.failures IS 'Wrong codes since the last right one.';
+COMMENT ON COLUMN totp_factors.locked_until IS 'No code is judged before this moment; null when none was locked out.';
+COMMENT ON COLUMN totp_factors.expires_at IS 'Until when a pending one may be activated; null for an active one.';
+COMMENT ON COLUMN totp_factors.activated_at IS 'When the first code was accepted; null while it is pending.';
+COMMENT ON COLUMN totp_factors.created_at IS 'When the row was made.';
+COMMENT ON COLUMN totp_factors.updated_at IS 'When the row last changed; set by trigger.';
+COMMENT ON COLUMN totp_factors.deleted_at IS 'When it was removed or replaced; null while it is there.';
+
+-- One for each user, in whatever organization: a second one elsewhere would be a way round the first.
+CREATE UNIQUE INDEX IF NOT EXISTS ux_totp_factors_user_id ON totp_factors (user_id) WHERE deleted_at IS NULL;
+-- Foreign key.
+CREATE INDEX IF NOT EXISTS ix_totp_factors_organization_id_sealed_secret_id ON totp_factors (organization_id, sealed_secret_id);
+-- Upkeep: pending ones whose time is over, over all organizations.
+CREATE INDEX IF NOT EXISTS ix_totp_factors_expires_at ON totp_factors (expires_at)
+    WHERE status = 'pending' AND deleted_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS step_up_proofs (
+    proof_sha256 bytea NOT NULL,
+    organization_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    request_sha256 bytea NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_step_up_proofs PRIMARY KEY (proof_sha256),
+    CONSTRAINT ck_step_up_proofs_proof_sha256 CHECK (octet_length(proof_sha256) = 32),
+    CONSTRAINT ck_step_up_proofs_request_sha256 CHECK (octet_length(request_sha256) = 32),
+    CONSTRAINT ck_step_up_proofs_expires_at CHECK (expires_at > created_at)
+);
+
+COMMENT ON TABLE step_up_proofs IS '[tenant] That a user has just given a code for one request. Short-lived; the proof itself is not here.';
+COMMENT ON COLUMN step_up_proofs.proof_sha256 IS 'Primary key; SHA-256 of the proof, which has 256 random bits.';
+COMMENT ON COLUMN step_up_proofs.organization_id IS 'The home organization of the user.';
+COMMENT ON COLUMN step_up_proofs.user_id IS 'users.id in clm_core_db: who may use it.';
+COMMENT ON COLUMN step_up_proofs.session_id IS 'sessions.id in clm_core_db: in which session.';
+COMMENT ON COLUMN step_up_proofs.request_sha256 IS 'The only command that it is good for.';
+COMMENT ON COLUMN step_up_proofs.expires_at IS 'Until when it may be used.';
+COMMENT ON COLUMN step_up_proofs.used_at IS 'When it was used; null while it was not.';
+COMMENT ON COLUMN step_up_proofs.created_at IS 'When it was given out.';
+
+-- Upkeep: what has expired, over all organizations.
+CREATE INDEX IF NOT EXISTS ix_step_up_proofs_expires_at ON step_up_proofs (expires_at);
 
 -- ---------------------------------------------------------------------------------------------------------
 -- outbox and inbox
@@ -1139,7 +1281,7 @@ DECLARE
     table_name text;
 BEGIN
     FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'private_keys', 'issuers', 'certificate_requests', 'certificates',
-                                      'certificate_revocations', 'key_rotation_history'] LOOP
+                                      'certificate_revocations', 'key_rotation_history', 'sealed_secrets', 'totp_factors'] LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON public.%I', 'trg_' || table_name || '_updated_at', table_name);
         EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE ON public.%I FOR EACH ROW EXECUTE FUNCTION public.set_updated_at()',
             'trg_' || table_name || '_updated_at', table_name);
@@ -1159,7 +1301,7 @@ DECLARE
 BEGIN
     FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
                                       'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
-                                      'outbox', 'inbox'] LOOP
+                                      'sealed_secrets', 'totp_factors', 'step_up_proofs', 'outbox', 'inbox'] LOOP
         EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', table_name);
         EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', table_name);
         EXECUTE format('DROP POLICY IF EXISTS tenant_isolation ON public.%I', table_name);

@@ -290,6 +290,38 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
         SecureEvent::EncryptionKeyDestroyed.code(),
         Source::KeyUpkeep,
     ),
+    ("audit_log", CoreEvent::TotpReset.code(), Source::Sealing),
+    // What the core may ask for without a REST operation yet is tried in `sealing`.
+    (
+        "secure_audit_log",
+        SecureEvent::SecretSealed.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::SecretOpened.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::WebhookSigned.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::SecretDestroyed.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TotpVerified.code(),
+        Source::Sealing,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TotpReset.code(),
+        Source::Sealing,
+    ),
 ];
 
 /// What writes an event that no REST operation writes.
@@ -299,6 +331,7 @@ enum Source {
     Reconciler,
     ForeignCore,
     KeyUpkeep,
+    Sealing,
 }
 
 /// Each event of both lists was written above, or is known to come from elsewhere.

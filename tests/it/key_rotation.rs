@@ -2,7 +2,7 @@
 //! and private keys that the test has sealed itself. After each rotation every key is opened with
 //! the master key and the documented format alone.
 
-mod bench;
+pub(crate) mod bench;
 mod command_line;
 mod damage;
 mod lifecycle;

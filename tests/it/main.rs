@@ -20,5 +20,6 @@ mod issuance;
 mod key_rotation;
 mod master_key;
 mod remote_transport;
+mod sealing;
 mod secrets;
 mod support;

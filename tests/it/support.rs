@@ -1,5 +1,6 @@
 //! What several modules share: asking over REST, the audit logs, and DER.
 
+pub(crate) mod authenticator;
 pub(crate) mod der;
 
 use clm_api_types::problem::{MEDIA_TYPE, Problem};

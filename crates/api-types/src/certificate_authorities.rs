@@ -67,6 +67,8 @@ pub struct CertificateAuthority {
     /// What it may ever sign.
     #[schema(value_type = Object)]
     pub limits: IssuerLimits,
+    /// Rises with each change; for `If-Match`.
+    pub revision: i64,
     /// Start of validity.
     pub not_before: DateTime<Utc>,
     /// End of validity.
@@ -79,4 +81,15 @@ pub struct CertificateAuthority {
     pub chain_pem: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+/// Changes what an authority may ever sign.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerLimitsUpdate {
+    /// All limits from now on.
+    #[schema(value_type = Object)]
+    pub limits: IssuerLimits,
+    /// Why, in words.
+    pub reason: String,
 }

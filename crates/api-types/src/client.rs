@@ -2,6 +2,7 @@
 
 mod keys;
 mod master_key;
+mod second_factor;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -402,6 +403,17 @@ impl Client {
         body: Option<&B>,
         idempotency_key: Option<&str>,
     ) -> Result<Response, ClientError> {
+        let key = idempotency_key.map(|key| (IDEMPOTENCY_HEADER, key));
+        self.send_with(method, path, body, key.as_slice()).await
+    }
+
+    async fn send_with<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+        headers: &[(&str, &str)],
+    ) -> Result<Response, ClientError> {
         let mut request = self
             .http
             .request(method.clone(), format!("{}{BASE_PATH}{path}", self.base));
@@ -418,8 +430,8 @@ impl Client {
         if let Some(organization) = &self.organization {
             request = request.header(ORGANIZATION_HEADER, organization);
         }
-        if let Some(key) = idempotency_key {
-            request = request.header(IDEMPOTENCY_HEADER, key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(body);

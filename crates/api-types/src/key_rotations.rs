@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clm_domain::key_algorithm::KeyAlgorithm;
-use clm_domain::states::{KeyRotationStatus, KeyRotationType};
+use clm_domain::states::{KeyRotationStatus, KeyRotationType, SecretPurpose};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -79,4 +79,18 @@ pub struct ExposedKey {
     pub spki_sha256: String,
     /// Its certificates, newest first; at most a hundred.
     pub certificate_ids: Vec<Uuid>,
+}
+
+/// A secret of the platform that a compromise exposed: what to replace where it opens something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExposedSecret {
+    /// The secret.
+    pub id: Uuid,
+    /// `totp`, `webhook` or `connector`.
+    #[schema(value_type = String)]
+    pub purpose: SecretPurpose,
+    /// What it belongs to: a user, a webhook, a connector.
+    pub owner_id: Uuid,
+    /// Whether it has been destroyed since.
+    pub destroyed: bool,
 }

@@ -15,6 +15,7 @@ pub mod key_rotations;
 pub mod master_key;
 pub mod page;
 pub mod problem;
+pub mod second_factor;
 pub mod sessions;
 pub mod users;
 
@@ -27,6 +28,8 @@ pub const SESSION_COOKIE: &str = "__Host-clm_session";
 pub const CSRF_HEADER: &str = "x-csrf-token";
 /// The header of the idempotency key.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// The header with a step-up proof.
+pub const STEP_UP_HEADER: &str = "clm-step-up";
 /// The header with the id of the request, also in logs and audit events.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 /// The header by which the local operator names the organization to act for (only on `clm.sock`).

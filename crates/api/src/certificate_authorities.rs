@@ -2,18 +2,22 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use clm_api_types::certificate_authorities::{CertificateAuthority, CertificateAuthorityCreate};
+use clm_api_types::STEP_UP_HEADER;
+use clm_api_types::certificate_authorities::{
+    CertificateAuthority, CertificateAuthorityCreate, IssuerLimitsUpdate,
+};
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
-use clm_core::certificate_authorities::{self, NewCertificateAuthority};
+use clm_core::certificate_authorities::{self, IssuerLimitsChange, NewCertificateAuthority};
 use clm_domain::ids::IssuerId;
+use clm_domain::secret::SecretString;
 
 use crate::ApiState;
 use crate::convert;
 use crate::operations::{id, repeatable};
-use crate::problem::ApiError;
+use crate::problem::{self, ApiError};
 use crate::request::{Caller, Input, Parameters};
 
 /// Creates a certificate authority of the caller's organization, with its key.
@@ -86,4 +90,67 @@ pub(crate) async fn load(
     let issuer_id = IssuerId::from_uuid(id(&authority_id, "certificate authority")?);
     let found = certificate_authorities::load(&context, &state.core, issuer_id).await?;
     Ok(Json(convert::certificate_authority(found)))
+}
+
+/// Changes what a certificate authority may ever sign. Takes the proof of `POST /step-up` for exactly
+/// this change; the operator of the machine needs none.
+#[utoipa::path(
+    put, path = "/api/v1/certificate-authorities/{certificate_authority_id}/limits",
+    tag = "certificate authorities",
+    params(
+        ("certificate_authority_id" = uuid::Uuid, Path),
+        ("If-Match" = String, Header, description = "The `revision` that was read, in quotes."),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof."),
+    ),
+    request_body = IssuerLimitsUpdate,
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 200, body = CertificateAuthority), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn change_limits(
+    State(state): State<ApiState>,
+    Path(authority_id): Path<String>,
+    headers: HeaderMap,
+    Input { context, body }: Input<IssuerLimitsUpdate>,
+) -> Result<Json<CertificateAuthority>, ApiError> {
+    let change = IssuerLimitsChange {
+        issuer_id: IssuerId::from_uuid(id(&authority_id, "certificate authority")?),
+        limits: body.limits,
+        revision: revision(&headers)?,
+        reason: body.reason,
+    };
+    let proof = headers
+        .get(STEP_UP_HEADER)
+        .map(|value| SecretString::new(String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let changed =
+        certificate_authorities::change_limits(&context, &state.core, change, proof).await?;
+    Ok(Json(convert::certificate_authority(changed)))
+}
+
+/// The revision in `If-Match` (RFC 9110 §13.1.1).
+fn revision(headers: &HeaderMap) -> Result<i64, ApiError> {
+    let value = headers.get(header::IF_MATCH);
+    let value = value.and_then(|value| value.to_str().ok()?.trim().parse::<Quoted>().ok());
+    value.map(|quoted| quoted.0).ok_or_else(|| {
+        let message = "Say in If-Match, in quotes, which revision of the certificate authority was \
+            read.";
+        problem::of_status(
+            StatusCode::PRECONDITION_REQUIRED,
+            "if_match_required",
+            message,
+        )
+    })
+}
+
+/// A number in quotes.
+struct Quoted(i64);
+
+impl std::str::FromStr for Quoted {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let inner = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
+        inner.and_then(|text| text.parse().ok()).map(Self).ok_or(())
+    }
 }

@@ -99,6 +99,7 @@ pub(crate) fn certificate_authority(
         key_algorithm: found.key_algorithm,
         signature_algorithm: found.signature_algorithm,
         limits: found.limits,
+        revision: found.revision,
         not_before: found.not_before,
         not_after: found.not_after,
         fingerprint_sha256: hex::encode(Sha256::digest(&found.certificate_der)),

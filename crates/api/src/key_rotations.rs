@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use clm_api_types::key_rotations::{ExposedKey, KeyRotation, KeyRotationCreate};
+use clm_api_types::key_rotations::{ExposedKey, ExposedSecret, KeyRotation, KeyRotationCreate};
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
 use clm_core::key_rotations::{self, NewKeyRotation};
@@ -116,6 +116,31 @@ pub(crate) async fn list_exposed(
     let key_rotation_id = named(&key_rotation_id)?;
     let found = key_rotations::list_exposed(&context, &state.core, key_rotation_id, page).await?;
     Ok(Json(convert::page(found, exposed_key)))
+}
+
+/// Secrets that a rotation of type `compromise` exposed: second factors to enrol anew, secrets to
+/// replace.
+#[utoipa::path(
+    get, path = "/api/v1/key-rotations/{key_rotation_id}/exposed-secrets", tag = "encryption keys",
+    params(("key_rotation_id" = uuid::Uuid, Path), PageQuery),
+    security(("api_key" = []), ("session" = [])),
+    responses((status = 200, body = Page<ExposedSecret>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn list_exposed_secrets(
+    State(state): State<ApiState>,
+    Caller(context): Caller,
+    Path(key_rotation_id): Path<String>,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<Page<ExposedSecret>>, ApiError> {
+    let page = convert::page_request(&query)?;
+    let id = named(&key_rotation_id)?;
+    let found = key_rotations::list_exposed_secrets(&context, &state.core, id, page).await?;
+    Ok(Json(convert::page(found, |secret| ExposedSecret {
+        id: secret.sealed_secret_id.as_uuid(),
+        purpose: secret.purpose,
+        owner_id: secret.owner_id,
+        destroyed: secret.destroyed,
+    })))
 }
 
 fn named(key_rotation_id: &str) -> Result<KeyRotationId, ApiError> {

@@ -17,6 +17,7 @@ mod operations;
 pub mod peer;
 pub mod problem;
 mod request;
+mod second_factor;
 mod sessions;
 mod users;
 
@@ -68,6 +69,10 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(sessions::end_current))
         .routes(routes!(users::who_am_i))
         .routes(routes!(users::change_own_password))
+        .routes(routes!(second_factor::enrol))
+        .routes(routes!(second_factor::activate))
+        .routes(routes!(second_factor::remove))
+        .routes(routes!(second_factor::step_up))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(
@@ -75,6 +80,7 @@ fn documented() -> OpenApiRouter<ApiState> {
             certificate_authorities::list
         ))
         .routes(routes!(certificate_authorities::load))
+        .routes(routes!(certificate_authorities::change_limits))
         .routes(routes!(
             certificate_requests::create,
             certificate_requests::list
@@ -91,6 +97,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(key_rotations::load))
         .routes(routes!(key_rotations::cancel))
         .routes(routes!(key_rotations::list_exposed))
+        .routes(routes!(key_rotations::list_exposed_secrets))
         .routes(routes!(master_key::load))
         .routes(routes!(master_key::make_shares))
         .routes(routes!(master_key::rotate))

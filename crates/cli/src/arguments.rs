@@ -1,5 +1,7 @@
 //! What can be typed.
 
+pub(crate) mod second_factor;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Certificate authorities.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// Your second factor.
+    #[command(subcommand)]
+    Totp(second_factor::TotpCommand),
     /// The keys that seal what is stored, and their rotation.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -187,6 +192,9 @@ pub(crate) enum CaCommand {
         /// Its id.
         id: String,
     },
+    /// What a certificate authority may ever sign.
+    #[command(subcommand)]
+    Limits(second_factor::LimitsCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -214,6 +222,13 @@ pub(crate) enum KeyCommand {
     },
     /// List the private keys that a compromise exposed.
     Exposed {
+        /// The rotation.
+        id: String,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// List the secrets that a compromise exposed, such as second factors.
+    ExposedSecrets {
         /// The rotation.
         id: String,
         #[command(flatten)]
@@ -327,6 +342,24 @@ pub(crate) struct Paging {
 pub(crate) enum UserCommand {
     /// Make the first administrator; refused once one exists.
     CreateAdmin(CreateAdmin),
+    /// Remove the second factor of a user who has lost it. Only where the databases and the master
+    /// key can be read.
+    ResetTotp(ResetTotp),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetTotp {
+    /// The user's name.
+    #[arg(long)]
+    pub(crate) username: String,
+    /// The slug of the user's home organization.
+    #[arg(long = "home-organization", default_value = "default")]
+    pub(crate) home_organization: String,
+    /// Why, in words.
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
 }
 
 #[derive(Debug, Args)]

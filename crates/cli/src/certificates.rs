@@ -17,7 +17,7 @@ use clm_domain::clock::random_bytes;
 use clm_domain::limits::CSR_DER_BYTES_MAX;
 
 use crate::arguments::{CaCommand, CertCommand, CertExport, CertRequest, Format, Global, Paging};
-use crate::{connect, output, session};
+use crate::{connect, output, second_factor, session};
 
 /// Largest CSR file: PEM is a third larger than DER, and may carry text around it.
 const CSR_FILE_BYTES_MAX: usize = CSR_DER_BYTES_MAX * 2;
@@ -195,6 +195,7 @@ pub(crate) async fn ca(global: &Global, command: CaCommand) -> anyhow::Result<Ex
                 ]
             })?;
         }
+        CaCommand::Limits(command) => second_factor::limits(global, command).await?,
         CaCommand::Show { id } => {
             let found = connect::client(global)?
                 .load_certificate_authority(&id)

@@ -6,7 +6,7 @@ use clm_server::admin::Administration;
 use clm_server::{Configuration, Database};
 
 use crate::arguments::{
-    CreateAdmin, DatabaseName, DbCommand, Format, Global, Servers, UserCommand,
+    CreateAdmin, DatabaseName, DbCommand, Format, Global, ResetTotp, Servers, UserCommand,
 };
 use crate::{output, session};
 
@@ -181,7 +181,29 @@ fn object(headers: &[&str], row: &[String]) -> serde_json::Value {
 
 /// `clm user …`
 pub(crate) async fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
-    let UserCommand::CreateAdmin(arguments) = command;
+    match command {
+        UserCommand::CreateAdmin(arguments) => create_admin(arguments).await,
+        UserCommand::ResetTotp(arguments) => reset_totp(arguments).await,
+    }
+}
+
+async fn reset_totp(arguments: ResetTotp) -> anyhow::Result<ExitCode> {
+    let configuration = Configuration::load()?;
+    let administration = Administration::open(
+        &configuration,
+        arguments.servers.admin_url.as_deref(),
+        arguments.servers.secure_admin_url.as_deref(),
+    )?;
+    let username = arguments.username;
+    let user = (arguments.home_organization.as_str(), username.as_str());
+    administration
+        .reset_second_factor(&configuration, user, arguments.reason)
+        .await?;
+    output::line(&format!("{username} has no second factor any more"));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create_admin(arguments: CreateAdmin) -> anyhow::Result<ExitCode> {
     let CreateAdmin {
         username,
         home_organization,

@@ -35,6 +35,9 @@ pub(crate) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<
             show_rotation(global, &client.cancel_key_rotation(&id).await?)?;
         }
         KeyCommand::Exposed { id, paging } => exposed(global, &client, &id, paging).await?,
+        KeyCommand::ExposedSecrets { id, paging } => {
+            exposed_secrets(global, &client, &id, paging).await?;
+        }
         KeyCommand::Schedule { days, .. } => {
             let schedule = KeyRotationSchedule { days };
             show(global, &client.set_key_rotation_schedule(&schedule).await?)?;
@@ -160,6 +163,24 @@ async fn exposed(global: &Global, client: &Client, id: &str, paging: Paging) -> 
             if found.is_issuer_key { "yes" } else { "no" }.to_owned(),
             found.spki_sha256.clone(),
             certificates.collect::<Vec<_>>().join(" "),
+        ]
+    })
+}
+
+async fn exposed_secrets(
+    global: &Global,
+    client: &Client,
+    id: &str,
+    paging: Paging,
+) -> anyhow::Result<()> {
+    let page = client.list_exposed_secrets(id, &query(paging)).await?;
+    let headers = ["id", "purpose", "of", "destroyed since"];
+    output::list(global.output, &page, &headers, |found| {
+        vec![
+            found.id.to_string(),
+            found.purpose.to_string(),
+            found.owner_id.to_string(),
+            if found.destroyed { "yes" } else { "no" }.to_owned(),
         ]
     })
 }

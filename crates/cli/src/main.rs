@@ -13,6 +13,7 @@ mod doctor;
 mod keys;
 mod master_key;
 mod output;
+mod second_factor;
 mod session;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Whoami => session::whoami(&global).await,
         Command::Cert(command) => certificates::cert(&global, command).await,
         Command::Ca(command) => certificates::ca(&global, command).await,
+        Command::Totp(command) => second_factor::totp(&global, command).await,
         Command::Key(command) => keys::key(&global, command).await,
         Command::Unseal(arguments) => master_key::unseal(&global, arguments).await,
         Command::Seal => master_key::seal(&global).await,

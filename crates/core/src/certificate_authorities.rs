@@ -13,10 +13,13 @@ use clm_domain::issuer_limits::{IssuerLimits, NameLimits};
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::limits::PAGE_SIZE_MAX;
 use clm_domain::permission::{Action, Resource};
+use clm_domain::secret::SecretString;
 use clm_domain::states::IssuerStatus;
 use clm_pki::name;
+pub use clm_secure_api::command::IssuerLimitsChange;
 use clm_secure_api::command::{
-    CreateCertificateAuthority, ListCertificateAuthorities, LoadCertificateAuthority,
+    ChangeIssuerLimits, CreateCertificateAuthority, ListCertificateAuthorities,
+    LoadCertificateAuthority, StepUpToken,
 };
 pub use clm_secure_api::reply::CertificateAuthority;
 use serde_json::json;
@@ -225,6 +228,47 @@ pub async fn load(
         .secure
         .load_certificate_authority(context.call(), command)
         .await?)
+}
+
+/// Changes what an authority of the organization may sign. The Secure Service alone decides whether
+/// the proof is good for it.
+///
+/// # Errors
+/// `Forbidden` without a good proof; `Conflict` when it was changed meanwhile; `PolicyViolation` when
+/// the limits do not fit those above and below.
+pub async fn change_limits(
+    context: &OpContext,
+    core: &Core,
+    change: IssuerLimitsChange,
+    proof: Option<SecretString>,
+) -> Result<CertificateAuthority> {
+    let target = Target::kind(context, Resource::CertificateAuthority);
+    access::authorize(context, core, Action::Update, target).await?;
+    let issuer_id = change.issuer_id;
+    let command = LoadCertificateAuthority { issuer_id };
+    core.secure
+        .load_certificate_authority(context.call(), command)
+        .await?;
+    let stated_reason: String = change.reason.chars().take(200).collect();
+    let command = ChangeIssuerLimits {
+        change,
+        proof: proof.map(StepUpToken),
+    };
+    let changed = core
+        .secure
+        .change_issuer_limits(context.call(), command)
+        .await;
+    let (now, rng) = (core.clock.now(), core.rng.as_ref());
+    let id = Some(issuer_id.as_uuid());
+    let event = CoreEvent::IssuerLimitsChanged;
+    let row = AuditRow::success(event, &context.cause(), id, now, rng)
+        .with_details(json!({ "stated_reason": stated_reason }));
+    let row = match &changed {
+        Ok(_) => row,
+        Err(error) => row.refused(error.0.code.clone()),
+    };
+    audit::record(context, core, row).await?;
+    Ok(changed?)
 }
 
 /// Descriptions of authorities that were loaded a moment ago, so that issuing costs no look-up.

@@ -2,13 +2,14 @@
 //! by the Secure Service while everything goes on.
 
 use clm_domain::audit::{AuditRow, CoreEvent};
-use clm_domain::ids::{KeyRotationId, PrivateKeyId};
+use clm_domain::ids::{KeyRotationId, PrivateKeyId, SealedSecretId};
 use clm_domain::permission::{Action, Resource};
 use clm_domain::states::KeyRotationType;
 use clm_secure_api::command::{
-    CancelKeyRotation, ListExposedKeys, ListKeyRotations, LoadKeyRotation, StartKeyRotation,
+    CancelKeyRotation, ListExposedKeys, ListExposedSecrets, ListKeyRotations, LoadKeyRotation,
+    StartKeyRotation,
 };
-pub use clm_secure_api::reply::{ExposedKey, KeyRotation};
+pub use clm_secure_api::reply::{ExposedKey, ExposedSecret, KeyRotation};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -138,6 +139,30 @@ pub async fn list_exposed(
         .list_exposed_keys(context.call(), command)
         .await?;
     Ok(page.page(rows, |key| key.private_key_id.as_uuid()))
+}
+
+/// The secrets that a compromise exposed, in order of their ids.
+///
+/// # Errors
+/// `NotFound` for unknown and foreign rotations alike; those of [`access::authorize`].
+pub async fn list_exposed_secrets(
+    context: &OpContext,
+    core: &Core,
+    key_rotation_id: KeyRotationId,
+    page: PageRequest,
+) -> Result<Page<ExposedSecret>> {
+    let target = Target::kind(context, Resource::EncryptionKey);
+    access::authorize(context, core, Action::Read, target).await?;
+    let command = ListExposedSecrets {
+        key_rotation_id,
+        after: page.after.map(SealedSecretId::from_uuid),
+        limit: page.limit + 1,
+    };
+    let rows = core
+        .secure
+        .list_exposed_secrets(context.call(), command)
+        .await?;
+    Ok(page.page(rows, |secret| secret.sealed_secret_id.as_uuid()))
 }
 
 async fn load_authorized(

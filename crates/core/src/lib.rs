@@ -26,6 +26,7 @@ pub mod profile;
 pub mod projection;
 pub mod reconcile;
 pub mod relay;
+pub mod second_factor;
 pub mod sessions;
 pub(crate) mod store;
 #[cfg(test)]

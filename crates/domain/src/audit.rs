@@ -108,6 +108,18 @@ audit_events! {
         ApiKeyRevoked = "api_key.revoked", "access", "api_key", Info;
         /// A user was created.
         UserCreated = "user.created", "access", "user", Info;
+        /// A user was given the secret of a second factor.
+        TotpEnrolled = "totp.enrolled", "authentication", "user", Info;
+        /// The second factor of a user is in force.
+        TotpActivated = "totp.activated", "authentication", "user", Info;
+        /// A user removed the own second factor.
+        TotpRemoved = "totp.removed", "authentication", "user", Warning;
+        /// The operator of the machine removed the second factor of a user.
+        TotpReset = "totp.reset", "authentication", "user", Critical;
+        /// A user gave a code for one request.
+        SteppedUp = "step_up.proved", "authentication", "user", Info;
+        /// What a certificate authority may sign was changed.
+        IssuerLimitsChanged = "issuer_limits.changed", "authority", "certificate_authority", Critical;
         /// A user changed the own password.
         PasswordChanged = "user.password_changed", "access", "user", Info;
         /// An organization was created.
@@ -162,6 +174,28 @@ audit_events! {
         Sealed = "seal.closed", "key", "seal", Critical;
         /// A private key left, encrypted.
         PrivateKeyExported = "private_key.exported", "key", "private_key", Warning;
+        /// A secret of the core was sealed.
+        SecretSealed = "secret.sealed", "key", "sealed_secret", Info;
+        /// A secret was opened for the core.
+        SecretOpened = "secret.opened", "key", "sealed_secret", Warning;
+        /// A message was signed with the secret of a webhook.
+        WebhookSigned = "webhook.signed", "key", "sealed_secret", Info;
+        /// A secret was destroyed.
+        SecretDestroyed = "secret.destroyed", "key", "sealed_secret", Warning;
+        /// A user was given the secret of a second factor.
+        TotpEnrolled = "totp.enrolled", "authentication", "user", Info;
+        /// The second factor of a user is in force.
+        TotpActivated = "totp.activated", "authentication", "user", Info;
+        /// A code of a second factor was judged.
+        TotpVerified = "totp.verified", "authentication", "user", Info;
+        /// A user removed the own second factor, with a code of it.
+        TotpRemoved = "totp.removed", "authentication", "user", Warning;
+        /// The operator of the machine removed the second factor of a user.
+        TotpReset = "totp.reset", "authentication", "user", Critical;
+        /// A user gave a code for one request.
+        SteppedUp = "step_up.proved", "authentication", "user", Info;
+        /// What a certificate authority may sign was changed.
+        IssuerLimitsChanged = "issuer_limits.changed", "authority", "certificate_authority", Critical;
         /// A command was refused because its caller may not give it, or its context is not valid.
         CommandRefused = "command.refused", "access", "system", Warning;
     }

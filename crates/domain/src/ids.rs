@@ -75,6 +75,8 @@ typed_ids! {
     EncryptionKeyId,
     /// One rotation of an encryption key.
     KeyRotationId,
+    /// A secret that the core works with and does not hold.
+    SealedSecretId,
     /// A policy.
     PolicyId,
     /// A workflow definition.

@@ -40,3 +40,9 @@ pub const MASTER_KEY_THRESHOLD_MIN: u8 = 2;
 pub const MASTER_KEY_SHARES_MAX: u8 = 16;
 /// How long shares of a master key are kept while others are waited for, in minutes.
 pub const UNSEAL_MINUTES_MAX: i64 = 15;
+/// Longest secret that is sealed for the core, in bytes.
+pub const SECRET_BYTES_MAX: usize = 16 * 1_024;
+/// Longest message that is signed for a webhook, in bytes.
+pub const WEBHOOK_BODY_BYTES_MAX: usize = 256 * 1_024;
+/// Longest name of an account in the address of a second factor, in characters.
+pub const TOTP_LABEL_CHARACTERS_MAX: usize = 200;

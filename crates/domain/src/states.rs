@@ -272,3 +272,15 @@ value_set! {
         Partial = "partial",
     }
 }
+
+value_set! {
+    /// What a sealed secret is for.
+    SecretPurpose {
+        /// The shared secret of a second factor; only used by the Secure Service.
+        Totp = "totp",
+        /// Signs messages; only used by the Secure Service.
+        Webhook = "webhook",
+        /// Signs in elsewhere; the core may have it opened.
+        Connector = "connector",
+    }
+}

@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::SealedSecretId;
 
 use crate::command::{
-    AcknowledgeEvents, CancelKeyRotation, CheckHealth, Command, ConfirmMasterKeyBackup,
-    CreateCertificateAuthority, EraseOrganizationKeys, ExportPrivateKey, FindIssued,
-    IssueCertificate, ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates,
-    ListEncryptionKeys, ListExposedKeys, ListKeyRotations, LoadCertificate,
+    AcknowledgeEvents, ActivateTotp, CancelKeyRotation, ChangeIssuerLimits, CheckHealth, Command,
+    ConfirmMasterKeyBackup, CreateCertificateAuthority, DestroySecret, EnrolTotp,
+    EraseOrganizationKeys, ExportPrivateKey, FindIssued, IssueCertificate,
+    ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates, ListEncryptionKeys,
+    ListExposedKeys, ListExposedSecrets, ListKeyRotations, LoadCertificate,
     LoadCertificateAuthority, LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation,
-    LoadMasterKey, LoadSealStatus, MakeMasterKeyShares, PullEvents, ResetUnseal, RotateMasterKey,
-    Seal, SetKeyRotationSchedule, StartKeyRotation, Unseal,
+    LoadMasterKey, LoadSealStatus, MakeMasterKeyShares, OpenSecret, PullEvents, RemoveTotp,
+    ResetTotp, ResetUnseal, RotateMasterKey, Seal, SealSecret, SetKeyRotationSchedule, SignWebhook,
+    StartKeyRotation, StepUp, Unseal, VerifyTotp,
 };
 use crate::event::Event;
 use crate::reply::{
-    Certificate, CertificateAuthority, CertificateRequest, CertificateState, EncryptionKey,
-    ExportedPrivateKey, ExposedKey, Health, Issued, KeyRotation, MasterKey, MasterKeyShares, Reply,
-    SealStatus,
+    Certificate, CertificateAuthority, CertificateRequest, CertificateState, Done, EncryptionKey,
+    ExportedPrivateKey, ExposedKey, ExposedSecret, Health, Issued, KeyRotation, MasterKey,
+    MasterKeyShares, OpenedSecret, Reply, SealStatus, StepUpProof, TotpEnrolment,
 };
 use crate::wire;
 use crate::{CallContext, SecureError, SecureService};
@@ -105,6 +108,9 @@ typed_calls! {
     /// See [`ListExposedKeys`].
     list_exposed_keys(ListExposedKeys)
         via Command::ListExposedKeys => ExposedKeys(value) -> Vec<ExposedKey>, value;
+    /// See [`ListExposedSecrets`].
+    list_exposed_secrets(ListExposedSecrets)
+        via Command::ListExposedSecrets => ExposedSecrets(value) -> Vec<ExposedSecret>, value;
     /// See [`SetKeyRotationSchedule`].
     set_key_rotation_schedule(SetKeyRotationSchedule)
         via Command::SetKeyRotationSchedule => EncryptionKey(value) -> EncryptionKey, *value;
@@ -134,6 +140,34 @@ typed_calls! {
     seal(Seal) via Command::Seal => SealStatus(value) -> SealStatus, value;
     /// See [`PullEvents`].
     pull_events(PullEvents) via Command::PullEvents => Events(value) -> Vec<Event>, value;
+    /// See [`SealSecret`].
+    seal_secret(SealSecret)
+        via Command::SealSecret => SealedSecret(value) -> SealedSecretId, value;
+    /// See [`OpenSecret`].
+    open_secret(OpenSecret)
+        via Command::OpenSecret => OpenedSecret(value) -> OpenedSecret, value;
+    /// See [`SignWebhook`].
+    sign_webhook(SignWebhook)
+        via Command::SignWebhook => WebhookSignature(value) -> String, value;
+    /// See [`DestroySecret`].
+    destroy_secret(DestroySecret) via Command::DestroySecret => Done(value) -> Done, value;
+    /// See [`EnrolTotp`].
+    enrol_totp(EnrolTotp)
+        via Command::EnrolTotp => TotpEnrolment(value) -> TotpEnrolment, value;
+    /// See [`ActivateTotp`].
+    activate_totp(ActivateTotp) via Command::ActivateTotp => Done(value) -> Done, value;
+    /// See [`VerifyTotp`].
+    verify_totp(VerifyTotp) via Command::VerifyTotp => Done(value) -> Done, value;
+    /// See [`RemoveTotp`].
+    remove_totp(RemoveTotp) via Command::RemoveTotp => Done(value) -> Done, value;
+    /// See [`ResetTotp`].
+    reset_totp(ResetTotp) via Command::ResetTotp => Done(value) -> Done, value;
+    /// See [`StepUp`].
+    step_up(StepUp) via Command::StepUp => StepUpProof(value) -> StepUpProof, value;
+    /// See [`ChangeIssuerLimits`].
+    change_issuer_limits(ChangeIssuerLimits)
+        via |command| Command::ChangeIssuerLimits(Box::new(command))
+        => CertificateAuthority(value) -> CertificateAuthority, *value;
     /// See [`AcknowledgeEvents`].
     acknowledge_events(AcknowledgeEvents)
         via Command::AcknowledgeEvents => Acknowledged(value) -> u64, value;

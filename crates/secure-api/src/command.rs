@@ -1,5 +1,7 @@
 //! The commands of the Secure Service.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 
 use clm_domain::certificate_plan::CertificatePlan;
@@ -15,6 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::CallContext;
 use uuid::Uuid;
+
+pub use secrets::{
+    ActivateTotp, ChangeIssuerLimits, DestroySecret, EnrolTotp, IssuerLimitsChange,
+    ListExposedSecrets, OpenSecret, RemoveTotp, ResetTotp, SealSecret, SignWebhook, StepUp,
+    StepUpToken, VerifyTotp,
+};
 
 /// One command. Each is documented on its own type.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +62,8 @@ pub enum Command {
     CancelKeyRotation(CancelKeyRotation),
     /// See [`ListExposedKeys`].
     ListExposedKeys(ListExposedKeys),
+    /// See [`ListExposedSecrets`].
+    ListExposedSecrets(ListExposedSecrets),
     /// See [`SetKeyRotationSchedule`].
     SetKeyRotationSchedule(SetKeyRotationSchedule),
     /// See [`EraseOrganizationKeys`].
@@ -74,6 +84,28 @@ pub enum Command {
     ResetUnseal(ResetUnseal),
     /// See [`Seal`].
     Seal(Seal),
+    /// See [`SealSecret`].
+    SealSecret(SealSecret),
+    /// See [`OpenSecret`].
+    OpenSecret(OpenSecret),
+    /// See [`SignWebhook`].
+    SignWebhook(SignWebhook),
+    /// See [`DestroySecret`].
+    DestroySecret(DestroySecret),
+    /// See [`EnrolTotp`].
+    EnrolTotp(EnrolTotp),
+    /// See [`ActivateTotp`].
+    ActivateTotp(ActivateTotp),
+    /// See [`VerifyTotp`].
+    VerifyTotp(VerifyTotp),
+    /// See [`RemoveTotp`].
+    RemoveTotp(RemoveTotp),
+    /// See [`ResetTotp`].
+    ResetTotp(ResetTotp),
+    /// See [`StepUp`].
+    StepUp(StepUp),
+    /// See [`ChangeIssuerLimits`].
+    ChangeIssuerLimits(Box<ChangeIssuerLimits>),
     /// See [`PullEvents`].
     PullEvents(PullEvents),
     /// See [`AcknowledgeEvents`].
@@ -103,6 +135,7 @@ impl Command {
             Self::LoadKeyRotation(_) => "load_key_rotation",
             Self::CancelKeyRotation(_) => "cancel_key_rotation",
             Self::ListExposedKeys(_) => "list_exposed_keys",
+            Self::ListExposedSecrets(_) => "list_exposed_secrets",
             Self::SetKeyRotationSchedule(_) => "set_key_rotation_schedule",
             Self::EraseOrganizationKeys(_) => "erase_organization_keys",
             Self::LoadMasterKey(_) => "load_master_key",
@@ -113,6 +146,17 @@ impl Command {
             Self::Unseal(_) => "unseal",
             Self::ResetUnseal(_) => "reset_unseal",
             Self::Seal(_) => "seal",
+            Self::SealSecret(_) => "seal_secret",
+            Self::OpenSecret(_) => "open_secret",
+            Self::SignWebhook(_) => "sign_webhook",
+            Self::DestroySecret(_) => "destroy_secret",
+            Self::EnrolTotp(_) => "enrol_totp",
+            Self::ActivateTotp(_) => "activate_totp",
+            Self::VerifyTotp(_) => "verify_totp",
+            Self::RemoveTotp(_) => "remove_totp",
+            Self::ResetTotp(_) => "reset_totp",
+            Self::StepUp(_) => "step_up",
+            Self::ChangeIssuerLimits(_) => "change_issuer_limits",
             Self::PullEvents(_) => "pull_events",
             Self::AcknowledgeEvents(_) => "acknowledge_events",
             Self::ListCertificateStates(_) => "list_certificate_states",
@@ -143,6 +187,7 @@ impl Command {
         "load_key_rotation",
         "cancel_key_rotation",
         "list_exposed_keys",
+        "list_exposed_secrets",
         "set_key_rotation_schedule",
         "erase_organization_keys",
         "load_master_key",
@@ -153,6 +198,17 @@ impl Command {
         "unseal",
         "reset_unseal",
         "seal",
+        "seal_secret",
+        "open_secret",
+        "sign_webhook",
+        "destroy_secret",
+        "enrol_totp",
+        "activate_totp",
+        "verify_totp",
+        "remove_totp",
+        "reset_totp",
+        "step_up",
+        "change_issuer_limits",
         "pull_events",
         "acknowledge_events",
         "list_certificate_states",
@@ -165,7 +221,10 @@ impl Command {
             return true;
         }
         match self {
-            Self::CreateCertificateAuthority(_) | Self::CancelKeyRotation(_) => true,
+            Self::CreateCertificateAuthority(_)
+            | Self::CancelKeyRotation(_)
+            | Self::SealSecret(_)
+            | Self::DestroySecret(_) => true,
             Self::IssueCertificate(_) => context.idempotency_key.is_some(),
             _ => false,
         }
@@ -188,7 +247,23 @@ impl Command {
                 | Self::Unseal(_)
                 | Self::ResetUnseal(_)
                 | Self::Seal(_)
+                | Self::SealSecret(_)
+                | Self::OpenSecret(_)
+                | Self::SignWebhook(_)
+                | Self::DestroySecret(_)
+                | Self::EnrolTotp(_)
+                | Self::ActivateTotp(_)
+                | Self::VerifyTotp(_)
+                | Self::RemoveTotp(_)
+                | Self::ResetTotp(_)
+                | Self::StepUp(_)
+                | Self::ChangeIssuerLimits(_)
         )
+    }
+
+    /// Whether the operator of the machine that holds the master key may do more than others.
+    pub const fn trusts_local_operator(&self) -> bool {
+        matches!(self, Self::ResetTotp(_) | Self::ChangeIssuerLimits(_))
     }
 
     /// Whether the command is carried out while the master key is sealed: those that open it, and

@@ -2,7 +2,7 @@
 //!
 //! One method, [`SecureService::call`], is the one place for per-caller permission, audit and
 //! deadlines. No message carries key material except [`command::ExportPrivateKey`] and its reply,
-//! an explicit and audited act. Nothing here knows SQL. Start with [`command`], then [`client`]; [`remote`]
+//! an explicit and audited act; what is sealed for the core comes in by [`command::SealSecret`]. Nothing here knows SQL. Start with [`command`], then [`client`]; [`remote`]
 //! is the contract between two processes.
 
 pub mod client;
@@ -12,6 +12,8 @@ pub mod event;
 mod hash_bytes;
 pub mod remote;
 pub mod reply;
+mod secret_bytes;
+pub mod step_up;
 pub mod wire;
 
 use async_trait::async_trait;

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use clm_domain::ids::{
     CertificateId, CertificateRequestId, EncryptionKeyId, IssuerId, KeyRotationId, OrganizationId,
-    PrivateKeyId, UserId,
+    PrivateKeyId, SealedSecretId, UserId,
 };
 use clm_domain::issuer_limits::IssuerLimits;
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
-use clm_domain::secret::{SecretString, explicit_secret};
+use clm_domain::secret::{SecretBytes, SecretString, explicit_secret};
 use clm_domain::states::{
     CertificateRequestStatus, EncryptionKeyStatus, EncryptionKeyType, IssuerKind, IssuerStatus,
-    KeyRotationStatus, KeyRotationType, MasterKeyProviderKind,
+    KeyRotationStatus, KeyRotationType, MasterKeyProviderKind, SecretPurpose,
 };
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -24,7 +24,7 @@ use crate::event::{CertificateRecord, Event};
 pub enum Reply {
     /// To `CheckHealth`.
     Health(Health),
-    /// To `CreateCertificateAuthority` and `LoadCertificateAuthority`.
+    /// To `CreateCertificateAuthority`, `LoadCertificateAuthority` and `ChangeIssuerLimits`.
     CertificateAuthority(Box<CertificateAuthority>),
     /// To `ListCertificateAuthorities`.
     CertificateAuthorities(Vec<CertificateAuthority>),
@@ -50,6 +50,8 @@ pub enum Reply {
     KeyRotations(Vec<KeyRotation>),
     /// To `ListExposedKeys`.
     ExposedKeys(Vec<ExposedKey>),
+    /// To `ListExposedSecrets`.
+    ExposedSecrets(Vec<ExposedSecret>),
     /// To `EraseOrganizationKeys`: how many keys were destroyed.
     ErasedKeys(u64),
     /// To `LoadMasterKey` and `ConfirmMasterKeyBackup`.
@@ -58,6 +60,18 @@ pub enum Reply {
     MasterKeyShares(Box<MasterKeyShares>),
     /// To `LoadSealStatus`, `Unseal`, `ResetUnseal` and `Seal`.
     SealStatus(SealStatus),
+    /// To `SealSecret`.
+    SealedSecret(SealedSecretId),
+    /// To `OpenSecret`.
+    OpenedSecret(OpenedSecret),
+    /// To `SignWebhook`: `v1,` and the base64 of the code.
+    WebhookSignature(String),
+    /// To `EnrolTotp`.
+    TotpEnrolment(TotpEnrolment),
+    /// To `StepUp`.
+    StepUpProof(StepUpProof),
+    /// To `DestroySecret`, `ActivateTotp`, `VerifyTotp`, `RemoveTotp` and `ResetTotp`.
+    Done(Done),
     /// To `PullEvents`.
     Events(Vec<Event>),
     /// To `AcknowledgeEvents`: how many were removed.
@@ -327,6 +341,38 @@ pub struct SealStatus {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// It was done, and there is nothing to say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
+/// A secret on its way to the core, which needs it to sign in elsewhere.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OpenedSecret {
+    /// The secret.
+    #[serde(with = "crate::secret_bytes")]
+    pub secret: SecretBytes,
+}
+
+/// A second factor that waits for its first code.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TotpEnrolment {
+    /// The `otpauth` address with the secret, for the user's device; shown once.
+    #[serde(with = "explicit_secret")]
+    pub uri: SecretString,
+    /// Until when it may be activated.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// That a user has just given a code for one request.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StepUpProof {
+    /// The proof; good for that request, once.
+    #[serde(with = "explicit_secret")]
+    pub proof: SecretString,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// A private key that a compromise exposed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExposedKey {
@@ -341,6 +387,19 @@ pub struct ExposedKey {
     pub spki_sha256: Vec<u8>,
     /// Its certificates, newest first; at most a hundred.
     pub certificate_ids: Vec<CertificateId>,
+}
+
+/// A secret of the core that a compromise exposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposedSecret {
+    /// The secret.
+    pub sealed_secret_id: SealedSecretId,
+    /// What it is for.
+    pub purpose: SecretPurpose,
+    /// What it belongs to: a user, a webhook, a connector.
+    pub owner_id: Uuid,
+    /// Whether it has been destroyed since.
+    pub destroyed: bool,
 }
 
 /// What the reconciler compares.
@@ -374,10 +433,17 @@ impl Reply {
             Self::KeyRotation(_) => "key_rotation",
             Self::KeyRotations(_) => "key_rotations",
             Self::ExposedKeys(_) => "exposed_keys",
+            Self::ExposedSecrets(_) => "exposed_secrets",
             Self::ErasedKeys(_) => "erased_keys",
             Self::MasterKey(_) => "master_key",
             Self::MasterKeyShares(_) => "master_key_shares",
             Self::SealStatus(_) => "seal_status",
+            Self::SealedSecret(_) => "sealed_secret",
+            Self::OpenedSecret(_) => "opened_secret",
+            Self::WebhookSignature(_) => "webhook_signature",
+            Self::TotpEnrolment(_) => "totp_enrolment",
+            Self::StepUpProof(_) => "step_up_proof",
+            Self::Done(_) => "done",
             Self::Events(_) => "events",
             Self::Acknowledged(_) => "acknowledged",
             Self::CertificateStates(_) => "certificate_states",

@@ -16,9 +16,9 @@ use chrono::TimeDelta;
 use clm_domain::audit::Cause;
 use clm_domain::clock::{Clock, Rng};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{EncryptionKeyId, OrganizationId, PrivateKeyId};
+use clm_domain::ids::{EncryptionKeyId, OrganizationId, PrivateKeyId, SealedSecretId};
 use clm_domain::secret::SecretBytes;
-use clm_domain::states::EncryptionKeyStatus;
+use clm_domain::states::{EncryptionKeyStatus, SecretPurpose};
 
 use crate::cache::Cache;
 use crate::envelope::{self, EnvelopeError, Place, Sealed};
@@ -53,10 +53,26 @@ struct DataKey {
     reserving: tokio::sync::Mutex<()>,
 }
 
-/// A private key, sealed, and the data key that sealed it.
-pub(crate) struct SealedPrivateKey {
+/// A private key or secret, sealed, and the data key that sealed it.
+pub(crate) struct SealedItem {
     pub(crate) encryption_key_id: EncryptionKeyId,
     pub(crate) sealed: Sealed,
+}
+
+/// What data keys seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    PrivateKey(PrivateKeyId),
+    Secret(SealedSecretId, SecretPurpose),
+}
+
+impl Item {
+    const fn place(self, organization_id: OrganizationId, key_id: EncryptionKeyId) -> Place {
+        match self {
+            Self::PrivateKey(id) => Place::private_key(id, organization_id, key_id),
+            Self::Secret(id, purpose) => Place::secret((id, purpose), organization_id, key_id),
+        }
+    }
 }
 
 /// Seals anew under one key what another one sealed.
@@ -98,17 +114,17 @@ impl DataKeys {
         }
     }
 
-    /// Seals a private key of the organization, making its data key when it has none, or when the
-    /// one it has has sealed as often as it may.
+    /// Seals an item of the organization, making its data key when it has none, or when the one it
+    /// has has sealed as often as it may.
     ///
     /// # Errors
     /// [`Failure`]; `KeyUnavailable` when others use up each new key as well.
-    pub(crate) async fn seal_private_key(
+    pub(crate) async fn seal(
         &self,
-        (organization_id, id): (OrganizationId, PrivateKeyId),
-        pkcs8_der: &SecretBytes,
+        (organization_id, item): (OrganizationId, Item),
+        plaintext: &SecretBytes,
         cause: &Cause<'_>,
-    ) -> Result<SealedPrivateKey, Failure> {
+    ) -> Result<SealedItem, Failure> {
         for _ in 0..ATTEMPTS_MAX {
             let key = self.active(organization_id, cause).await?;
             if !self.count_seals(&key, 1).await? {
@@ -117,9 +133,9 @@ impl DataKeys {
                 self.roll_over(&key, cause).await?;
                 continue;
             }
-            let place = Place::private_key(id, organization_id, key.id);
-            let sealed = envelope::seal(&key.material, &place, pkcs8_der, self.rng.as_ref())?;
-            return Ok(SealedPrivateKey {
+            let place = item.place(organization_id, key.id);
+            let sealed = envelope::seal(&key.material, &place, plaintext, self.rng.as_ref())?;
+            return Ok(SealedItem {
                 encryption_key_id: key.id,
                 sealed,
             });
@@ -129,19 +145,19 @@ impl DataKeys {
         Err(Fault::new(kind, "encryption_key_exhausted", message).into())
     }
 
-    /// Opens a private key of the organization.
+    /// Opens an item of the organization.
     ///
     /// # Errors
     /// [`Failure::Envelope`] when it does not open; `KeyUnavailable` when its data key is
     /// revoked or gone.
-    pub(crate) async fn open_private_key(
+    pub(crate) async fn open(
         &self,
-        (organization_id, id): (OrganizationId, PrivateKeyId),
+        (organization_id, item): (OrganizationId, Item),
         encryption_key_id: EncryptionKeyId,
         sealed: &Sealed,
     ) -> Result<SecretBytes, Failure> {
         let key = self.by_id(organization_id, encryption_key_id).await?;
-        let place = Place::private_key(id, organization_id, encryption_key_id);
+        let place = item.place(organization_id, encryption_key_id);
         Ok(envelope::open(&key.material, &place, sealed)?)
     }
 
@@ -257,16 +273,12 @@ impl DataKeys {
 }
 
 impl Mover {
-    /// Seals a private key anew. The seal must have been counted.
+    /// Seals an item anew. The seal must have been counted.
     ///
     /// # Errors
     /// [`EnvelopeError`] naming the row when it does not open.
-    pub(crate) fn reseal(
-        &self,
-        id: PrivateKeyId,
-        sealed: &Sealed,
-    ) -> Result<Sealed, EnvelopeError> {
-        let place = |key: &DataKey| Place::private_key(id, key.organization_id, key.id);
+    pub(crate) fn reseal(&self, item: Item, sealed: &Sealed) -> Result<Sealed, EnvelopeError> {
+        let place = |key: &DataKey| item.place(key.organization_id, key.id);
         let opened = envelope::open(&self.from.material, &place(&self.from), sealed)?;
         envelope::seal(
             &self.to.material,

@@ -8,8 +8,9 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use clm_domain::clock::{Rng, random_bytes};
-use clm_domain::ids::{EncryptionKeyId, OrganizationId, PrivateKeyId};
+use clm_domain::ids::{EncryptionKeyId, OrganizationId, PrivateKeyId, SealedSecretId};
 use clm_domain::secret::SecretBytes;
+use clm_domain::states::SecretPurpose;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -49,6 +50,9 @@ pub struct Place {
     pub organization_id: OrganizationId,
     /// The row in `encryption_keys` of the key that seals.
     pub encryption_key_id: EncryptionKeyId,
+    /// The algorithm, and of a secret also what it is for: a secret whose purpose was changed does
+    /// not open.
+    pub algorithm: &'static str,
 }
 
 /// Sealing or opening failed. It names the row, never what is in it.
@@ -81,6 +85,7 @@ impl Place {
             row_id: id.as_uuid(),
             organization_id,
             encryption_key_id: wrapping_key_id,
+            algorithm: ALGORITHM,
         }
     }
 
@@ -96,6 +101,27 @@ impl Place {
             row_id: id.as_uuid(),
             organization_id,
             encryption_key_id,
+            algorithm: ALGORITHM,
+        }
+    }
+
+    /// The place of a secret that is kept for the core.
+    pub const fn secret(
+        (id, purpose): (SealedSecretId, SecretPurpose),
+        organization_id: OrganizationId,
+        encryption_key_id: EncryptionKeyId,
+    ) -> Self {
+        Self {
+            table: "sealed_secrets",
+            column: "encrypted_secret",
+            row_id: id.as_uuid(),
+            organization_id,
+            encryption_key_id,
+            algorithm: match purpose {
+                SecretPurpose::Totp => "AES-256-GCM totp",
+                SecretPurpose::Webhook => "AES-256-GCM webhook",
+                SecretPurpose::Connector => "AES-256-GCM connector",
+            },
         }
     }
 
@@ -109,7 +135,7 @@ impl Place {
             self.row_id.as_bytes(),
             &self.organization_id.as_uuid().into_bytes(),
             &self.encryption_key_id.as_uuid().into_bytes(),
-            ALGORITHM.as_bytes(),
+            self.algorithm.as_bytes(),
         ];
         let mut out = Vec::with_capacity(160);
         for field in fields {

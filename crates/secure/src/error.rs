@@ -13,8 +13,11 @@ use clm_domain::states::MasterKeyProviderKind;
 use crate::envelope::EnvelopeError;
 use crate::master_key::{MasterKeyError, MasterKeySourceError};
 
-/// The trigger that refuses a private key whose data key opens nothing any more.
-const ENCRYPTION_KEY_OPENS: &str = "trg_private_keys_encryption_key";
+/// The triggers that refuse what was sealed under a data key that opens nothing any more.
+const ENCRYPTION_KEY_OPENS: [&str; 2] = [
+    "trg_private_keys_encryption_key",
+    "trg_sealed_secrets_encryption_key",
+];
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -121,10 +124,12 @@ fn database_fault(error: &DatabaseError, command: &'static str) -> Fault {
                 making it again.";
             Fault::new(ErrorKind::Conflict, "already_exists", message)
         }
-        DatabaseError::ConstraintViolated { constraint } if constraint == ENCRYPTION_KEY_OPENS => {
+        DatabaseError::ConstraintViolated { constraint }
+            if ENCRYPTION_KEY_OPENS.contains(&constraint.as_str()) =>
+        {
             tracing::warn!(
                 command,
-                "a private key was sealed under a data key that has ended"
+                "something was sealed under a data key that has ended"
             );
             let message = "The data key of this organization was just replaced or erased. Nothing \
                 was done; try again in a few seconds.";

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::Secure;
 use crate::audit::{RefusedAct, Stamp, cause, row};
+use crate::data_keys::Item;
 use crate::error::Failure;
 use crate::store::private_keys::StoredPrivateKey;
 
@@ -52,10 +53,10 @@ impl Secure {
             .find_private_key_of_certificate(context.organization_id, command.certificate_id)
             .await?;
         let key = check_exportable(found)?;
-        let place = (context.organization_id, key.id);
+        let place = (context.organization_id, Item::PrivateKey(key.id));
         let pkcs8_der = self
             .data_keys
-            .open_private_key(place, key.encryption_key_id, &key.sealed)
+            .open(place, key.encryption_key_id, &key.sealed)
             .await?;
         // Stretching the passphrase takes tenths of a second of computing.
         let passphrase = command.passphrase;

@@ -20,7 +20,7 @@ use clm_secure_api::reply::CertificateAuthority;
 use serde_bytes::ByteBuf;
 
 use crate::cache::Cache;
-use crate::data_keys::DataKeys;
+use crate::data_keys::{DataKeys, Item};
 use crate::error::Failure;
 use crate::store::SecureStore;
 use crate::store::issuers::{ChainLink, StoredIssuer};
@@ -57,6 +57,11 @@ impl Issuers {
                 Some(TimeDelta::seconds(SIGNING_KEY_SECONDS_MAX)),
             ),
         }
+    }
+
+    /// Forgets what is known of issuers, such as their limits: they have just been changed.
+    pub(crate) fn forget_usable(&self) {
+        self.usable.forget_where(|_, _| true);
     }
 
     /// Forgets every signing key: keys of an organization were erased.
@@ -154,7 +159,11 @@ impl Issuers {
         })?;
         let opened = self
             .data_keys
-            .open_private_key((owner, id), stored.encryption_key_id, &stored.sealed)
+            .open(
+                (owner, Item::PrivateKey(id)),
+                stored.encryption_key_id,
+                &stored.sealed,
+            )
             .await?;
         let key = PrivateKey::from_pkcs8_der(opened.expose()).map_err(|error| {
             Failure::Internal(format!("private key {id} is unreadable: {error}"))

@@ -125,11 +125,11 @@ impl Secure {
             return Ok(BatchOutcome::Lost);
         }
         let sealing = Arc::clone(mover);
-        let reseal: Reseal = Arc::new(move |id, sealed| {
+        let reseal: Reseal = Arc::new(move |item, sealed| {
             sealing
-                .reseal(id, sealed)
+                .reseal(item, sealed)
                 .inspect_err(|error| {
-                    tracing::error!(%error, "a private key is left under the old data key");
+                    tracing::error!(%error, "an item is left under the old data key");
                 })
                 .ok()
         });

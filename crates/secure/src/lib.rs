@@ -8,6 +8,7 @@
 
 mod audit;
 mod cache;
+mod change_issuer_limits;
 mod create_certificate_authority;
 mod data_keys;
 mod encryption_keys;
@@ -30,9 +31,13 @@ mod new_private_key;
 mod open;
 mod plan_fault;
 mod queries;
+mod rate;
 mod seal;
+mod sealed_secrets;
+mod second_factor;
 mod service;
 mod store;
+mod totp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +45,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clm_database::Pool;
 use clm_domain::clock::{Clock, Rng};
+use clm_domain::ids::OrganizationId;
 
 pub use key_rotation::KeyRotationError;
 pub use master_key::{
@@ -54,6 +60,7 @@ use issuance_rate::IssuanceRates;
 use issuers::Issuers;
 use key_factory::KeyFactory;
 use master_key_rotation::Preparation;
+use rate::Rates;
 use store::SecureStore;
 
 /// How long the direct reply has before the relay carries an event, unless told otherwise.
@@ -94,5 +101,7 @@ pub struct Secure {
     issuers: Issuers,
     key_factory: KeyFactory,
     issuance_rates: IssuanceRates,
+    /// Secrets that were opened for the core.
+    opens: Rates<OrganizationId>,
     relay_delay: TimeDelta,
 }

@@ -6,6 +6,7 @@ use clm_secure_api::CallContext;
 
 use crate::Secure;
 use crate::audit::cause;
+use crate::data_keys::Item;
 use crate::error::Failure;
 use crate::store::private_keys::{KeyPurpose, NewPrivateKey};
 
@@ -22,10 +23,10 @@ impl Secure {
             .to_pkcs8_der()
             .map_err(|error| Failure::Internal(error.to_string()))?;
         let id = PrivateKeyId::generate(self.clock.now(), self.rng.as_ref());
-        let place = (context.organization_id, id);
+        let place = (context.organization_id, Item::PrivateKey(id));
         let sealed = self
             .data_keys
-            .seal_private_key(place, &pkcs8_der, &cause(context))
+            .seal(place, &pkcs8_der, &cause(context))
             .await?;
         let public_key_der = key.subject_public_key_info().to_vec();
         Ok(NewPrivateKey {

@@ -23,6 +23,7 @@ use crate::master_key::{
     MasterKeyError, MasterKeyProvider as _, MasterKeySourceError, SoftwareMasterKey,
 };
 use crate::master_key_rotation::Preparation;
+use crate::rate::Rates;
 use crate::store::SecureStore;
 use crate::store::master_keys::{NewMasterKey, StoredMasterKey};
 use crate::{Secure, SecureOptions};
@@ -159,6 +160,7 @@ impl Secure {
             issuers: Issuers::new(store.clone(), Arc::clone(&data_keys), Arc::clone(&clock)),
             key_factory: KeyFactory::new(rsa_keys_ahead),
             issuance_rates: IssuanceRates::default(),
+            opens: Rates::default(),
             store,
             master_keys,
             preparation,

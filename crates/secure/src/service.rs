@@ -97,6 +97,9 @@ impl Secure {
             Command::LoadKeyRotation(command) => self.load_key_rotation(context, command).await,
             Command::CancelKeyRotation(command) => self.cancel_key_rotation(context, command).await,
             Command::ListExposedKeys(command) => self.list_exposed_keys(context, command).await,
+            Command::ListExposedSecrets(command) => {
+                self.list_exposed_secrets(context, command).await
+            }
             Command::SetKeyRotationSchedule(command) => {
                 self.set_key_rotation_schedule(context, command).await
             }
@@ -115,6 +118,19 @@ impl Secure {
             Command::Unseal(command) => self.unseal(context, command).await,
             Command::ResetUnseal(_) => self.reset_unseal(context).await,
             Command::Seal(_) => self.seal(context).await,
+            Command::SealSecret(command) => self.seal_secret(context, command).await,
+            Command::OpenSecret(command) => self.open_secret(context, command).await,
+            Command::SignWebhook(command) => self.sign_webhook(context, command).await,
+            Command::DestroySecret(command) => self.destroy_secret(context, command).await,
+            Command::EnrolTotp(command) => self.enrol_totp(context, command).await,
+            Command::ActivateTotp(command) => self.activate_totp(context, command).await,
+            Command::VerifyTotp(command) => self.verify_totp(context, command).await,
+            Command::RemoveTotp(command) => self.remove_totp(context, command).await,
+            Command::ResetTotp(command) => self.reset_totp(context, command).await,
+            Command::StepUp(command) => self.step_up(context, command).await,
+            Command::ChangeIssuerLimits(command) => {
+                self.change_issuer_limits(context, *command).await
+            }
             Command::PullEvents(command) => self.pull_events(command).await,
             Command::AcknowledgeEvents(command) => self.acknowledge_events(command).await,
             Command::ListCertificateStates(command) => self.list_certificate_states(command).await,
@@ -145,6 +161,7 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::LoadKeyRotation(_)
                 | Command::CancelKeyRotation(_)
                 | Command::ListExposedKeys(_)
+                | Command::ListExposedSecrets(_)
                 | Command::SetKeyRotationSchedule(_)
                 | Command::EraseOrganizationKeys(_)
                 | Command::LoadMasterKey(_)
@@ -155,6 +172,17 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::Unseal(_)
                 | Command::ResetUnseal(_)
                 | Command::Seal(_)
+                | Command::SealSecret(_)
+                | Command::OpenSecret(_)
+                | Command::SignWebhook(_)
+                | Command::DestroySecret(_)
+                | Command::EnrolTotp(_)
+                | Command::ActivateTotp(_)
+                | Command::VerifyTotp(_)
+                | Command::RemoveTotp(_)
+                | Command::ResetTotp(_)
+                | Command::StepUp(_)
+                | Command::ChangeIssuerLimits(_)
                 | Command::PullEvents(_)
                 | Command::AcknowledgeEvents(_)
                 | Command::ListCertificateStates(_)

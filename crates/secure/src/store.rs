@@ -10,6 +10,7 @@ pub(crate) mod certificates;
 pub(crate) mod data_key_lifecycle;
 pub(crate) mod encryption_keys;
 pub(crate) mod issuance;
+pub(crate) mod issuer_limits;
 pub(crate) mod issuers;
 pub(crate) mod key_rotation_batches;
 pub(crate) mod key_rotation_end;
@@ -18,6 +19,8 @@ pub(crate) mod master_key_rotation;
 pub(crate) mod master_keys;
 pub(crate) mod outbox;
 pub(crate) mod private_keys;
+pub(crate) mod sealed_secrets;
+pub(crate) mod totp_factors;
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -10,11 +10,12 @@ use anyhow::{Context as _, bail};
 use chrono::Duration;
 use clm_core::organizations::{self, NewOrganization};
 use clm_core::users::{self, NewAdministrator};
-use clm_core::{Core, OpContext, reconcile};
+use clm_core::{Core, OpContext, reconcile, second_factor};
 use clm_database::catalogue::{self, Difference};
 use clm_database::migrate::{MigrationReport, MigrationStatus, Migrator, RollbackReport};
 use clm_database::pool::Database;
 use clm_database::roles;
+use clm_domain::actor::Actor;
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::secret::SecretString;
 use sqlx::postgres::PgConnectOptions;
@@ -211,6 +212,22 @@ impl Administration {
         Ok(found?.iter().map(ToString::to_string).collect())
     }
 
+    /// Removes the second factor of a user who has lost it, as the operator of this machine.
+    ///
+    /// # Errors
+    /// When there is no such user, or the user has no second factor.
+    pub async fn reset_second_factor(
+        &self,
+        configuration: &Configuration,
+        (slug, username): (&str, &str),
+        reason: String,
+    ) -> anyhow::Result<()> {
+        let services = self.services(configuration).await?;
+        let done = reset_second_factor(&services.core, (slug, username), reason).await;
+        services.close().await;
+        done
+    }
+
     /// Makes the first administrator, and the organization when it is missing.
     ///
     /// # Errors
@@ -243,6 +260,26 @@ async fn lasting_differences(services: &Services) -> anyhow::Result<Vec<reconcil
         .collect();
     reconcile::record(&services.core, &lasting).await?;
     Ok(lasting)
+}
+
+async fn reset_second_factor(
+    core: &Core,
+    (slug, username): (&str, &str),
+    reason: String,
+) -> anyhow::Result<()> {
+    let organization = organizations::find_by_slug_or_id(core, slug).await?;
+    let organization =
+        organization.with_context(|| format!("there is no organization '{slug}'"))?;
+    let organization_id = organization.organization_id;
+    let user = users::find_by_name(core, username, organization_id).await?;
+    let user = user.with_context(|| format!("there is no user '{username}' in '{slug}'"))?;
+    let uid = rustix::process::getuid().as_raw();
+    let context = OpContext {
+        actor: Actor::LocalOperator { uid },
+        ..OpContext::system(core, organization_id)
+    };
+    second_factor::reset(&context, core, (user.user_id, reason)).await?;
+    Ok(())
 }
 
 /// Makes nothing, not even the organization, once an administrator exists.

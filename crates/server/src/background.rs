@@ -88,7 +88,12 @@ pub(crate) fn start(
         "key upkeep",
         Pace::every(KEY_UPKEEP_PERIOD).unsealed(),
         services,
-        |services| Box::pin(async move { Ok(services.secure.maintain_keys().await?) }),
+        |services| {
+            Box::pin(async move {
+                services.secure.remove_expired_factors().await?;
+                Ok(services.secure.maintain_keys().await?)
+            })
+        },
     );
     every(
         "master key",

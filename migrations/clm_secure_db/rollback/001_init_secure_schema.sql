@@ -19,7 +19,7 @@ DECLARE
     has_rows boolean;
 BEGIN
     FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'certificate_requests', 'certificates',
-                                      'certificate_revocations', 'key_rotation_history', 'secure_audit_log'] LOOP
+                                      'certificate_revocations', 'key_rotation_history', 'sealed_secrets', 'totp_factors', 'secure_audit_log'] LOOP
         CONTINUE WHEN to_regclass('public.' || table_name) IS NULL;
         -- Locked before looking, so that nothing arrives between the look and the drop.
         EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', table_name);
@@ -47,6 +47,9 @@ ALTER TABLE IF EXISTS private_keys DROP CONSTRAINT IF EXISTS fk_private_keys_com
 DROP TABLE IF EXISTS secure_audit_log;
 DROP TABLE IF EXISTS inbox;
 DROP TABLE IF EXISTS outbox;
+DROP TABLE IF EXISTS step_up_proofs;
+DROP TABLE IF EXISTS totp_factors;
+DROP TABLE IF EXISTS sealed_secrets;
 DROP TABLE IF EXISTS key_rotation_history;
 DROP TABLE IF EXISTS certificate_revocations;
 DROP TABLE IF EXISTS certificates;

@@ -31,6 +31,8 @@ pub(super) struct Operation {
     pub(super) refers: Option<(&'static str, Object)>,
     /// Whether the tenant's object is in a state that does not allow it.
     pub(super) conflicts: bool,
+    /// Whether it also takes a step-up proof, which an API key cannot have.
+    pub(super) proved: bool,
     body: Option<fn(&Tenant) -> Value>,
 }
 
@@ -48,6 +50,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     open("DELETE", "/api/v1/sessions/current", Needs::Session),
     open("GET", "/api/v1/whoami", Needs::Credential),
     open("POST", "/api/v1/users/me/password", Needs::Credential).with(new_password),
+    open("POST", "/api/v1/users/me/totp", Needs::Session),
+    open("POST", "/api/v1/users/me/totp/activate", Needs::Session).with(code),
+    open("POST", "/api/v1/users/me/totp/remove", Needs::Session).with(code),
+    open("POST", "/api/v1/step-up", Needs::Session).with(step_up),
     operation("POST", "/api/v1/api-keys", Resource::ApiKey, Action::Create).with(new_key),
     operation("GET", "/api/v1/api-keys", Resource::ApiKey, Action::List),
     operation(
@@ -78,6 +84,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Action::Read,
     )
     .on(Object::CertificateAuthority),
+    operation(
+        "PUT",
+        LIMITS,
+        Resource::CertificateAuthority,
+        Action::Update,
+    )
+    .on(Object::CertificateAuthority)
+    .with(limits)
+    .proved(),
     operation(
         "POST",
         REQUESTS,
@@ -129,6 +144,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("GET", ROTATIONS, Resource::EncryptionKey, Action::List),
     operation("GET", ROTATION, Resource::EncryptionKey, Action::Read).on(Object::KeyRotation),
     operation("GET", EXPOSED, Resource::EncryptionKey, Action::Read).on(Object::KeyRotation),
+    operation(
+        "GET",
+        EXPOSED_SECRETS,
+        Resource::EncryptionKey,
+        Action::Read,
+    )
+    .on(Object::KeyRotation),
     operation("POST", CANCEL, Resource::EncryptionKey, Action::Rotate)
         .on(Object::KeyRotation)
         .conflicting(),
@@ -151,11 +173,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
 const AUTHORITIES: &str = "/api/v1/certificate-authorities";
 const AUTHORITY: &str = "/api/v1/certificate-authorities/{certificate_authority_id}";
+const LIMITS: &str = "/api/v1/certificate-authorities/{certificate_authority_id}/limits";
 const REQUESTS: &str = "/api/v1/certificate-requests";
 const REQUEST: &str = "/api/v1/certificate-requests/{certificate_request_id}";
 const ROTATIONS: &str = "/api/v1/key-rotations";
 const ROTATION: &str = "/api/v1/key-rotations/{key_rotation_id}";
 const EXPOSED: &str = "/api/v1/key-rotations/{key_rotation_id}/exposed-keys";
+const EXPOSED_SECRETS: &str = "/api/v1/key-rotations/{key_rotation_id}/exposed-secrets";
 const CANCEL: &str = "/api/v1/key-rotations/{key_rotation_id}/cancel";
 const ERASE: &str = "/api/v1/encryption-keys/erase";
 const MASTER_KEY: &str = "/api/v1/master-key";
@@ -186,6 +210,7 @@ const fn open(method: &'static str, path: &'static str, needs: Needs) -> Operati
         object: None,
         refers: None,
         conflicts: false,
+        proved: false,
         body: None,
     }
 }
@@ -203,6 +228,11 @@ impl Operation {
 
     const fn conflicting(mut self) -> Self {
         self.conflicts = true;
+        self
+    }
+
+    const fn proved(mut self) -> Self {
+        self.proved = true;
         self
     }
 
@@ -241,7 +271,11 @@ impl Operation {
             }
             None => self.path.to_owned(),
         };
-        Call::new(self.method, &path).maybe_body(self.body.map(|body| body(tenant)))
+        let call = Call::new(self.method, &path).maybe_body(self.body.map(|body| body(tenant)));
+        match self.proved {
+            true => call.header("if-match", "\"1\""),
+            false => call,
+        }
     }
 
     /// A valid call whose body names `id` in `field`.
@@ -268,6 +302,32 @@ fn sign_in(tenant: &Tenant) -> Value {
 
 fn new_password(tenant: &Tenant) -> Value {
     json!({ "current_password": tenant.password, "new_password": "another one, long enough" })
+}
+
+fn code(_: &Tenant) -> Value {
+    json!({ "code": "123456" })
+}
+
+/// Limits that allow next to nothing.
+fn limits(_: &Tenant) -> Value {
+    json!({
+        "limits": {
+            "certificate_authority": false, "end_entities": true, "extended_key_usage": [],
+            "key_algorithms": ["ecdsa-p256"], "validity_seconds_max": 86_400,
+            "names": { "directory_names": false, "registered_ids": false },
+            "issuances_per_minute_max": null,
+        },
+        "reason": "the list of operations",
+    })
+}
+
+fn step_up(tenant: &Tenant) -> Value {
+    let mut request = limits(tenant);
+    request["operation"] = "change_issuer_limits".into();
+    request["revision"] = 1.into();
+    let id = tenant.object(Object::CertificateAuthority);
+    request["certificate_authority_id"] = id.to_string().into();
+    json!({ "code": "123456", "request": request })
 }
 
 fn new_key(_: &Tenant) -> Value {

@@ -91,6 +91,8 @@ pub(super) async fn the_permission_alone_suffices(world: &World) {
         let owned = matches!(resource, Resource::Session | Resource::ApiKey);
         let expected = if owned && operation.object.is_some() {
             404..405
+        } else if operation.proved {
+            403..404
         } else if operation.conflicts {
             409..410
         } else {
@@ -101,6 +103,9 @@ pub(super) async fn the_permission_alone_suffices(world: &World) {
             "{}: {answer:?}",
             operation.name()
         );
+        if operation.proved {
+            assert_eq!(answer.code(), "step_up_required", "{}", operation.name());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! What a caller does not get past the door with (no credential, a body that is no JSON, a missing
 //! CSRF token) is no act and leaves no event; nor does an id that names nothing.
 
+mod factors;
 mod installation;
 
 use clm_domain::audit::{CoreEvent, EventType, SecureEvent};
@@ -94,7 +95,9 @@ const SECURE_ERASE: SecureEvent = SecureEvent::EncryptionKeysErased;
 
 /// All of them. A mutating operation that is not listed fails the test.
 pub(super) fn all() -> impl Iterator<Item = &'static Act> {
-    ACTS.iter().chain(installation::ACTS)
+    // Before the keys of the organization are erased.
+    let factors = factors::ACTS.iter();
+    factors.chain(ACTS).chain(installation::ACTS)
 }
 
 const ACTS: &[Act] = &[

@@ -1,6 +1,7 @@
 //! How each case of each operation comes about: what has to be there before, and the one call that
 //! is judged.
 
+mod factors;
 mod installation;
 mod keys;
 
@@ -36,6 +37,7 @@ pub(super) struct Attempt {
     body: Option<Value>,
     credential: Credential,
     idempotency_key: Option<String>,
+    headers: Vec<(&'static str, String)>,
     pub(super) who: Whoever,
     pub(super) concerned: Concerned,
 }
@@ -118,7 +120,10 @@ fn by_nobody(organization_id: Uuid) -> Who {
 impl Attempt {
     pub(super) fn call(&self) -> Call {
         let call = Call::new(self.method, &self.path).by(&self.credential);
-        let call = call.maybe_body(self.body.clone());
+        let mut call = call.maybe_body(self.body.clone());
+        for (name, value) in &self.headers {
+            call = call.header(name, value);
+        }
         match &self.idempotency_key {
             Some(key) => call.header("idempotency-key", key),
             None => call,
@@ -219,6 +224,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         body: None,
         credential: tenant.key(),
         idempotency_key: None,
+        headers: Vec::new(),
         who: Whoever::Known(key),
         concerned: Concerned::Nothing,
     };
@@ -271,6 +277,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
             attempt.on(format!("/api/v1/certificates/{id}/private-key-export"))
         }
         (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
+        (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
 }
@@ -340,6 +347,9 @@ async fn change_password(world: &World, attempt: Attempt) -> Attempt {
 async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) -> Attempt {
     if installation::is_about(path) {
         return installation::special(world, attempt, case).await;
+    }
+    if factors::is_about(path) {
+        return factors::special(world, attempt, case).await;
     }
     match path {
         "/api/v1/sessions" => refused_sign_in(world, attempt, case).await,

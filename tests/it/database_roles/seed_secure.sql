@@ -61,6 +61,16 @@ BEGIN
     INSERT INTO certificate_revocations (
         organization_id, certificate_id, issuer_id, serial_number, revocation_reason, revoked_at)
     VALUES (organization, certificate, issuer, '\x01', 'superseded', now());
+    INSERT INTO sealed_secrets (
+        id, organization_id, purpose, owner_id, encrypted_secret, encryption_key_id,
+        encryption_algorithm, encryption_iv, encryption_auth_tag)
+    VALUES (private_key, organization, 'totp', certificate, digest, data_key, 'AES-256-GCM', nonce,
+        tag);
+    INSERT INTO totp_factors (sealed_secret_id, organization_id, user_id, expires_at)
+    VALUES (private_key, organization, certificate, now());
+    INSERT INTO step_up_proofs (
+        proof_sha256, organization_id, user_id, session_id, request_sha256, expires_at)
+    VALUES (sha256('SLUG'), organization, certificate, request, digest, now() + interval '1 hour');
     INSERT INTO outbox (organization_id, aggregate_type, aggregate_id, revision, event_type, payload)
     VALUES (organization, 'certificate', certificate, 1, 'e', '{}');
     INSERT INTO inbox (event_id, organization_id, event_type)

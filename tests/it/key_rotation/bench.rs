@@ -37,15 +37,15 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 /// Planted private keys of an organization: two whole batches and a part of one.
-pub(super) const ITEMS: i64 = 1_200;
+pub(crate) const ITEMS: i64 = 1_200;
 /// What is sealed in a planted row, followed by the id of the row.
 const PLANTED: &[u8] = b"a planted private key ";
 
 /// The Secure Service on a database of its own.
-pub(super) struct Bench {
-    pub(super) client: SecureClient,
-    pub(super) admin: PgPool,
-    pub(super) clock: Arc<ManualClock>,
+pub(crate) struct Bench {
+    pub(crate) client: SecureClient,
+    pub(crate) admin: PgPool,
+    pub(crate) clock: Arc<ManualClock>,
     secure: Arc<Secure>,
     /// The first master key, which the test holds too.
     master_key: SoftwareMasterKey,
@@ -63,12 +63,12 @@ struct Unwrapped {
 }
 
 impl Bench {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with_seals_max(DATA_KEY_SEALS_MAX).await
     }
 
     /// A service whose data keys may seal so often.
-    pub(super) async fn with_seals_max(seals_max: i64) -> Self {
+    pub(crate) async fn with_seals_max(seals_max: i64) -> Self {
         let cluster = TestCluster::start().await;
         let (connect, _) = cluster.init(Database::Secure).await;
         let admin = PgPool::connect_lazy_with(cluster.admin("clm_secure_db"));
@@ -101,19 +101,19 @@ impl Bench {
     }
 
     /// The service.
-    pub(super) fn secure(&self) -> &Arc<Secure> {
+    pub(crate) fn secure(&self) -> &Arc<Secure> {
         &self.secure
     }
 
     /// Another process.
-    pub(super) async fn another(&self) -> Arc<Secure> {
+    pub(crate) async fn another(&self) -> Arc<Secure> {
         // Not the same nonces and ids as the first one.
         let rng = Arc::new(SeededRng::new(u64::from_be_bytes(random_bytes(&*self.rng))));
         let sources = (self.sources.clone(), Arc::clone(&self.clock), rng);
         open(&self.connect, sources, DATA_KEY_SEALS_MAX).await
     }
 
-    pub(super) fn context(&self, organization_id: OrganizationId) -> CallContext {
+    pub(crate) fn context(&self, organization_id: OrganizationId) -> CallContext {
         CallContext {
             caller: Caller::Core,
             actor: Actor::System,
@@ -125,7 +125,7 @@ impl Bench {
     }
 
     /// An organization with a certificate authority and `items` planted private keys.
-    pub(super) async fn organization(&self, items: i64) -> OrganizationId {
+    pub(crate) async fn organization(&self, items: i64) -> OrganizationId {
         let id = OrganizationId::generate(self.clock.now(), self.rng.as_ref());
         let command = CreateCertificateAuthority {
             name: "Issuer".to_owned(),
@@ -150,7 +150,7 @@ impl Bench {
     }
 
     /// Private keys that the test seals itself under a data key of the organization.
-    pub(super) async fn plant(
+    pub(crate) async fn plant(
         &self,
         organization_id: OrganizationId,
         encryption_key_id: EncryptionKeyId,
@@ -195,7 +195,7 @@ impl Bench {
     }
 
     /// The key that seals for the organization now; there is exactly one.
-    pub(super) async fn active(&self, organization_id: OrganizationId) -> EncryptionKey {
+    pub(crate) async fn active(&self, organization_id: OrganizationId) -> EncryptionKey {
         let mut keys = self.keys(organization_id).await;
         keys.retain(|key| key.status == EncryptionKeyStatus::Active);
         assert_eq!(keys.len(), 1, "{keys:?}");
@@ -203,7 +203,7 @@ impl Bench {
     }
 
     /// All versions of the key of the organization, newest first.
-    pub(super) async fn keys(&self, organization_id: OrganizationId) -> Vec<EncryptionKey> {
+    pub(crate) async fn keys(&self, organization_id: OrganizationId) -> Vec<EncryptionKey> {
         let command = ListEncryptionKeys {
             after: None,
             limit: 1_000,
@@ -215,7 +215,7 @@ impl Bench {
             .unwrap()
     }
 
-    pub(super) async fn key(
+    pub(crate) async fn key(
         &self,
         organization_id: OrganizationId,
         encryption_key_id: EncryptionKeyId,
@@ -228,7 +228,7 @@ impl Bench {
             .unwrap()
     }
 
-    pub(super) async fn try_rotate(
+    pub(crate) async fn try_rotate(
         &self,
         organization_id: OrganizationId,
         (rotation_type, items_per_second_max): (KeyRotationType, Option<u32>),
@@ -242,7 +242,7 @@ impl Bench {
         self.client.start_key_rotation(context, command).await
     }
 
-    pub(super) async fn rotate(
+    pub(crate) async fn rotate(
         &self,
         organization_id: OrganizationId,
         rotation_type: KeyRotationType,
@@ -252,7 +252,7 @@ impl Bench {
             .unwrap()
     }
 
-    pub(super) async fn rotate_throttled(
+    pub(crate) async fn rotate_throttled(
         &self,
         organization_id: OrganizationId,
         items_per_second_max: u32,
@@ -262,7 +262,7 @@ impl Bench {
     }
 
     /// A rotation from its start to its end.
-    pub(super) async fn complete(
+    pub(crate) async fn complete(
         &self,
         organization_id: OrganizationId,
         rotation_type: KeyRotationType,
@@ -272,7 +272,7 @@ impl Bench {
         self.rotation(organization_id, &rotation).await
     }
 
-    pub(super) async fn rotation(
+    pub(crate) async fn rotation(
         &self,
         organization_id: OrganizationId,
         rotation: &KeyRotation,
@@ -288,12 +288,12 @@ impl Bench {
     }
 
     /// Does what is due now.
-    pub(super) async fn work(&self) {
+    pub(crate) async fn work(&self) {
         work(&self.secure, &self.clock).await;
     }
 
     /// Works until no rotation runs, moving the clock to whatever is waited for.
-    pub(super) async fn finish(&self) {
+    pub(crate) async fn finish(&self) {
         while let Some(next) = self.secure.rotate_keys().await.unwrap() {
             let wait = next - self.clock.now();
             self.clock.advance(wait.max(TimeDelta::zero()));
@@ -301,7 +301,7 @@ impl Bench {
     }
 
     /// Issues a certificate with a key made here.
-    pub(super) async fn issue(
+    pub(crate) async fn issue(
         &self,
         organization_id: OrganizationId,
     ) -> Result<Issued, SecureError> {
@@ -309,7 +309,7 @@ impl Bench {
     }
 
     /// Has a certificate issued by one of several processes.
-    pub(super) async fn issue_by(
+    pub(crate) async fn issue_by(
         &self,
         process: &SecureClient,
         organization_id: OrganizationId,
@@ -341,7 +341,7 @@ impl Bench {
 
     /// Opens every private key of the organization with the master key and the documented format
     /// alone; returns under which data keys they are sealed.
-    pub(super) async fn check_sealed(
+    pub(crate) async fn check_sealed(
         &self,
         organization_id: OrganizationId,
         items: i64,
@@ -399,7 +399,7 @@ impl Bench {
     }
 
     /// How often each event is in the audit log of the organization.
-    pub(super) async fn events(&self, organization_id: OrganizationId) -> BTreeMap<String, i64> {
+    pub(crate) async fn events(&self, organization_id: OrganizationId) -> BTreeMap<String, i64> {
         let counts: Vec<(String, i64)> = sqlx::query_as(
             "SELECT event_code, count(*) FROM secure_audit_log WHERE organization_id = $1
              GROUP BY event_code",
@@ -412,7 +412,7 @@ impl Bench {
     }
 
     /// Every version has counted at least as many seals as are stored under it.
-    pub(super) async fn seals_are_counted(&self, organization_id: OrganizationId) {
+    pub(crate) async fn seals_are_counted(&self, organization_id: OrganizationId) {
         let short: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM encryption_keys k WHERE k.organization_id = $1
                 AND k.created_by_user_id IS NULL AND k.status = 'active' AND k.seal_count < (
@@ -427,7 +427,7 @@ impl Bench {
 }
 
 /// Does what is due now: the throttle, and the wait before the last pass, hold it.
-pub(super) async fn work(secure: &Secure, clock: &ManualClock) {
+pub(crate) async fn work(secure: &Secure, clock: &ManualClock) {
     while secure
         .rotate_keys()
         .await

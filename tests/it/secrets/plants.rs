@@ -14,6 +14,7 @@ use clm_tests::rest::{Answer, Call, Credential, NOBODY, Rest, bearer, signed_in}
 use serde_json::{Value, json};
 
 use super::keys;
+use crate::support::authenticator::Authenticator;
 
 /// Something to look for.
 #[derive(Clone, Debug)]
@@ -64,9 +65,56 @@ pub(super) async fn plant(program: &Program, rest: &Rest, first_password: String
     for algorithm in ["rsa-2048", "ecdsa-p256", "ecdsa-p384", "ed25519"] {
         made_keys(rest, &mut planted, (&key, algorithm)).await;
     }
+    factors(rest, &mut planted, &session).await;
     change_password(rest, &mut planted, &session, &first_password).await;
     forgotten(program, &first_password).await;
     planted
+}
+
+/// A second factor, and the proof that a code of it gives.
+async fn factors(rest: &Rest, planted: &mut Planted, session: &Credential) {
+    let enrol = Call::new("POST", "/api/v1/users/me/totp").by(session);
+    let enrolled = rest.send(enrol).await.expect(201);
+    let uri = enrolled.body["uri"].as_str().expect("an address");
+    let device = Authenticator::read(uri);
+    planted.secret("the secret of a second factor", device.secret());
+    let shared = uri.split("secret=").nth(1).expect("a secret");
+    planted.secret(
+        "the secret of a second factor, typed",
+        &shared.as_bytes()[..32],
+    );
+    let now = chrono::DateTime::parse_from_rfc3339(
+        enrolled.body["expires_at"].as_str().expect("a moment"),
+    );
+    // It waits ten minutes for its first code.
+    let now = now.expect("a moment").timestamp() - 600;
+    let code = json!({ "code": device.code_at(now) });
+    post(rest, session, "/api/v1/users/me/totp/activate", code)
+        .await
+        .expect(204);
+    let limits = json!({
+        "certificate_authority": false, "end_entities": true, "extended_key_usage": [],
+        "key_algorithms": ["ecdsa-p256"], "validity_seconds_max": 86_400,
+        "names": { "directory_names": false, "registered_ids": false },
+        "issuances_per_minute_max": null,
+    });
+    let request = json!({
+        "operation": "change_issuer_limits", "revision": 1, "limits": limits, "reason": "planted",
+        "certificate_authority_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+    });
+    let body = json!({ "code": device.code_at(now + 30), "request": request });
+    let proved = post(rest, session, "/api/v1/step-up", body)
+        .await
+        .expect(201);
+    let proof = proved.body["proof"].as_str().expect("a proof").to_owned();
+    planted.secret("a step-up proof", proof.trim_start_matches("clmsu_"));
+    let path = "/api/v1/certificate-authorities/01890a5d-ac96-774b-bcce-b302099a8057/limits";
+    let put = Call::new("PUT", path)
+        .by(session)
+        .header("if-match", "\"1\"");
+    let put = put.header("clm-step-up", &proof);
+    let put = put.body(json!({ "limits": limits, "reason": "planted" }));
+    rest.send(put).await.expect(404);
 }
 
 /// Waits until `bootstrap.json` no longer holds the password that was changed.

@@ -6,7 +6,7 @@ use super::{Client, ClientError, read, segment};
 use crate::encryption_keys::{
     EncryptionKey, EncryptionKeysErase, EncryptionKeysErased, KeyRotationSchedule,
 };
-use crate::key_rotations::{ExposedKey, KeyRotation, KeyRotationCreate};
+use crate::key_rotations::{ExposedKey, ExposedSecret, KeyRotation, KeyRotationCreate};
 use crate::page::{Page, PageQuery};
 
 impl Client {
@@ -109,5 +109,18 @@ impl Client {
             page,
         )
         .await
+    }
+
+    /// Secrets that a compromise exposed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list_exposed_secrets(
+        &self,
+        id: &str,
+        page: &PageQuery,
+    ) -> Result<Page<ExposedSecret>, ClientError> {
+        let path = format!("/key-rotations/{}/exposed-secrets", segment(id));
+        self.list(&path, page).await
     }
 }

@@ -15,7 +15,7 @@ use super::client::RemoteSecure;
 use super::dial::{Connection, Dial};
 use super::server::RemoteServer;
 use super::*;
-use crate::command::{CheckHealth, EraseOrganizationKeys};
+use crate::command::{CheckHealth, EraseOrganizationKeys, ResetTotp};
 use crate::reply::{Health, SealStatus};
 use crate::wire::Versions;
 use crate::{Reply, SecureService};
@@ -217,6 +217,26 @@ async fn the_certificate_says_who_calls() {
     for pair in [stranger, peer] {
         assert_eq!(pair.service.calls.load(Ordering::SeqCst), 0);
     }
+}
+
+/// The operator of the core's machine is not that of the machine with the master key.
+#[tokio::test]
+async fn a_local_operator_elsewhere_is_none() {
+    let own = wire_versions();
+    let peer = pair(own, own, certified());
+    let context = CallContext {
+        actor: Actor::LocalOperator { uid: 0 },
+        ..context(Caller::Core)
+    };
+    let command = Command::ResetTotp(ResetTotp {
+        user_id: Uuid::nil().into(),
+        reason: "lost".to_owned(),
+    });
+    let refused = peer.client.call(context.clone(), command).await;
+    assert_eq!(refused.unwrap_err().0.code, "caller_mismatch");
+    assert_eq!(peer.service.calls.load(Ordering::SeqCst), 0);
+    let harmless = Command::CheckHealth(CheckHealth {});
+    assert!(peer.client.call(context, harmless).await.is_ok());
 }
 
 #[tokio::test]

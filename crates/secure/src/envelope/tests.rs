@@ -82,6 +82,10 @@ fn nothing_opens_at_another_place_or_under_another_key() {
             encryption_key_id: EncryptionKeyId::from_uuid(Uuid::from_u128(9)),
             ..here
         },
+        Place {
+            algorithm: "AES-256-GCM totp",
+            ..here
+        },
     ];
     for other in elsewhere {
         assert_eq!(

@@ -6,7 +6,8 @@ use clm_domain::ids::{KeyRotationId, OrganizationId, UserId};
 use clm_domain::limits::{REASON_CHARACTERS_MAX, ROTATION_ITEMS_PER_SECOND_MAX};
 use clm_domain::states::KeyRotationType;
 use clm_secure_api::command::{
-    CancelKeyRotation, ListExposedKeys, ListKeyRotations, LoadKeyRotation, StartKeyRotation,
+    CancelKeyRotation, ListExposedKeys, ListExposedSecrets, ListKeyRotations, LoadKeyRotation,
+    StartKeyRotation,
 };
 use clm_secure_api::reply::KeyRotation;
 use clm_secure_api::{CallContext, Reply};
@@ -222,6 +223,22 @@ impl Secure {
             .list_exposed_keys((organization_id, id), command.after, limit)
             .await?;
         Ok(Reply::ExposedKeys(exposed))
+    }
+
+    /// Carries out [`ListExposedSecrets`].
+    pub(crate) async fn list_exposed_secrets(
+        &self,
+        context: &CallContext,
+        command: ListExposedSecrets,
+    ) -> Result<Reply, Failure> {
+        let (organization_id, id) = (context.organization_id, command.key_rotation_id);
+        self.find_rotation(organization_id, id).await?;
+        let limit = page_size(command.limit);
+        let exposed = self
+            .store
+            .list_exposed_secrets((organization_id, id), command.after, limit)
+            .await?;
+        Ok(Reply::ExposedSecrets(exposed))
     }
 }
 

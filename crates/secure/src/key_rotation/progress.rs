@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Most failed keys that the error message of a rotation names.
 const FAILED_NAMED_MAX: usize = 50;
 /// How the error message begins that names them.
-const FAILED_BEGINS: &str = "private keys that do not open: ";
+const FAILED_BEGINS: &str = "items that do not open: ";
 
 /// How one batch is done.
 #[derive(Clone, Copy, Debug)]

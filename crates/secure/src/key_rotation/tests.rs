@@ -76,10 +76,7 @@ fn each_pass_counts_what_does_not_open_anew() {
     assert_eq!(first.items_failed, 1);
     let second = resumed(first).advance(&plan, &failed[1..], (Some(failed[1]), false));
     assert_eq!(second.items_failed, 2);
-    let expected = format!(
-        "private keys that do not open: {}, {}",
-        failed[0], failed[1]
-    );
+    let expected = format!("items that do not open: {}, {}", failed[0], failed[1]);
     assert_eq!(second.error_message, Some(expected));
 }
 

@@ -320,6 +320,9 @@ async fn lock_unused(
               SELECT FROM private_keys p
               WHERE p.organization_id = k.organization_id AND p.encryption_key_id = k.id)
           AND NOT EXISTS (
+              SELECT FROM sealed_secrets s
+              WHERE s.organization_id = k.organization_id AND s.encryption_key_id = k.id)
+          AND NOT EXISTS (
               SELECT FROM key_rotation_history h
               WHERE h.organization_id = k.organization_id AND h.status = 'in_progress'
                 AND k.id IN (h.old_encryption_key_id, h.new_encryption_key_id))
@@ -348,6 +351,9 @@ async fn destroy(
         WHERE k.id = ANY ($1) AND NOT EXISTS (
             SELECT FROM private_keys p
             WHERE p.organization_id = k.organization_id AND p.encryption_key_id = k.id)
+          AND NOT EXISTS (
+            SELECT FROM sealed_secrets s
+            WHERE s.organization_id = k.organization_id AND s.encryption_key_id = k.id)
         RETURNING k.id, k.organization_id"#,
         ids,
         now,

@@ -326,7 +326,7 @@ async fn with_chains(
 
 /// Each issuer (depth 0) and what is above it, nearest first. Bounded: nobody nests certificate
 /// authorities sixteen deep.
-async fn list_chains(
+pub(super) async fn list_chains(
     connection: &mut PgConnection,
     ids: &[Uuid],
 ) -> Result<Vec<(Uuid, i32, ChainLink)>, Abort<DatabaseError>> {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clm_database::DatabaseError;
 use clm_database::transaction::Abort;
-use clm_domain::ids::{EncryptionKeyId, KeyRotationId, OrganizationId, PrivateKeyId};
+use clm_domain::ids::{EncryptionKeyId, KeyRotationId, OrganizationId};
 use clm_domain::states::KeyRotationType;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::key_rotations::KeyRotationRow;
 use super::{KEY_ROTATION, SealedColumns, SecureStore, unknown, word};
+use crate::data_keys::Item;
 use crate::envelope::Sealed;
 use crate::key_rotation::progress::{BatchOutcome, BatchPlan, Next, Progress};
 
@@ -33,24 +34,34 @@ pub(crate) struct DueRotation {
     pub(crate) turned_at: DateTime<Utc>,
 }
 
-/// Seals one key anew; none when it does not open.
-pub(crate) type Reseal = Arc<dyn Fn(PrivateKeyId, &Sealed) -> Option<Sealed> + Send + Sync>;
-struct Item {
+/// Seals one item anew; none when it does not open.
+pub(crate) type Reseal = Arc<dyn Fn(Item, &Sealed) -> Option<Sealed> + Send + Sync>;
+
+/// A private key, or, with a purpose, a secret.
+struct ItemRow {
     id: Uuid,
-    encrypted_key_material: Option<Vec<u8>>,
+    purpose: Option<String>,
+    material: Option<Vec<u8>>,
     encryption_iv: Option<Vec<u8>>,
     encryption_auth_tag: Option<Vec<u8>>,
     encryption_algorithm: Option<String>,
 }
 
-/// Keys that were sealed anew, column by column, and those that do not open.
+/// Items that were sealed anew, and those that do not open.
 #[derive(Default)]
 struct Resealed {
+    private_keys: Columns,
+    secrets: Columns,
+    failed: Vec<Uuid>,
+}
+
+/// What was sealed anew in one table, column by column.
+#[derive(Default)]
+struct Columns {
     ids: Vec<Uuid>,
     materials: Vec<Vec<u8>>,
     nonces: Vec<Vec<u8>>,
     tags: Vec<Vec<u8>>,
-    failed: Vec<Uuid>,
 }
 
 impl SecureStore {
@@ -150,7 +161,8 @@ impl SecureStore {
                     let has_more = i64::try_from(items.len()).is_ok_and(|n| n >= plan.items_max);
                     let last = items.last().map(|item| item.id);
                     let resealed = seal_anew(items, &reseal);
-                    let moved = move_keys(connection, &due, &resealed).await?;
+                    let moved = move_keys(connection, &due, &resealed.private_keys).await?
+                        + move_secrets(connection, &due, &resealed.secrets).await?;
                     if due.exposes() {
                         expose(connection, &due, &resealed.failed).await?;
                     }
@@ -195,28 +207,51 @@ fn due(row: KeyRotationRow) -> Result<DueRotation, DatabaseError> {
     })
 }
 
-fn seal_anew(items: Vec<Item>, reseal: &Reseal) -> Resealed {
+fn seal_anew(rows: Vec<ItemRow>, reseal: &Reseal) -> Resealed {
     let mut resealed = Resealed::default();
-    for item in items {
-        let columns = SealedColumns {
-            table: "private_keys",
-            material: item.encrypted_key_material,
-            iv: item.encryption_iv,
-            tag: item.encryption_auth_tag,
-            algorithm: item.encryption_algorithm,
+    for row in rows {
+        let id = row.id;
+        let is_secret = row.purpose.is_some();
+        let item = row.item().ok();
+        let sealed = row.into_sealed().ok();
+        let anew = item
+            .zip(sealed)
+            .and_then(|(item, sealed)| reseal(item, &sealed));
+        let Some(sealed) = anew else {
+            resealed.failed.push(id);
+            continue;
         };
-        let sealed = columns.into_sealed().ok();
-        match sealed.and_then(|sealed| reseal(item.id.into(), &sealed)) {
-            Some(sealed) => {
-                resealed.ids.push(item.id);
-                resealed.materials.push(sealed.ciphertext);
-                resealed.nonces.push(sealed.nonce.to_vec());
-                resealed.tags.push(sealed.tag.to_vec());
-            }
-            None => resealed.failed.push(item.id),
-        }
+        let columns = match is_secret {
+            true => &mut resealed.secrets,
+            false => &mut resealed.private_keys,
+        };
+        columns.ids.push(id);
+        columns.materials.push(sealed.ciphertext);
+        columns.nonces.push(sealed.nonce.to_vec());
+        columns.tags.push(sealed.tag.to_vec());
     }
     resealed
+}
+
+impl ItemRow {
+    fn item(&self) -> Result<Item, DatabaseError> {
+        let Some(purpose) = &self.purpose else {
+            return Ok(Item::PrivateKey(self.id.into()));
+        };
+        let purpose = word("sealed_secrets.purpose", purpose)?;
+        Ok(Item::Secret(self.id.into(), purpose))
+    }
+
+    fn into_sealed(self) -> Result<Sealed, DatabaseError> {
+        let columns = SealedColumns {
+            table: "private_keys or sealed_secrets",
+            material: self.material,
+            iv: self.encryption_iv,
+            tag: self.encryption_auth_tag,
+            algorithm: self.encryption_algorithm,
+        };
+        columns.into_sealed()
+    }
 }
 
 /// Takes the lease, unless another process has it, or the rotation ended or turned round.
@@ -242,21 +277,29 @@ pub(super) async fn lease(
     .await
 }
 
-/// The next keys under the old key, deleted ones too: who restores one must be able to open it.
+/// The next items under the old key, deleted ones too: who restores one must be able to open it.
 async fn page(
     connection: &mut PgConnection,
     due: &DueRotation,
     cursor: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<Item>, sqlx::Error> {
+) -> Result<Vec<ItemRow>, sqlx::Error> {
+    // Each table is read by its own index and no further than the page.
     sqlx::query_as!(
-        Item,
+        ItemRow,
         r#"-- key_rotation_batches::page
-        SELECT id, encrypted_key_material, encryption_iv, encryption_auth_tag,
+        (SELECT id AS "id!", NULL::text AS purpose, encrypted_key_material AS material,
+            encryption_iv, encryption_auth_tag, encryption_algorithm
+         FROM private_keys
+         WHERE organization_id = $1 AND encryption_key_id = $2 AND id > $3
+         ORDER BY id LIMIT $4)
+        UNION ALL
+        (SELECT id, purpose, encrypted_secret, encryption_iv, encryption_auth_tag,
             encryption_algorithm
-        FROM private_keys
-        WHERE organization_id = $1 AND encryption_key_id = $2 AND id > $3
-        ORDER BY id LIMIT $4"#,
+         FROM sealed_secrets
+         WHERE organization_id = $1 AND encryption_key_id = $2 AND id > $3
+         ORDER BY id LIMIT $4)
+        ORDER BY 1 LIMIT $4"#,
         due.organization_id.as_uuid(),
         due.from.as_uuid(),
         cursor.unwrap_or_default(),
@@ -269,7 +312,7 @@ async fn page(
 async fn move_keys(
     connection: &mut PgConnection,
     due: &DueRotation,
-    resealed: &Resealed,
+    resealed: &Columns,
 ) -> Result<u64, sqlx::Error> {
     if resealed.ids.is_empty() {
         return Ok(0);
@@ -297,6 +340,37 @@ async fn move_keys(
     Ok(moved.rows_affected())
 }
 
+async fn move_secrets(
+    connection: &mut PgConnection,
+    due: &DueRotation,
+    resealed: &Columns,
+) -> Result<u64, sqlx::Error> {
+    if resealed.ids.is_empty() {
+        return Ok(0);
+    }
+    let moved = sqlx::query!(
+        r#"-- key_rotation_batches::move_secrets
+        UPDATE sealed_secrets s
+        SET encrypted_secret = n.material, encryption_iv = n.nonce,
+            encryption_auth_tag = n.tag, encryption_key_id = $3,
+            compromised_by_rotation_id = coalesce($8, s.compromised_by_rotation_id)
+        FROM unnest($4::uuid[], $5::bytea[], $6::bytea[], $7::bytea[])
+            AS n (id, material, nonce, tag)
+        WHERE s.organization_id = $1 AND s.id = n.id AND s.encryption_key_id = $2"#,
+        due.organization_id.as_uuid(),
+        due.from.as_uuid(),
+        due.to.as_uuid(),
+        &resealed.ids,
+        &resealed.materials,
+        &resealed.nonces,
+        &resealed.tags,
+        due.exposes().then(|| due.id.as_uuid()),
+    )
+    .execute(connection)
+    .await?;
+    Ok(moved.rows_affected())
+}
+
 /// Marks what was sealed under the compromised key and cannot be moved.
 async fn expose(
     connection: &mut PgConnection,
@@ -308,6 +382,9 @@ async fn expose(
     }
     sqlx::query!(
         r#"-- key_rotation_batches::expose
+        WITH secrets AS (
+            UPDATE sealed_secrets SET compromised_by_rotation_id = $2
+            WHERE organization_id = $1 AND id = ANY ($3))
         UPDATE private_keys SET compromised_by_rotation_id = $2
         WHERE organization_id = $1 AND id = ANY ($3)"#,
         due.organization_id.as_uuid(),

@@ -87,8 +87,10 @@ async fn lock_left_key(
 async fn remaining(connection: &mut PgConnection, due: &DueRotation) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"-- key_rotation_batches::remaining
-        SELECT count(*) AS "count!" FROM private_keys
-        WHERE organization_id = $1 AND encryption_key_id = $2"#,
+        SELECT (SELECT count(*) FROM private_keys
+                WHERE organization_id = $1 AND encryption_key_id = $2)
+             + (SELECT count(*) FROM sealed_secrets
+                WHERE organization_id = $1 AND encryption_key_id = $2) AS "count!""#,
         due.organization_id.as_uuid(),
         due.from.as_uuid(),
     )

@@ -304,6 +304,8 @@ async fn complete_start(
         r#"-- key_rotations::complete_start
         UPDATE key_rotation_history SET new_encryption_key_id = $3, items_total = (
             SELECT count(*) FROM private_keys
+            WHERE organization_id = $1 AND encryption_key_id = $4) + (
+            SELECT count(*) FROM sealed_secrets
             WHERE organization_id = $1 AND encryption_key_id = $4)
         WHERE organization_id = $1 AND id = $2"#,
         new.organization_id.as_uuid(),

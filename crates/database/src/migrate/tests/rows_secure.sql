@@ -37,6 +37,17 @@ VALUES ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-0000000
         '\x01', 'superseded', now());
 INSERT INTO key_rotation_history (organization_id, rotation_type, old_encryption_key_id)
 VALUES ('00000000-0000-0000-0000-000000000001', 'scheduled', '00000000-0000-0000-0000-0000000000a2');
+INSERT INTO sealed_secrets (id, organization_id, purpose, owner_id, encrypted_secret, encryption_key_id, encryption_algorithm,
+                            encryption_iv, encryption_auth_tag)
+VALUES ('00000000-0000-0000-0000-0000000000f1', '00000000-0000-0000-0000-000000000001', 'totp',
+        '00000000-0000-0000-0000-0000000000f2', '\x01', '00000000-0000-0000-0000-0000000000a2', 'AES-256-GCM',
+        substring(sha256('n') FROM 1 FOR 12), substring(sha256('t') FROM 1 FOR 16));
+INSERT INTO totp_factors (sealed_secret_id, organization_id, user_id, expires_at)
+VALUES ('00000000-0000-0000-0000-0000000000f1', '00000000-0000-0000-0000-000000000001',
+        '00000000-0000-0000-0000-0000000000f2', now());
+INSERT INTO step_up_proofs (proof_sha256, organization_id, user_id, session_id, request_sha256, expires_at)
+VALUES (sha256('p'), '00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-0000000000f2',
+        '00000000-0000-0000-0000-0000000000f3', sha256('r'), now() + interval '1 hour');
 WITH event AS (SELECT uuid_generate_v7() AS id)
 INSERT INTO secure_audit_log (id, event_timestamp, organization_id, event_code, event_category, result, actor_type, resource_type,
                               canonical_sha256)

@@ -1,0 +1,65 @@
+//! `/users/me/totp` and `/step-up`: one's own second factor, and what a code of it proves.
+
+use chrono::{DateTime, Utc};
+use clm_domain::issuer_limits::IssuerLimits;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A second factor that waits for its first code. Shown once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct TotpEnrolment {
+    /// The `otpauth` address with the secret, for an authenticator.
+    #[schema(format = "password")]
+    pub uri: String,
+    /// Until when it may be activated.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A code of the second factor.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TotpCode {
+    /// Six digits.
+    #[schema(format = "password")]
+    pub code: String,
+}
+
+/// Asks for a proof for one request.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepUpCreate {
+    /// Six digits.
+    #[schema(format = "password")]
+    pub code: String,
+    /// The request.
+    pub request: StepUpRequest,
+}
+
+/// What is going to be asked for, as it will be.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "operation", deny_unknown_fields)]
+pub enum StepUpRequest {
+    /// `PUT /certificate-authorities/{certificate_authority_id}/limits`
+    ChangeIssuerLimits {
+        /// The authority.
+        certificate_authority_id: Uuid,
+        /// The revision of `If-Match`.
+        revision: i64,
+        /// All limits from then on.
+        #[schema(value_type = Object)]
+        limits: Box<IssuerLimits>,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A proof, for the header `CLM-Step-Up` of that request. Shown once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct StepUpProof {
+    /// The proof; good for that request, once, in this session.
+    #[schema(format = "password")]
+    pub proof: String,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}

@@ -1,0 +1,147 @@
+//! `clm totp` and `clm ca limits`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clm_api_types::certificate_authorities::{CertificateAuthority, IssuerLimitsUpdate};
+use clm_api_types::client::Client;
+use clm_api_types::page::PageQuery;
+use clm_api_types::second_factor::{StepUpCreate, StepUpRequest, TotpCode};
+use uuid::Uuid;
+
+use crate::arguments::second_factor::{Code, LimitsCommand, LimitsSet, TotpCommand};
+use crate::arguments::{Format, Global};
+use crate::{connect, output, session};
+
+/// Seconds in a day.
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+/// Most certificate authorities that a name is looked for among.
+const AUTHORITIES_MAX: u32 = 1_000;
+
+/// `clm totp …`
+pub(crate) async fn totp(global: &Global, command: TotpCommand) -> anyhow::Result<ExitCode> {
+    let client = connect::client(global)?;
+    match command {
+        TotpCommand::Enrol => {
+            let enrolled = client.enrol_totp().await?;
+            match global.output {
+                Format::Json => output::json(&enrolled)?,
+                Format::Table => output::fields(&[
+                    ("address", enrolled.uri),
+                    ("activate before", enrolled.expires_at.to_rfc3339()),
+                ]),
+            }
+        }
+        TotpCommand::Activate(code) => {
+            client.activate_totp(&read(code)?).await?;
+            output::line("the second factor is in force");
+        }
+        TotpCommand::Remove(code) => {
+            client.remove_totp(&read(code)?).await?;
+            output::line("the second factor is removed");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(code: Code) -> anyhow::Result<TotpCode> {
+    let code = match code.code {
+        Some(code) => code,
+        None => session::secret("Code: ", false)?,
+    };
+    Ok(TotpCode { code })
+}
+
+/// `clm ca limits …`
+pub(crate) async fn limits(global: &Global, command: LimitsCommand) -> anyhow::Result<()> {
+    let client = connect::client(global)?;
+    match command {
+        LimitsCommand::Show { authority } => show(global, &find(&client, &authority).await?),
+        LimitsCommand::Set(arguments) => {
+            let found = find(&client, &arguments.authority).await?;
+            show(global, &set(&client, found, arguments).await?)
+        }
+    }
+}
+
+async fn set(
+    client: &Client,
+    found: CertificateAuthority,
+    arguments: LimitsSet,
+) -> anyhow::Result<CertificateAuthority> {
+    let mut limits = match &arguments.file {
+        Some(path) => {
+            let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+            serde_json::from_slice(&text).with_context(|| path.display().to_string())?
+        }
+        None => found.limits,
+    };
+    if let Some(days) = arguments.max_validity_days {
+        limits.validity_seconds_max = u64::from(days) * DAY_SECONDS;
+    }
+    if arguments.max_issuances_per_minute.is_some() {
+        limits.issuances_per_minute_max = arguments.max_issuances_per_minute;
+    }
+    // The operator of the machine is not asked for a code, and has none to give.
+    let is_person = client.who_am_i().await?.actor_type == "user";
+    let proof = if is_person {
+        let code = read(Code {
+            code: arguments.totp,
+        })?;
+        let request = StepUpRequest::ChangeIssuerLimits {
+            certificate_authority_id: found.id,
+            revision: found.revision,
+            limits: Box::new(limits.clone()),
+            reason: arguments.reason.clone(),
+        };
+        let request = StepUpCreate {
+            code: code.code,
+            request,
+        };
+        Some(client.step_up(&request).await?.proof)
+    } else {
+        None
+    };
+    let update = IssuerLimitsUpdate {
+        limits,
+        reason: arguments.reason,
+    };
+    let id = found.id.to_string();
+    Ok(client
+        .change_issuer_limits((&id, found.revision), &update, proof.as_deref())
+        .await?)
+}
+
+/// The certificate authority with that id or name.
+async fn find(client: &Client, text: &str) -> anyhow::Result<CertificateAuthority> {
+    if Uuid::parse_str(text).is_ok() {
+        return Ok(client.load_certificate_authority(text).await?);
+    }
+    let query = PageQuery {
+        limit: Some(AUTHORITIES_MAX),
+        cursor: None,
+    };
+    let page = client.list_certificate_authorities(&query).await?;
+    let mut named = page.items.into_iter().filter(|one| one.name == text);
+    match (named.next(), named.next()) {
+        (Some(found), None) => Ok(found),
+        (None, _) => bail!("there is no certificate authority called '{text}'"),
+        _ => bail!("several certificate authorities are called '{text}': name one by its id"),
+    }
+}
+
+fn show(global: &Global, found: &CertificateAuthority) -> anyhow::Result<()> {
+    if global.output == Format::Json {
+        return output::json(&found.limits);
+    }
+    let limits = serde_json::to_value(&found.limits).context("writing the limits")?;
+    let mut fields = vec![
+        ("name", found.name.clone()),
+        ("revision", found.revision.to_string()),
+    ];
+    for (name, value) in limits.as_object().into_iter().flatten() {
+        fields.push((name.as_str(), value.to_string()));
+    }
+    output::fields(&fields);
+    Ok(())
+}

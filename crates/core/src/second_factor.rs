@@ -1,0 +1,185 @@
+//! One's own second factor, and the proof that a code of it gives for one request. The secret and the
+//! judgement are the Secure Service's; here it is only found out who asks.
+
+use clm_domain::actor::Actor;
+use clm_domain::audit::{AuditRow, Cause, CoreEvent};
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{OrganizationId, UserId};
+use clm_domain::secret::SecretString;
+use clm_secure_api::command::{
+    ActivateTotp, ChangeIssuerLimits, EnrolTotp, IssuerLimitsChange, RemoveTotp, ResetTotp, StepUp,
+};
+pub use clm_secure_api::reply::{StepUpProof, TotpEnrolment};
+use clm_secure_api::step_up::request_hash;
+use clm_secure_api::{CallContext, SecureError};
+use serde_json::json;
+
+use crate::context::OpContext;
+use crate::error::{CoreError, Result};
+use crate::store::users::lock_password_state;
+use crate::{Core, access, audit};
+use clm_database::Scope;
+
+/// A person with a session. The home organization is the tenant of the second factor, whatever
+/// organization the session is active in.
+struct Person {
+    user_id: UserId,
+    username: String,
+    home_organization_id: OrganizationId,
+}
+
+/// Makes a second factor for the acting person. It counts once a first code has come.
+///
+/// # Errors
+/// `Invalid` with code `no_session` for API keys; `Conflict` when one is in force.
+pub async fn enrol(context: &OpContext, core: &Core) -> Result<(UserId, TotpEnrolment)> {
+    let person = person(context, core).await?;
+    let command = EnrolTotp {
+        label: person.username.clone(),
+    };
+    let call = person.call(context);
+    let enrolled = core.secure.enrol_totp(call, command).await;
+    let enrolled = person
+        .record(context, core, CoreEvent::TotpEnrolled, enrolled)
+        .await?;
+    Ok((person.user_id, enrolled))
+}
+
+/// Puts the second factor of the acting person into force.
+///
+/// # Errors
+/// `Invalid` for a wrong code; `RateLimited` after too many.
+pub async fn activate(context: &OpContext, core: &Core, code: SecretString) -> Result<UserId> {
+    let person = person(context, core).await?;
+    let call = person.call(context);
+    let done = core.secure.activate_totp(call, ActivateTotp { code }).await;
+    person
+        .record(context, core, CoreEvent::TotpActivated, done)
+        .await?;
+    Ok(person.user_id)
+}
+
+/// Removes the second factor of the acting person.
+///
+/// # Errors
+/// `Invalid` for a wrong code; `RateLimited` after too many.
+pub async fn remove(context: &OpContext, core: &Core, code: SecretString) -> Result<UserId> {
+    let person = person(context, core).await?;
+    let call = person.call(context);
+    let done = core.secure.remove_totp(call, RemoveTotp { code }).await;
+    person
+        .record(context, core, CoreEvent::TotpRemoved, done)
+        .await?;
+    Ok(person.user_id)
+}
+
+/// Removes the second factor of a user who has lost it. The Secure Service takes that from the
+/// operator of the machine alone. The context is of the user's home organization.
+///
+/// # Errors
+/// `Forbidden` for everybody else; `Conflict` when there is none.
+pub async fn reset(
+    context: &OpContext,
+    core: &Core,
+    (user_id, reason): (UserId, String),
+) -> Result<()> {
+    let stated_reason: String = reason.chars().take(200).collect();
+    let command = ResetTotp { user_id, reason };
+    let done = core.secure.reset_totp(context.call(), command).await;
+    let (now, rng) = (core.clock.now(), core.rng.as_ref());
+    let id = Some(user_id.as_uuid());
+    let row = AuditRow::success(CoreEvent::TotpReset, &context.cause(), id, now, rng)
+        .with_details(json!({ "stated_reason": stated_reason }));
+    let row = match &done {
+        Ok(_) => row,
+        Err(error) => row.refused(error.0.code.clone()),
+    };
+    audit::record(context, core, row).await?;
+    done?;
+    Ok(())
+}
+
+/// A code becomes a proof for one change of limits, in the organization that the session is active
+/// in.
+///
+/// # Errors
+/// `Invalid` for a wrong code; `Conflict` without a second factor; `RateLimited` after too many.
+pub async fn step_up(
+    context: &OpContext,
+    core: &Core,
+    (code, change): (SecretString, IssuerLimitsChange),
+) -> Result<(UserId, StepUpProof)> {
+    let person = person(context, core).await?;
+    let name = ChangeIssuerLimits::NAME;
+    let request_sha256 = request_hash(context.organization_id, name, &change)
+        .map_err(|error| CoreError::internal(&error))?;
+    let command = StepUp {
+        code,
+        request_sha256,
+    };
+    let proved = core.secure.step_up(person.call(context), command).await;
+    let proved = person
+        .record(context, core, CoreEvent::SteppedUp, proved)
+        .await?;
+    Ok((person.user_id, proved))
+}
+
+async fn person(context: &OpContext, core: &Core) -> Result<Person> {
+    let user_id = match &context.actor {
+        Actor::User { user_id, .. } => *user_id,
+        Actor::Anonymous => return Err(access::unauthenticated()),
+        Actor::ApiKey { .. } | Actor::LocalOperator { .. } | Actor::System => {
+            let message = "A second factor belongs to a person: sign in (clm login) first.";
+            return Err(Fault::new(ErrorKind::Invalid, "no_session", message).into());
+        }
+    };
+    if context.must_change_password {
+        let message = "Change your password first.";
+        let kind = ErrorKind::Forbidden;
+        return Err(Fault::new(kind, "password_change_required", message).into());
+    }
+    let scope = Scope::System("a second factor belongs to the home organization");
+    let state = core
+        .pool
+        .transact::<_, CoreError, _>("second_factor::person", scope, |connection| {
+            Box::pin(async move { Ok(lock_password_state(connection, user_id).await?) })
+        })
+        .await?;
+    let state = state.ok_or_else(access::unauthenticated)?;
+    Ok(Person {
+        user_id,
+        username: state.username,
+        home_organization_id: state.home_organization_id,
+    })
+}
+
+impl Person {
+    fn call(&self, context: &OpContext) -> CallContext {
+        CallContext {
+            organization_id: self.home_organization_id,
+            ..context.call()
+        }
+    }
+
+    async fn record<T>(
+        &self,
+        context: &OpContext,
+        core: &Core,
+        event: CoreEvent,
+        outcome: std::result::Result<T, SecureError>,
+    ) -> Result<T> {
+        let cause = Cause {
+            organization_id: self.home_organization_id,
+            ..context.cause()
+        };
+        let (now, rng) = (core.clock.now(), core.rng.as_ref());
+        let id = Some(self.user_id.as_uuid());
+        let row = AuditRow::success(event, &cause, id, now, rng);
+        let row = match &outcome {
+            Ok(_) => row,
+            Err(error) => row.refused(error.0.code.clone()),
+        };
+        audit::record(context, core, row).await?;
+        Ok(outcome?)
+    }
+}
