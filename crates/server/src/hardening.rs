@@ -43,11 +43,14 @@ pub(crate) fn lock_memory() {
         );
         return;
     }
-    // Pages count when they are first used: stacks that are mostly empty cost nothing.
-    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-    if let Err(error) = mlockall(flags) {
+    if let Err(error) = lock_all() {
         tracing::warn!("memory could not be locked, so keys may reach swap: {error}");
     }
+}
+
+/// Pages are locked when they are first used: stacks that are mostly empty cost nothing.
+fn lock_all() -> rustix::io::Result<()> {
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
 }
 
 #[cfg(test)]
