@@ -17,7 +17,9 @@ use clm_tests::program::is_postgres;
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::inspect::{check_durability, check_files, check_owners, family_of, running, servers_of};
+use self::inspect::{
+    check_durability, check_files, check_hardened, check_owners, family_of, running, servers_of,
+};
 
 /// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -124,6 +126,7 @@ async fn installations_run_side_by_side_and_are_found_again() {
     check_durability(&one).await;
     check_files(&one);
     check_owners(&one);
+    check_hardened(&one);
 
     stop(&mut one, "INT");
     assert_eq!(

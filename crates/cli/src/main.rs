@@ -30,6 +30,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::Serve)
+        && let Err(error) = clm_server::hardening::apply()
+    {
+        return fail(&error);
+    }
     // Threads are started only now: nothing before may depend on them.
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -10,6 +10,7 @@ mod connection;
 pub mod doctor;
 mod embedded;
 mod environment;
+pub mod hardening;
 mod layout;
 mod listeners;
 mod lock;

@@ -31,7 +31,7 @@ use crate::listeners::{self, Connections};
 use crate::lock::Lock;
 use crate::services::{self, Services};
 use crate::tls::TransportIdentity;
-use crate::{Configuration, background, embedded, privileges};
+use crate::{Configuration, background, embedded, hardening, privileges};
 
 /// How long connections may take to finish their requests at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -76,7 +76,9 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         if let Some(account) = &account {
             hand_over(&layout, account)?;
             privileges::drop_to(account)?;
+            hardening::forbid_dumps()?;
         }
+        hardening::lock_memory();
         let private = cluster
             .as_ref()
             .map(|cluster| cluster.admin_connect_options(roles::MAINTENANCE_DATABASE));

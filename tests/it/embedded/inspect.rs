@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clm_database::pool::Database;
 use clm_test_support::cluster;
@@ -101,6 +101,31 @@ pub(super) fn check_owners(program: &Program) {
         own
     };
     check_owners_are(program, expected);
+}
+
+/// Checks that the program, whose account is not root, cannot be dumped, or read by others with its
+/// account, and that no thread of it can gain privileges.
+pub(super) fn check_hardened(program: &Program) {
+    let process = PathBuf::from(format!("/proc/{}", program.pid()));
+    let limits = fs::read_to_string(process.join("limits")).unwrap();
+    let core = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"))
+        .unwrap();
+    let core: Vec<_> = core.split_whitespace().collect();
+    assert_eq!(core, ["0", "0", "bytes"]);
+    // The kernel gives these files to root when the process is not dumpable.
+    assert_eq!(fs::metadata(process.join("mem")).unwrap().uid(), 0);
+    let mut threads = 0;
+    for thread in fs::read_dir(process.join("task")).unwrap().flatten() {
+        // A thread can end at any moment.
+        let Ok(status) = fs::read_to_string(thread.path().join("status")) else {
+            continue;
+        };
+        assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+        threads += 1;
+    }
+    assert!(threads > 1, "the runtime has threads of its own");
 }
 
 /// Checks that this user runs the program and every process of its database.

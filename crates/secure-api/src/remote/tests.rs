@@ -1,5 +1,7 @@
 //! Both sides in one process, over pipes: who is heard, in which version, and what is repeated.
 
+mod golden;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
