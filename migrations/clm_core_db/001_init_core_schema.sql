@@ -294,9 +294,9 @@ CREATE TABLE IF NOT EXISTS roles (
     CONSTRAINT ck_roles_role_name CHECK (char_length(role_name) BETWEEN 1 AND 200),
     CONSTRAINT ck_roles_permissions CHECK (jsonb_typeof(permissions) = 'object'),
     CONSTRAINT ck_roles_parent CHECK (parent_role_id <> id),
-    -- The six codes mean the same everywhere: no tenant can make a look-alike.
+    -- The seven codes mean the same everywhere: no tenant can make a look-alike.
     CONSTRAINT ck_roles_system CHECK (is_system_role = (
-        role_code IN ('SYSTEM_ADMIN', 'CERT_ADMIN', 'CERT_OPERATOR', 'APPROVER', 'AUDITOR', 'USER')
+        role_code IN ('SYSTEM_ADMIN', 'CERT_ADMIN', 'CERT_OPERATOR', 'APPROVER', 'AUDITOR', 'USER', 'CUSTODIAN')
     ) AND (NOT is_system_role OR organization_id = '00000000-0000-0000-0000-000000000001'::uuid))
 );
 COMMENT ON TABLE roles IS
@@ -1407,6 +1407,11 @@ FROM (VALUES
        "certificate_request": ["create", "read", "list"],
        "certificate_authority": ["read", "list"],
        "api_key": ["read", "list", "create", "delete"],
+       "session": ["read", "list", "create", "delete"]}'),
+    -- Held in the System organization. No API keys: a share is given by a person.
+    ('00000000-0000-0000-0001-000000000007', 'CUSTODIAN', 'Custodian',
+     'Gives a share of the master key, and nothing else.',
+     '{"seal": ["read", "unseal"],
        "session": ["read", "list", "create", "delete"]}')
 ) AS seed (id, role_code, role_name, description, permissions)
 ON CONFLICT DO NOTHING;
@@ -1452,6 +1457,23 @@ $$;
 COMMENT ON FUNCTION effective_roles(uuid, uuid, timestamptz) IS
     'Codes of the roles that a user holds in an organization at a moment, and the permissions of these and of the roles they inherit from. For the look-ups below; nobody else may execute it.';
 
+CREATE OR REPLACE FUNCTION installation_permissions(user_id uuid, as_of timestamptz)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT e.role_permissions
+        FROM public.user_organizations uo
+        CROSS JOIN LATERAL public.effective_roles(uo.user_id, uo.organization_id, $2) e
+        WHERE uo.organization_id = '00000000-0000-0000-0000-000000000001' AND uo.user_id = $1
+          AND uo.status = 'active' AND uo.deleted_at IS NULL), '[]'::jsonb);
+END
+$$;
+COMMENT ON FUNCTION installation_permissions(uuid, timestamptz) IS
+    'The permissions of the roles that a member of the System organization holds there at a moment: whoever acts elsewhere has of them what concerns the installation as a whole. For the look-ups below; nobody else may execute it.';
+
 CREATE OR REPLACE FUNCTION find_session_by_token(token_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (
     session_id uuid, user_id uuid, organization_id uuid, csrf_sha256 bytea,
@@ -1459,7 +1481,7 @@ RETURNS TABLE (
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
-    role_codes text[], role_permissions jsonb)
+    role_codes text[], role_permissions jsonb, installation_permissions jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -1472,7 +1494,9 @@ BEGIN
            u.username, u.display_name, u.user_type, u.home_organization_id,
            u.must_change_password, u.locked_until,
            CASE WHEN m.status = 'active' THEN e.role_codes ELSE '{}' END,
-           CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END
+           CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END,
+           CASE WHEN m.status = 'active' THEN public.installation_permissions(s.user_id, $2)
+               ELSE '[]'::jsonb END
     FROM public.sessions s
     JOIN public.users u ON u.id = s.user_id AND u.deleted_at IS NULL
     JOIN public.organizations o ON o.id = s.organization_id AND o.deleted_at IS NULL
@@ -1488,7 +1512,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION find_session_by_token(bytea, timestamptz) IS
-    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty.';
+    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization.';
 
 CREATE OR REPLACE FUNCTION find_api_key_by_hash(key_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (
@@ -1497,7 +1521,7 @@ RETURNS TABLE (
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
-    role_codes text[], role_permissions jsonb)
+    role_codes text[], role_permissions jsonb, installation_permissions jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -1509,7 +1533,9 @@ BEGIN
            u.username, u.display_name, u.user_type, u.home_organization_id,
            u.must_change_password, u.locked_until,
            CASE WHEN m.status = 'active' THEN e.role_codes ELSE '{}' END,
-           CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END
+           CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END,
+           CASE WHEN m.status = 'active' THEN public.installation_permissions(k.user_id, $2)
+               ELSE '[]'::jsonb END
     FROM public.api_keys k
     JOIN public.users u ON u.id = k.user_id AND u.deleted_at IS NULL
     JOIN public.organizations o ON o.id = k.organization_id AND o.deleted_at IS NULL
@@ -1525,7 +1551,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION find_api_key_by_hash(bytea, timestamptz) IS
-    'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty.';
+    'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization.';
 
 -- Without a slug, several homes may know the name. The oldest organization wins, and not nobody: or a
 -- tenant could keep a user of an earlier one out by making an account of the same name. Whoever is

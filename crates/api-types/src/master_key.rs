@@ -21,6 +21,9 @@ pub struct MasterKey {
     pub place: String,
     /// Data keys that it wraps.
     pub data_keys: i64,
+    /// Data keys that nothing opens: a master key wraps them that is not in force.
+    #[serde(default)]
+    pub data_keys_astray: i64,
     /// How many shares open it, when it is split.
     pub threshold: Option<u8>,
     /// How many shares there are.
@@ -77,6 +80,9 @@ pub struct MasterKeyRotationCreate {
     /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Data keys that do not open and need not: they stay as they are. At most 1,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub give_up: Vec<Uuid>,
 }
 
 /// Proves that a copy of the master key exists.
@@ -95,6 +101,16 @@ pub struct MasterKeyBackupConfirm {
 pub struct UnsealShare {
     /// The text of the share.
     pub share: String,
+}
+
+/// Asks to seal the master key.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SealRequest {
+    /// Seal it though nobody has proved that its shares give it. If they do not, nothing that is sealed
+    /// ever opens again.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Whether the master key is sealed.

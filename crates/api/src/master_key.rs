@@ -7,7 +7,7 @@ use axum::response::Response;
 use clm_api_types::key_rotations::KeyRotation;
 use clm_api_types::master_key::{
     MasterKey, MasterKeyBackupConfirm, MasterKeyRotationCreate, MasterKeyShare, MasterKeyShares,
-    MasterKeySharesCreate, SealStatus, UnsealShare,
+    MasterKeySharesCreate, SealRequest, SealStatus, UnsealShare,
 };
 use clm_api_types::problem::Problem;
 use clm_core::master_key::{self, NewMasterKey};
@@ -69,7 +69,9 @@ pub(crate) async fn make_shares(
     .await
 }
 
-/// Replaces the master key: every data key of every organization is wrapped anew, at once.
+/// Replaces the master key: every data key of every organization is wrapped anew, at once. To name the
+/// set of shares that is in force already changes nothing and is answered with the rotation that put it
+/// there: whoever did not get the answer may ask again.
 #[utoipa::path(
     post, path = "/api/v1/master-key/rotations", tag = "master key",
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -86,6 +88,7 @@ pub(crate) async fn rotate(
         share_set_id: body.share_set_id,
         rotation_type: body.rotation_type,
         reason: body.reason,
+        give_up: body.give_up.into_iter().map(Into::into).collect(),
     };
     repeatable(
         &context,
@@ -172,16 +175,18 @@ pub(crate) async fn reset_unseal(
 }
 
 /// Takes a split master key out of the server's memory: nothing is opened until its custodians come.
+/// Refused with code `backup_unconfirmed` while nobody has proved that its shares give it.
 #[utoipa::path(
     post, path = "/api/v1/seal", tag = "master key",
+    request_body = SealRequest,
     security(("api_key" = []), ("session" = [])),
     responses((status = 200, body = SealStatus), (status = "4XX", body = Problem)),
 )]
 pub(crate) async fn seal(
     State(state): State<ApiState>,
-    Caller(context): Caller,
+    Input { context, body }: Input<SealRequest>,
 ) -> Result<Json<SealStatus>, ApiError> {
-    let status = master_key::seal(&context, &state.core).await?;
+    let status = master_key::seal(&context, &state.core, body.force).await?;
     Ok(Json(seal_state(status)))
 }
 
@@ -205,6 +210,7 @@ fn describe(found: master_key::MasterKey) -> MasterKey {
         provider: found.provider,
         place: found.place,
         data_keys: found.data_keys,
+        data_keys_astray: found.data_keys_astray,
         threshold: found.threshold,
         shares: found.shares,
         activated_at: found.activated_at,

@@ -11,6 +11,7 @@ use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_domain::states::{
     CertificateType, DeploymentEnvironment, KeyRotationType, MasterKeyProviderKind,
 };
+use uuid::Uuid;
 
 /// Certificate lifecycle management: issue, store, approve, deploy, renew, revoke and report on
 /// certificates and their keys.
@@ -77,7 +78,11 @@ pub(crate) enum Command {
     /// Give a share of the split master key; the last one that is needed opens the server.
     Unseal(UnsealArguments),
     /// Take a split master key out of the server's memory, until its custodians come.
-    Seal,
+    Seal {
+        /// Though nobody has proved that the shares give it: if they do not, everything sealed is lost.
+        #[arg(long)]
+        force: bool,
+    },
     /// Users.
     #[command(subcommand)]
     User(UserCommand),
@@ -294,6 +299,9 @@ pub(crate) struct MasterRotate {
     /// Why, in words.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    /// A data key that does not open, and need not; repeat the option for each.
+    #[arg(long = "give-up", value_name = "ID")]
+    pub(crate) give_up: Vec<Uuid>,
 }
 
 #[derive(Debug, Args)]

@@ -64,7 +64,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Totp(command) => second_factor::totp(&global, command).await,
         Command::Key(command) => keys::key(&global, command).await,
         Command::Unseal(arguments) => master_key::unseal(&global, arguments).await,
-        Command::Seal => master_key::seal(&global).await,
+        Command::Seal { force } => master_key::seal(&global, force).await,
         Command::User(command) => database::user(command).await,
         Command::Db(command) => database::db(&global, command).await,
         Command::Doctor => doctor::run(&global).await,

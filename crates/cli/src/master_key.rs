@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clm_api_types::client::{Client, ClientError};
 use clm_api_types::master_key::{
     MasterKey, MasterKeyBackupConfirm, MasterKeyRotationCreate, MasterKeyShares,
-    MasterKeySharesCreate, SealStatus,
+    MasterKeySharesCreate, SealRequest, SealStatus,
 };
 use clm_domain::secret::SecretString;
 use clm_domain::states::MasterKeyProviderKind;
@@ -74,10 +74,12 @@ async fn rotate(global: &Global, client: &Client, arguments: MasterRotate) -> an
     };
     let mut share_set_id = None;
     if let Some((request, out)) = &split {
-        make_folder(out)?;
+        make_folder(out, sync)?;
         let made = client.make_master_key_shares(request).await?;
-        // On disk before anything depends on them.
-        for path in write_shares(out, &made)? {
+        // On disk, and as they were made, before anything depends on them.
+        let written = write_shares(out, &made)?;
+        read_back(&written, &made)?;
+        for path in written {
             tell(&format!("share written to {}", path.display()));
         }
         share_set_id = Some(made.share_set_id);
@@ -87,6 +89,7 @@ async fn rotate(global: &Global, client: &Client, arguments: MasterRotate) -> an
         share_set_id,
         rotation_type: arguments.rotation_type,
         reason: arguments.reason,
+        give_up: arguments.give_up,
     };
     let rotated = client.rotate_master_key(&request).await;
     let rotated = match (rotated, split) {
@@ -115,15 +118,51 @@ fn after_failure(error: &ClientError, out: &Path) -> String {
     }
 }
 
-/// A folder that only its owner enters. One that is there is taken as it is.
-fn make_folder(out: &Path) -> anyhow::Result<()> {
+/// A folder that only its owner enters. One that is there is taken as it is. Its own name is durable
+/// only once the folder above is.
+fn make_folder(out: &Path, sync: impl Fn(&Path) -> io::Result<()>) -> anyhow::Result<()> {
+    let above = match out.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
     if out.is_dir() {
+        // Somebody may have made it just now; where that is not for us to say, it was not.
+        let _ = sync(above);
         return Ok(());
     }
     fs::DirBuilder::new()
         .mode(0o700)
         .create(out)
-        .with_context(|| format!("making the folder {}", out.display()))
+        .with_context(|| format!("making the folder {}", out.display()))?;
+    sync(above).with_context(|| format!("writing {}", above.display()))
+}
+
+/// Waits until the names in a folder are on disk.
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all())
+}
+
+/// What is in the files is what was made, and gives a key: the first shares that are enough, and the
+/// last ones give the same.
+fn read_back(written: &[PathBuf], made: &MasterKeyShares) -> anyhow::Result<()> {
+    let mut texts = Vec::with_capacity(written.len());
+    for (path, share) in written.iter().zip(&made.shares) {
+        let text = read_share(path)?;
+        if text.expose() != share.text {
+            bail!(
+                "{} does not hold what was written to it; the master key was not replaced, and these \
+                 shares are worth nothing",
+                path.display()
+            );
+        }
+        texts.push(text);
+    }
+    let first = clm_server::check_value_of_shares(&texts)?;
+    texts.reverse();
+    if texts.len() != made.shares.len() || clm_server::check_value_of_shares(&texts)? != first {
+        bail!("the shares do not go together; the master key was not replaced");
+    }
+    Ok(())
 }
 
 /// One file for each custodian. Files that are there already are left alone, and nothing is written.
@@ -142,9 +181,7 @@ fn write_shares(out: &Path, made: &MasterKeyShares) -> anyhow::Result<Vec<PathBu
         written.push(path);
     }
     // The names are durable only once their folder is.
-    File::open(out)
-        .and_then(|folder| folder.sync_all())
-        .with_context(|| format!("writing {}", out.display()))?;
+    sync(out).with_context(|| format!("writing {}", out.display()))?;
     Ok(written)
 }
 
@@ -205,8 +242,9 @@ pub(crate) async fn unseal(
 }
 
 /// `clm seal`
-pub(crate) async fn seal(global: &Global) -> anyhow::Result<ExitCode> {
-    let status = connect::client(global)?.seal().await?;
+pub(crate) async fn seal(global: &Global, force: bool) -> anyhow::Result<ExitCode> {
+    let client = connect::client(global)?;
+    let status = client.seal(&SealRequest { force }).await?;
     show_seal(global, &status)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -264,3 +302,6 @@ fn ask_for_share() -> anyhow::Result<SecretString> {
 fn tell(text: &str) {
     eprintln!("{text}");
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{OrganizationId, UserId};
+use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, UserId};
 use clm_domain::permission::{Action, Resource};
 use serde_json::json;
 use uuid::Uuid;
@@ -32,6 +32,16 @@ impl Target {
         Self {
             resource,
             organization_id: context.organization_id,
+            id: None,
+            owner: None,
+        }
+    }
+
+    /// What there is one of in the whole installation.
+    pub const fn installation(resource: Resource) -> Self {
+        Self {
+            resource,
+            organization_id: SYSTEM_ORGANIZATION,
             id: None,
             owner: None,
         }
@@ -92,7 +102,10 @@ pub async fn authorize(
 
 /// The decision itself: a pure function of actor, rights and target.
 fn decide(context: &OpContext, action: Action, target: &Target) -> std::result::Result<(), Denial> {
-    if target.organization_id != context.organization_id {
+    // The permissions of a context have of it only what its holder may do in the system organization.
+    let is_own = target.organization_id == context.organization_id
+        || target.resource.is_of_installation();
+    if !is_own {
         return Err(Denial::Foreign);
     }
     match &context.actor {
@@ -171,9 +184,13 @@ async fn record_denial(
     action: Action,
     target: &Target,
 ) -> Result<()> {
+    let mut cause = context.cause();
+    if target.resource.is_of_installation() {
+        cause.organization_id = target.organization_id;
+    }
     let row = AuditRow::success(
         CoreEvent::AccessDenied,
-        &context.cause(),
+        &cause,
         target.id,
         core.clock.now(),
         core.rng.as_ref(),

@@ -1,11 +1,13 @@
 //! The master key of the installation, and the seal over a split one: seen, replaced, proved to exist
 //! elsewhere, opened by its custodians. The key itself never comes here; shares pass through.
 //!
-//! It belongs to nobody's organization: commands go to the Secure Service for the system organization,
-//! on behalf of whoever has the permission.
+//! It belongs to the installation. Who may do something here holds a role in the system organization;
+//! that a tenant gives its own people such words gives them nothing. Commands go to the Secure Service
+//! for the system organization, and both audit logs have them there, whoever acted from wherever.
 
-use clm_domain::audit::{AuditRow, CoreEvent};
-use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_domain::audit::{AuditRow, Cause, CoreEvent};
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{EncryptionKeyId, SYSTEM_ORGANIZATION};
 use clm_domain::permission::{Action, Resource};
 use clm_domain::secret::SecretString;
 use clm_domain::states::{KeyRotationType, MasterKeyProviderKind};
@@ -34,6 +36,8 @@ pub struct NewMasterKey {
     pub rotation_type: KeyRotationType,
     /// Why, in words.
     pub reason: Option<String>,
+    /// Data keys that need not open.
+    pub give_up: Vec<EncryptionKeyId>,
 }
 
 /// The master key in force.
@@ -82,6 +86,7 @@ pub async fn rotate(context: &OpContext, core: &Core, new: NewMasterKey) -> Resu
         share_set_id: new.share_set_id,
         rotation_type: new.rotation_type,
         reason: new.reason,
+        give_up: new.give_up,
     };
     let rotated = core.secure.rotate_master_key(call(context), command).await;
     let id = rotated.as_ref().ok();
@@ -156,16 +161,17 @@ pub async fn reset_unseal(context: &OpContext, core: &Core) -> Result<SealStatus
     record(context, core, (event, id, json!({})), reset).await
 }
 
-/// Takes a split master key out of the memory of the Secure Service.
+/// Takes a split master key out of the memory of the Secure Service. `force`: though nobody has proved
+/// that its shares give it.
 ///
 /// # Errors
-/// `Conflict` when it is not split.
-pub async fn seal(context: &OpContext, core: &Core) -> Result<SealStatus> {
+/// `Conflict` when it is not split, or unproved and not forced.
+pub async fn seal(context: &OpContext, core: &Core, force: bool) -> Result<SealStatus> {
     authorize(context, core, (Resource::Seal, Action::Administer)).await?;
-    let sealed = core.secure.seal(call(context), Seal {}).await;
+    let sealed = core.secure.seal(call(context), Seal { force }).await;
     let id = concerned(&sealed);
     let event = CoreEvent::Sealed;
-    record(context, core, (event, id, json!({})), sealed).await
+    record(context, core, (event, id, json!({ "forced": force })), sealed).await
 }
 
 async fn authorize(
@@ -173,7 +179,7 @@ async fn authorize(
     core: &Core,
     (resource, action): (Resource, Action),
 ) -> Result<()> {
-    access::authorize(context, core, action, Target::kind(context, resource)).await
+    access::authorize(context, core, action, Target::installation(resource)).await
 }
 
 /// The context of a command about what belongs to the installation.
@@ -189,7 +195,8 @@ fn concerned<E>(status: &std::result::Result<SealStatus, E>) -> Option<Uuid> {
     status.encryption_key_id.map(Into::into)
 }
 
-/// Records how the act ended, and passes that on.
+/// Records how the act ended, and passes that on. An act that was done is never answered as if it had
+/// not been: whoever holds fresh shares would take them for worthless.
 async fn record<T, E>(
     context: &OpContext,
     core: &Core,
@@ -201,11 +208,26 @@ where
 {
     let outcome = outcome.map_err(CoreError::from);
     let (now, rng) = (core.clock.now(), core.rng.as_ref());
-    let row = AuditRow::success(event, &context.cause(), id, now, rng).with_details(details);
+    let cause = Cause {
+        organization_id: SYSTEM_ORGANIZATION,
+        ..context.cause()
+    };
+    let row = AuditRow::success(event, &cause, id, now, rng).with_details(details);
     let row = match &outcome {
         Ok(_) => row,
         Err(error) => row.refused(error.0.code.clone()),
     };
-    audit::record(context, core, row).await?;
-    outcome
+    let recorded = audit::record(context, core, row).await;
+    match (recorded, outcome) {
+        (Ok(()), outcome) => outcome,
+        (Err(error), Ok(_)) => Err(done_unrecorded(event, &error)),
+        (Err(error), Err(_)) => Err(error),
+    }
+}
+
+fn done_unrecorded(event: CoreEvent, error: &CoreError) -> CoreError {
+    tracing::error!(event.code = event.code(), error = %error, "what was done is not recorded");
+    let message = "It was done. That could not be recorded in audit_log: clm_core_db does not answer. \
+        Look at the master key (clm key master show, clm unseal --status) before you do anything else.";
+    Fault::new(ErrorKind::Upstream, "done_unrecorded", message).into()
 }

@@ -8,7 +8,9 @@ use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, Cause, CoreEvent};
 use clm_domain::clock::uuid_v7;
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{ApiKeyId, OrganizationId, SessionId, UserId, system_roles};
+use clm_domain::ids::{
+    ApiKeyId, OrganizationId, SYSTEM_ORGANIZATION, SessionId, UserId, system_roles,
+};
 use clm_domain::permission::Permissions;
 use clm_domain::secret::SecretString;
 use serde_json::json;
@@ -41,13 +43,14 @@ pub struct NewAdministrator {
     pub username: String,
     /// The password.
     pub password: SecretString,
-    /// The home organization, in which the role is held.
+    /// The home organization, in which the role is held; it is held in the system organization as well.
     pub organization_id: OrganizationId,
     /// Address for messages.
     pub email: Option<String>,
 }
 
-/// Makes the first administrator: a person with `SYSTEM_ADMIN`. For bootstrap and
+/// Makes the first administrator: a person with `SYSTEM_ADMIN` at home, and in the system organization
+/// for what belongs to the installation. For bootstrap and
 /// `clm user create-admin` only; never reachable over a network.
 ///
 /// # Errors
@@ -65,15 +68,21 @@ pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<
     let user_id = UserId::generate(now, core.rng.as_ref());
     let context = OpContext::system(core, new.organization_id);
     let username = new.username.trim().to_owned();
+    let assignment = |organization_id| NewAssignment {
+        id: uuid_v7(now, core.rng.as_ref()),
+        organization_id,
+        user_id,
+        role_id: system_roles::SYSTEM_ADMIN,
+        valid_from: now,
+    };
+    let is_guest = new.organization_id != SYSTEM_ORGANIZATION;
     let creation = Arc::new(Creation {
         membership_id: uuid_v7(now, core.rng.as_ref()),
-        assignment: NewAssignment {
-            id: uuid_v7(now, core.rng.as_ref()),
-            organization_id: new.organization_id,
-            user_id,
-            role_id: system_roles::SYSTEM_ADMIN,
-            valid_from: now,
-        },
+        assignment: assignment(new.organization_id),
+        of_installation: is_guest.then(|| {
+            let membership_id = uuid_v7(now, core.rng.as_ref());
+            (membership_id, assignment(SYSTEM_ORGANIZATION))
+        }),
         audit: AuditRow::success(
             CoreEvent::UserCreated,
             &context.cause(),
@@ -139,6 +148,8 @@ struct Creation {
     person: NewPerson,
     membership_id: Uuid,
     assignment: NewAssignment,
+    /// Membership and role in the system organization, when that is not the home.
+    of_installation: Option<(Uuid, NewAssignment)>,
     audit: AuditRow,
 }
 
@@ -155,6 +166,10 @@ async fn insert_first(connection: &mut PgConnection, creation: &Creation) -> sql
     }
     users::insert_person(connection, &creation.person, creation.membership_id).await?;
     users::insert_assignment(connection, creation.assignment).await?;
+    if let Some((membership_id, assignment)) = creation.of_installation {
+        users::insert_membership(connection, membership_id, assignment).await?;
+        users::insert_assignment(connection, assignment).await?;
+    }
     audit_log::insert(connection, &creation.audit).await?;
     Ok(true)
 }

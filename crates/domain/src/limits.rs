@@ -46,3 +46,5 @@ pub const SECRET_BYTES_MAX: usize = 16 * 1_024;
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 256 * 1_024;
 /// Longest name of an account in the address of a second factor, in characters.
 pub const TOTP_LABEL_CHARACTERS_MAX: usize = 200;
+/// Most data keys that a rotation of the master key may leave behind because they do not open.
+pub const GIVEN_UP_KEYS_MAX: usize = 1_000;

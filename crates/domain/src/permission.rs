@@ -65,6 +65,12 @@ impl Resource {
         Self::Audit,
         Self::System,
     ];
+
+    /// Whether there is one of it in the whole installation. Rights to it are held in the system
+    /// organization, and count wherever their holder acts; those of a tenant's roles do not.
+    pub const fn is_of_installation(self) -> bool {
+        matches!(self, Self::MasterKey | Self::Seal)
+    }
 }
 
 /// What may be done.
@@ -172,6 +178,15 @@ impl Permissions {
         self.iter()
             .filter(|(resource, action)| other.allows(*resource, *action))
             .collect()
+    }
+
+    /// What the roles in one organization allow there, with what those in the system organization
+    /// allow on the installation.
+    #[must_use]
+    pub fn with_installation(&self, installation: &Self) -> Self {
+        let own = self.iter().filter(|one| !one.0.is_of_installation());
+        let of_installation = installation.iter().filter(|one| one.0.is_of_installation());
+        own.chain(of_installation).collect()
     }
 
     /// Reads the stored form leniently: words that this version does not know grant nothing, so

@@ -516,8 +516,10 @@ pub struct MakeMasterKeyShares {
 }
 
 /// Replaces the master key: every data key of every organization is wrapped anew, in one transaction.
-/// `Conflict` with code `master_key_replaced` when another process was faster, and
-/// `share_set_unknown` when the shares are not, or no longer, waiting here.
+/// `Conflict` with code `master_key_replaced` when another process was faster,
+/// `share_set_unknown` when the shares are not, or no longer, waiting here, `share_set_replaced` when
+/// their key was in force and another one is now, and `data_keys_do_not_open`, naming them. Naming the
+/// set that is in force changes nothing, and is answered with the rotation that put it there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RotateMasterKey {
     /// Who shall hold the new one.
@@ -528,6 +530,10 @@ pub struct RotateMasterKey {
     pub rotation_type: KeyRotationType,
     /// Why, in words; at most [`clm_domain::limits::REASON_CHARACTERS_MAX`] characters.
     pub reason: Option<String>,
+    /// Data keys that need not open: they stay as they are, under the old master key. Those that do
+    /// open are wrapped anew all the same. At most [`clm_domain::limits::GIVEN_UP_KEYS_MAX`].
+    #[serde(default)]
+    pub give_up: Vec<EncryptionKeyId>,
 }
 
 /// Says that a copy of the master key in force exists. The check value proves it; only for a split key,
@@ -556,9 +562,14 @@ pub struct Unseal {
 pub struct ResetUnseal {}
 
 /// Takes a split master key, and all that it opened, out of the memory of this process. `Conflict` with
-/// code `master_key_not_split` when anybody who starts the process could open it again.
+/// code `master_key_not_split` when anybody who starts the process could open it again, and
+/// `backup_unconfirmed` while nobody has proved that the shares give the key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Seal {}
+pub struct Seal {
+    /// Seal it all the same: when the shares are bad, nothing sealed ever opens again.
+    #[serde(default)]
+    pub force: bool,
+}
 
 /// Events that the core has not acknowledged and that are old enough for the relay.
 #[derive(Debug, Serialize, Deserialize)]

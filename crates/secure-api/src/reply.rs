@@ -291,6 +291,9 @@ pub struct MasterKey {
     pub place: String,
     /// Data keys that it wraps.
     pub data_keys: i64,
+    /// Data keys that a master key wraps which is not in force: nothing opens them.
+    #[serde(default)]
+    pub data_keys_astray: i64,
     /// How many shares open it, when it is split.
     pub threshold: Option<u8>,
     /// How many shares there are.

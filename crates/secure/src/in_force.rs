@@ -21,7 +21,7 @@ use crate::master_key::shares::Share;
 use crate::master_key::{
     MasterKeyProvider, MasterKeySourceError, MasterKeySources, SealedMasterKey, SoftwareMasterKey,
 };
-use crate::master_key_rotation::Preparation;
+use crate::master_key_preparation::Preparation;
 use crate::store::SecureStore;
 use crate::store::master_keys::{StoredMasterKey, StoredShareSet};
 
@@ -49,6 +49,8 @@ struct State {
     /// How the shares are recognized, when the key is split.
     set: Option<Arc<StoredShareSet>>,
     is_sealed: bool,
+    /// Whether somebody has proved to have a copy, as far as this process has heard.
+    has_backup: bool,
     collected: Collected,
 }
 
@@ -76,12 +78,13 @@ impl InForce {
 }
 
 impl State {
-    /// An open key.
+    /// An open key, of which nobody has a copy yet.
     fn open(in_force: InForce, set: Option<Arc<StoredShareSet>>) -> Self {
         Self {
             in_force,
             set,
             is_sealed: false,
+            has_backup: false,
             collected: Collected::default(),
         }
     }
@@ -89,12 +92,28 @@ impl State {
     /// A split key that is not here.
     fn sealed(stored: &StoredMasterKey, set: StoredShareSet) -> Self {
         let key = Arc::new(SealedMasterKey::new(stored.check_value));
-        Self {
-            in_force: InForce::new(stored, key),
-            set: Some(Arc::new(set)),
-            is_sealed: true,
-            collected: Collected::default(),
+        let set = Some(Arc::new(set));
+        let mut state = Self::open(InForce::new(stored, key), set);
+        state.is_sealed = true;
+        state.knowing(stored)
+    }
+
+    /// With what the row says beside the key.
+    fn knowing(mut self, stored: &StoredMasterKey) -> Self {
+        self.has_backup = stored.backup_confirmed_at.is_some();
+        self
+    }
+
+    /// Takes the key out; says whether it was here.
+    fn close(&mut self) -> bool {
+        let was_open = !self.is_sealed;
+        if was_open {
+            let check_value = self.in_force.key.check_value();
+            self.in_force.key = Arc::new(SealedMasterKey::new(check_value));
+            self.is_sealed = true;
         }
+        self.collected = Collected::default();
+        was_open
     }
 
     /// Forgets shares whose time is over.
@@ -222,23 +241,41 @@ impl MasterKeys {
             Failure::Internal("the master key has no active row any more".to_owned())
         })?;
         if self.read(|state| state.in_force.id == stored.id) {
+            if stored.backup_confirmed_at.is_some() {
+                self.note_backup(stored.id);
+            }
             return Ok(false);
         }
         let state = match self.preparation.find_key(stored.id) {
             Some((set, key)) => State::open(InForce::new(&stored, key), Some(Arc::new(set))),
             None => load(&self.store, &self.sources, &stored).await?,
         };
+        let state = state.knowing(&stored);
+        if !self.replace(state) {
+            return Ok(false);
+        }
+        // Nobody is left to whom its shares would have to be shown.
+        self.preparation.clear_key(stored.id);
         tracing::info!(
             master_key.version = stored.key_version, master_key.provider = %stored.provider,
-            sealed = state.is_sealed, "another master key is in force"
+            sealed = self.is_sealed(), "another master key is in force"
         );
-        self.replace(state);
         Ok(true)
     }
 
     /// Takes over a key that this process has put into force itself.
     pub(crate) fn take_over(&self, in_force: InForce, set: Option<StoredShareSet>) {
         self.replace(State::open(in_force, set.map(Arc::new)));
+    }
+
+    /// Notes that a copy of this key exists.
+    pub(crate) fn note_backup(&self, id: EncryptionKeyId) {
+        self.write(|state| state.has_backup |= state.in_force.id == id);
+    }
+
+    /// Whether somebody has proved to have a copy of the key in force.
+    pub(crate) fn has_backup(&self) -> bool {
+        self.read(|state| state.has_backup)
     }
 
     /// How the shares of the split key in force are recognized.
@@ -289,17 +326,16 @@ impl MasterKeys {
     /// Opens the seal with the key that the shares gave; not when another key came into force
     /// meanwhile, under whose row this one would wrap what nobody could ever open.
     pub(crate) fn unseal(&self, key: SoftwareMasterKey) -> Option<SealStatus> {
-        let status = self.write(|state| {
+        self.write(|state| {
             if !state.is_sealed || state.in_force.key.check_value() != key.check_value() {
                 return None;
             }
             state.in_force.key = Arc::new(key);
             state.is_sealed = false;
             state.collected = Collected::default();
+            self.is_open.send_replace(true);
             Some(state.status(true))
-        })?;
-        self.is_open.send_replace(true);
-        Some(status)
+        })
     }
 
     /// Forgets what was given.
@@ -316,27 +352,31 @@ impl MasterKeys {
         self.write(|state| state.expire(now))
     }
 
-    /// Takes a split key out of memory; false when the key in force is none.
+    /// Takes a split key out of memory; nothing when the key in force is none.
     pub(crate) fn seal(&self) -> Option<SealStatus> {
-        let status = self.write(|state| {
+        self.write(|state| {
             state.set.as_ref()?;
-            let changed = !state.is_sealed;
-            if changed {
-                let check_value = state.in_force.key.check_value();
-                state.in_force.key = Arc::new(SealedMasterKey::new(check_value));
-                state.is_sealed = true;
-            }
-            state.collected = Collected::default();
+            let changed = state.close();
+            self.is_open.send_replace(false);
             Some(state.status(changed))
-        })?;
-        self.is_open.send_replace(false);
-        Some(status)
+        })
     }
 
-    fn replace(&self, fresh: State) {
-        let is_open = !fresh.is_sealed;
-        self.write(|state| *state = fresh);
-        self.is_open.send_replace(is_open);
+    /// Goes over to a newer key; says whether it is one. What a look at the database has brought may be
+    /// older than what this process has done meanwhile, and never takes its place.
+    fn replace(&self, mut fresh: State) -> bool {
+        self.write(|state| {
+            if fresh.in_force.key_version <= state.in_force.key_version {
+                return false;
+            }
+            // Whoever sealed the key before, while this one was on its way, meant this one as well.
+            if state.is_sealed && fresh.set.is_some() {
+                fresh.close();
+            }
+            self.is_open.send_replace(!fresh.is_sealed);
+            *state = fresh;
+            true
+        })
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
@@ -365,7 +405,8 @@ async fn load(
     let key = sources
         .find(stored.provider, wanted)
         .map_err(|source| lost(stored, source))?;
-    Ok(State::open(InForce::new(stored, Arc::new(key)), None))
+    let state = State::open(InForce::new(stored, Arc::new(key)), None);
+    Ok(state.knowing(stored))
 }
 
 fn lost(stored: &StoredMasterKey, source: MasterKeySourceError) -> Failure {

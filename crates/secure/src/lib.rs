@@ -26,6 +26,7 @@ mod key_factory;
 mod key_rotation;
 pub mod master_key;
 mod master_key_backup;
+mod master_key_preparation;
 mod master_key_rotation;
 mod new_private_key;
 mod open;
@@ -59,7 +60,7 @@ use in_force::MasterKeys;
 use issuance_rate::IssuanceRates;
 use issuers::Issuers;
 use key_factory::KeyFactory;
-use master_key_rotation::Preparation;
+use master_key_preparation::Preparation;
 use rate::Rates;
 use store::SecureStore;
 

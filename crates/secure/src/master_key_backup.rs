@@ -69,6 +69,7 @@ impl Secure {
         if !confirmed {
             return Err(master_key_replaced().into());
         }
+        self.master_keys.note_backup(stored.id);
         self.stored_master_key().await
     }
 
@@ -94,6 +95,7 @@ impl Secure {
         };
         Ok(MasterKey {
             data_keys: self.store.count_wrapped(stored.id).await?,
+            data_keys_astray: self.store.count_astray().await?,
             encryption_key_id: stored.id,
             key_version: stored.key_version,
             provider: stored.provider,

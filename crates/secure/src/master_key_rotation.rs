@@ -7,15 +7,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use clm_database::DatabaseError;
 use clm_domain::audit::{AuditRow, SecureEvent};
-use clm_domain::clock::{Rng, random_bytes};
+use clm_domain::clock::Rng;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{EncryptionKeyId, KeyRotationId, SYSTEM_ORGANIZATION, UserId};
-use clm_domain::limits::UNSEAL_MINUTES_MAX;
+use clm_domain::limits::GIVEN_UP_KEYS_MAX;
 use clm_domain::states::MasterKeyProviderKind;
-use clm_secure_api::command::{MakeMasterKeyShares, RotateMasterKey};
-use clm_secure_api::reply::{KeyRotation, MasterKeyShare, MasterKeyShares};
+use clm_secure_api::command::RotateMasterKey;
+use clm_secure_api::reply::KeyRotation;
 use clm_secure_api::{CallContext, Reply};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -26,67 +26,18 @@ use crate::envelope::{EnvelopeError, Place, Sealed};
 use crate::error::Failure;
 use crate::in_force::InForce;
 use crate::key_rotation::check_reason;
-use crate::master_key::shares::{ShareSet, split};
 use crate::master_key::{
     MasterKeyProvider, MasterKeySourceError, MasterKeySources, SoftwareMasterKey,
 };
+use crate::master_key_preparation::SplitKey;
 use crate::store::encryption_keys::StoredDataKey;
 use crate::store::master_key_rotation::{
     MasterKeyChange, NewMasterKeyRotation, NotReplaced, RotatedMasterKey,
 };
 use crate::store::master_keys::StoredShareSet;
 
-/// A split key whose shares are on their way to their custodians.
-struct Prepared {
-    stored: StoredShareSet,
-    key: Arc<SoftwareMasterKey>,
-    expires_at: DateTime<Utc>,
-}
-
-/// The one split key that may come into force, and the turn of those who replace the master key.
-#[derive(Default)]
-pub(crate) struct Preparation {
-    prepared: Mutex<Option<Prepared>>,
-    turn: tokio::sync::Mutex<()>,
-}
-
-impl Preparation {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Prepared>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Forgets a key whose time is over.
-    pub(crate) fn expire(&self, now: DateTime<Utc>) {
-        self.lock().take_if(|prepared| now >= prepared.expires_at);
-    }
-
-    /// The key that was to come into force under this id. Whoever asked for that may not have waited for
-    /// the answer.
-    pub(crate) fn find_key(
-        &self,
-        id: EncryptionKeyId,
-    ) -> Option<(StoredShareSet, Arc<SoftwareMasterKey>)> {
-        let prepared = self.lock();
-        let found = prepared
-            .as_ref()
-            .filter(|one| one.stored.set.encryption_key_id == id)?;
-        Some((found.stored.clone(), Arc::clone(&found.key)))
-    }
-
-    /// The key with this set, while it waits.
-    fn find(
-        &self,
-        set_id: Uuid,
-        now: DateTime<Utc>,
-    ) -> Option<(StoredShareSet, Arc<SoftwareMasterKey>)> {
-        self.expire(now);
-        let prepared = self.lock();
-        let found = prepared
-            .as_ref()
-            .filter(|one| one.stored.set.set_id == set_id)?;
-        Some((found.stored.clone(), Arc::clone(&found.key)))
-    }
-}
+/// Most data keys that a refusal names.
+const NAMED_MAX: usize = 20;
 
 /// Wraps the data keys anew, within the transaction.
 struct Change {
@@ -154,74 +105,6 @@ impl MasterKeyChange for Change {
 }
 
 impl Secure {
-    /// Carries out [`MakeMasterKeyShares`].
-    pub(crate) async fn make_master_key_shares(
-        &self,
-        context: &CallContext,
-        command: MakeMasterKeyShares,
-    ) -> Result<Reply, Failure> {
-        let details = json!({ "threshold": command.threshold, "shares": command.shares });
-        match self.make_shares(context, &command, details.clone()).await {
-            Ok(shares) => Ok(Reply::MasterKeyShares(Box::new(shares))),
-            Err(failure) => {
-                let act = RefusedAct {
-                    event: SecureEvent::MasterKeySharesMade,
-                    resource_id: None,
-                    details,
-                };
-                Err(self.audited(context, act, failure).await)
-            }
-        }
-    }
-
-    async fn make_shares(
-        &self,
-        context: &CallContext,
-        command: &MakeMasterKeyShares,
-        mut details: Value,
-    ) -> Result<MasterKeyShares, Failure> {
-        let (now, rng) = (self.clock.now(), self.rng.as_ref());
-        let set = ShareSet {
-            encryption_key_id: EncryptionKeyId::generate(now, rng),
-            set_id: Uuid::from_bytes(random_bytes(rng)),
-            threshold: command.threshold,
-            count: command.shares,
-        };
-        let key = SoftwareMasterKey::generate(MasterKeyProviderKind::Shamir, rng);
-        let shares = split(&key, set, rng)
-            .map_err(|fault| Fault::invalid("shares_out_of_range", "shares", fault.to_string()))?;
-        if let Some(fields) = details.as_object_mut() {
-            fields.insert(
-                "share_set_id".to_owned(),
-                Value::from(set.set_id.to_string()),
-            );
-        }
-        let id = Some(set.encryption_key_id.as_uuid());
-        let here = cause_in(&cause(context), SYSTEM_ORGANIZATION);
-        let event = SecureEvent::MasterKeySharesMade;
-        let audit = row(event, &here, id, details, Stamp { now, rng });
-        self.store.record_audit(&audit).await?;
-        let expires_at = now + TimeDelta::minutes(UNSEAL_MINUTES_MAX);
-        let commitments = shares
-            .iter()
-            .map(|share| (share.index, share.commitment()))
-            .collect();
-        *self.preparation.lock() = Some(Prepared {
-            stored: StoredShareSet { set, commitments },
-            key: Arc::new(key),
-            expires_at,
-        });
-        let shares = shares.iter().map(|share| MasterKeyShare {
-            index: share.index,
-            text: share.render(),
-        });
-        Ok(MasterKeyShares {
-            share_set_id: set.set_id,
-            expires_at,
-            shares: shares.collect(),
-        })
-    }
-
     /// Carries out [`RotateMasterKey`].
     pub(crate) async fn rotate_master_key(
         &self,
@@ -246,60 +129,72 @@ impl Secure {
         command: &RotateMasterKey,
     ) -> Result<KeyRotation, Failure> {
         check_reason(command.reason.as_deref())?;
-        let _turn = self.preparation.turn.lock().await;
-        let now = self.clock.now();
-        let prepared = self.prepared_for(command, now)?;
+        check_given_up(&command.give_up)?;
+        let _turn = self.preparation.turn().await;
         // Only who comes between now and the lock is too fast for us.
         self.master_keys.refresh().await?;
+        if let Some(rotation) = self.rotation_to_set(command.share_set_id).await? {
+            return Ok(rotation);
+        }
+        let prepared = self.prepared_for(command, self.clock.now())?;
         let old = self.master_keys.wrapping()?;
         let (new, change) = self.plan_change(context, (command, prepared), old);
-        let id = new.id;
-        let set = new.set.clone();
-        let rotated = self.store.rotate_master_key(&new, change).await;
-        let rotated = match rotated {
-            Ok(rotated) => rotated,
-            Err(error) => {
-                // Whatever has come of it: what the database says counts.
-                self.master_keys.refresh().await?;
-                return Err(not_replaced(error));
+        match self.store.rotate_master_key(&new, change).await {
+            Ok(rotated) => {
+                let set = new.set.clone();
+                self.put_into_force((new.new_encryption_key_id, rotated), set);
+                self.load_rotation(new.id).await
             }
-        };
-        self.put_into_force((new.new_encryption_key_id, rotated), set);
-        let found = self
-            .store
-            .find_key_rotation(SYSTEM_ORGANIZATION, id)
-            .await?;
-        found.ok_or_else(|| Failure::Internal(format!("no rotation {id}")))
+            Err(error) => self.settle(&new, error).await,
+        }
     }
 
-    /// The split key that the command names, and that is waiting here.
-    fn prepared_for(
+    /// The rotation that put the key with this set into force, when it was in force already: whoever
+    /// asks again has not heard the answer. What they hold then are no worthless shares.
+    async fn rotation_to_set(&self, set_id: Option<Uuid>) -> Result<Option<KeyRotation>, Failure> {
+        let Some(set_id) = set_id else {
+            return Ok(None);
+        };
+        let Some(found) = self.store.find_rotation_to_set(set_id).await? else {
+            return Ok(None);
+        };
+        if !found.is_in_force {
+            return Err(share_set_replaced().into());
+        }
+        self.load_rotation(found.rotation_id).await.map(Some)
+    }
+
+    /// What has come of a rotation whose transaction ended in an error: what the database says counts,
+    /// as long as it says anything.
+    async fn settle(
         &self,
-        command: &RotateMasterKey,
-        now: DateTime<Utc>,
-    ) -> Result<Option<(StoredShareSet, Arc<SoftwareMasterKey>)>, Fault> {
-        let is_split = command.provider == MasterKeyProviderKind::Shamir;
-        match (is_split, command.share_set_id) {
-            (false, None) => Ok(None),
-            (true, Some(id)) => {
-                let found = self.preparation.find(id, now);
-                found.map(Some).ok_or_else(share_set_unknown)
+        new: &NewMasterKeyRotation,
+        error: NotReplaced,
+    ) -> Result<KeyRotation, Failure> {
+        match self.master_keys.refresh().await {
+            Ok(_) if self.master_keys.in_force().id == new.new_encryption_key_id => {
+                tracing::warn!("the master key was replaced, though the commit broke off");
+                self.load_rotation(new.id).await
             }
-            _ => {
-                let message = "Name the set of shares for the provider 'shamir', and for no other: \
-                    the shares are made first.";
-                Err(Fault::invalid("share_set_invalid", "share_set_id", message))
+            Ok(_) => Err(not_replaced(error)),
+            // It tells nothing about the rotation, least of all that nothing was done.
+            Err(failure) => {
+                tracing::warn!(error = %failure, "the master key in force is not known");
+                Err(not_replaced(error))
             }
         }
+    }
+
+    async fn load_rotation(&self, id: KeyRotationId) -> Result<KeyRotation, Failure> {
+        let found = self.store.find_key_rotation(SYSTEM_ORGANIZATION, id);
+        let found = found.await?;
+        found.ok_or_else(|| Failure::Internal(format!("no rotation {id}")))
     }
 
     fn plan_change(
         &self,
         context: &CallContext,
-        (command, prepared): (
-            &RotateMasterKey,
-            Option<(StoredShareSet, Arc<SoftwareMasterKey>)>,
-        ),
+        (command, prepared): (&RotateMasterKey, Option<SplitKey>),
         old: InForce,
     ) -> (Arc<NewMasterKeyRotation>, Arc<dyn MasterKeyChange>) {
         let (now, rng) = (self.clock.now(), self.rng.as_ref());
@@ -330,6 +225,7 @@ impl Secure {
             set,
             initiated_by_user_id: context.actor.user_id().map(UserId::as_uuid),
             reason: command.reason.clone(),
+            give_up: command.give_up.clone(),
             now,
         };
         let change = Change {
@@ -361,7 +257,7 @@ impl Secure {
             encryption_keys.count = rotated.items, "the master key was replaced"
         );
         self.master_keys.take_over(in_force, set);
-        *self.preparation.lock() = None;
+        self.preparation.clear();
     }
 }
 
@@ -371,31 +267,69 @@ fn rotation_details(command: &RotateMasterKey) -> Value {
         "share_set_id": command.share_set_id.map(|id| id.to_string()),
         "rotation_type": command.rotation_type.as_str(),
         "stated_reason": command.reason,
+        "given_up": command.give_up.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
+fn check_given_up(ids: &[EncryptionKeyId]) -> Result<(), Fault> {
+    if ids.len() <= GIVEN_UP_KEYS_MAX {
+        return Ok(());
+    }
+    let message = format!("Give up at most {GIVEN_UP_KEYS_MAX} data keys.");
+    Err(Fault::invalid("too_many_keys", "give_up", message))
+}
+
 fn not_replaced(error: NotReplaced) -> Failure {
+    let conflict = |code, message: String| Fault::new(ErrorKind::Conflict, code, message).into();
     match error {
         NotReplaced::MasterKeyChanged => master_key_replaced().into(),
         NotReplaced::Source(source) => {
             let message = format!("There is no new master key: {source}.");
-            let kind = ErrorKind::Conflict;
-            Fault::new(kind, "master_key_absent", message).into()
+            conflict("master_key_absent", message)
+        }
+        NotReplaced::DoNotOpen(ids) => {
+            let message = format!(
+                "The master key was not replaced: it does not open every data key. Each of these                  was changed or damaged: {}. Restore them, or give them up by name; what they                  sealed stays lost then.",
+                list(&ids)
+            );
+            conflict("data_keys_do_not_open", message)
+        }
+        NotReplaced::UnknownGivenUp(id) => {
+            let message = format!("The master key in force wraps no data key {id}.");
+            Fault::invalid("data_key_unknown", "give_up", message).into()
+        }
+        NotReplaced::LeftBehind(count) => {
+            let message = format!(
+                "The master key was not replaced: {count} data keys were stored under the old one                  meanwhile. Try again."
+            );
+            conflict("data_keys_left_behind", message)
+        }
+        NotReplaced::Database(DatabaseError::OutcomeUnknown { .. }) => {
+            tracing::warn!("the outcome of the rotation of the master key is unknown");
+            let message = "The connection to the database broke while the new master key was being                 committed, so it is not known whether it is in force. Keep its shares or its file,                 and the old one's. Look which is in force (clm key master show), or name the same                 set of shares again: that settles it.";
+            Fault::new(ErrorKind::Upstream, "outcome_unknown", message).into()
         }
         other => other.into(),
     }
+}
+
+/// The first of the ids, and how many more there are.
+fn list(ids: &[EncryptionKeyId]) -> String {
+    let named: Vec<String> = ids.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let named = named.join(", ");
+    match ids.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+fn share_set_replaced() -> Fault {
+    let message = "The key of these shares was in force, and another one is now. Keep them as long as         there are backups from their time, and make new ones.";
+    Fault::new(ErrorKind::Conflict, "share_set_replaced", message)
 }
 
 pub(crate) fn master_key_replaced() -> Fault {
     let message = "Another process has replaced the master key meanwhile. Look at it, and decide \
         again.";
     Fault::new(ErrorKind::Conflict, "master_key_replaced", message)
-}
-
-fn share_set_unknown() -> Fault {
-    let message = format!(
-        "These shares are not waiting here: they are forgotten after {UNSEAL_MINUTES_MAX} minutes, \
-         when others are made, and when the server ends. Destroy them, and make new ones."
-    );
-    Fault::new(ErrorKind::Conflict, "share_set_unknown", message)
 }

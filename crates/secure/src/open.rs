@@ -22,7 +22,7 @@ use crate::key_factory::KeyFactory;
 use crate::master_key::{
     MasterKeyError, MasterKeyProvider as _, MasterKeySourceError, SoftwareMasterKey,
 };
-use crate::master_key_rotation::Preparation;
+use crate::master_key_preparation::Preparation;
 use crate::rate::Rates;
 use crate::store::SecureStore;
 use crate::store::master_keys::{NewMasterKey, StoredMasterKey};

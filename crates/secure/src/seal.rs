@@ -1,10 +1,12 @@
 //! The seal over a split master key: shares come in one by one, and the last one that is needed opens
 //! the service. A wrong share is refused by name and spoils nothing.
 
+use std::time::Duration;
+
 use clm_domain::audit::SecureEvent;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::SYSTEM_ORGANIZATION;
-use clm_secure_api::command::Unseal;
+use clm_secure_api::command::{Seal, Unseal};
 use clm_secure_api::reply::SealStatus;
 use clm_secure_api::{CallContext, Reply};
 use serde_json::{Value, json};
@@ -19,6 +21,9 @@ use crate::master_key::shares::Share;
 use crate::master_key::{MasterKeyProvider as _, ShareFault, SoftwareMasterKey};
 use crate::master_key_rotation::master_key_replaced;
 use crate::store::master_keys::StoredShareSet;
+
+/// How long the seal waits for those who were faster, and then for its record.
+const LAST_WORD_WAIT: Duration = Duration::from_secs(10);
 
 impl Secure {
     /// Whether the master key is split and not in this process.
@@ -141,27 +146,94 @@ impl Secure {
         Ok(Reply::SealStatus(self.master_keys.reset()))
     }
 
-    /// Carries out [`clm_secure_api::command::Seal`].
-    pub(crate) async fn seal(&self, context: &CallContext) -> Result<Reply, Failure> {
-        let _turn = self.unsealing.lock().await;
-        if self.master_keys.share_set().is_none() {
-            let message = "The master key is not split: whoever starts the program opens it. Split \
-                it first (clm key master rotate --to shamir).";
-            let fault = Fault::new(ErrorKind::Conflict, "master_key_not_split", message);
-            let act = RefusedAct {
-                event: SecureEvent::Sealed,
-                resource_id: None,
-                details: json!({}),
-            };
-            return Err(self.audited(context, act, fault.into()).await);
+    /// Carries out [`Seal`].
+    pub(crate) async fn seal(
+        &self,
+        context: &CallContext,
+        command: Seal,
+    ) -> Result<Reply, Failure> {
+        if let Err(fault) = self.check_may_seal(command.force).await {
+            return Err(self.seal_refused(context, fault).await);
         }
-        self.record_seal(context, SecureEvent::Sealed, json!({}))
-            .await?;
-        let status = self.master_keys.seal();
-        self.forget_keys();
+        let has_backup = self.master_keys.has_backup();
+        // At once, whoever else is at work, and whether or not a database answers: of all acts this is
+        // the one that only takes away.
+        let first = self.close();
+        let last_word = tokio::time::timeout(LAST_WORD_WAIT, self.close_after_others());
+        let status = match last_word.await {
+            Ok(status) => status,
+            Err(_) => {
+                tracing::warn!("the master key was sealed while something else does not end");
+                self.close()
+            }
+        };
+        let Some(mut status) = status else {
+            return Err(self.seal_refused(context, not_split()).await);
+        };
+        status.changed |= first.is_some_and(|first| first.changed);
         tracing::warn!("the master key was taken out of memory");
-        let status = status.unwrap_or_else(|| self.master_keys.status(self.clock.now()));
-        Ok(Reply::SealStatus(status))
+        let details = json!({ "backup_confirmed": has_backup });
+        let recording = self.record_seal(context, SecureEvent::Sealed, details);
+        match tokio::time::timeout(LAST_WORD_WAIT, recording).await {
+            Ok(Ok(())) => Ok(Reply::SealStatus(status)),
+            Ok(Err(failure)) => {
+                tracing::error!(error = %failure, "that the master key was sealed is not recorded");
+                Err(sealed_unrecorded().into())
+            }
+            Err(_) => Err(sealed_unrecorded().into()),
+        }
+    }
+
+    /// Whether there is something to seal, and somebody has proved that the shares give the key: else
+    /// this would be the end of everything that is sealed.
+    async fn check_may_seal(&self, force: bool) -> Result<(), Fault> {
+        let is_harmless = || force || self.master_keys.has_backup() || self.is_sealed();
+        if is_harmless() {
+            return Ok(());
+        }
+        // Another process may have heard of a copy, or replaced the key.
+        if let Err(failure) = self.master_keys.refresh().await {
+            tracing::warn!(error = %failure, "the master key in force is not known");
+        }
+        if self.master_keys.share_set().is_none() {
+            return Err(not_split());
+        }
+        if is_harmless() {
+            return Ok(());
+        }
+        let message = "Nobody has proved that the shares of the master key give it. If they do not, \
+            sealing it is the end of everything that is sealed. Try them first, while it is open: \
+            clm key master confirm-backup with the files of as many shares as open it. Or seal it all \
+            the same (--force).";
+        Err(Fault::new(ErrorKind::Conflict, "backup_unconfirmed", message))
+    }
+
+    /// Seals what a rotation or custodians, who were faster, leave behind.
+    async fn close_after_others(&self) -> Option<SealStatus> {
+        let _turn = self.preparation.turn().await;
+        let _unsealing = self.unsealing.lock().await;
+        // A rotation that nobody has waited for has left its key in the preparation.
+        if let Err(failure) = self.master_keys.refresh().await {
+            tracing::warn!(error = %failure, "the master key in force is not known");
+        }
+        self.close()
+    }
+
+    /// Takes out of memory what there is of a split key; nothing when the key in force is none.
+    fn close(&self) -> Option<SealStatus> {
+        let status = self.master_keys.seal()?;
+        self.preparation.clear();
+        self.forget_keys();
+        Some(status)
+    }
+
+    async fn seal_refused(&self, context: &CallContext, fault: Fault) -> Failure {
+        let act = RefusedAct {
+            event: SecureEvent::Sealed,
+            resource_id: None,
+            details: json!({}),
+        };
+        self.audited(context, act, fault.into()).await
     }
 
     /// Forgets everything that the master key has opened.
@@ -223,6 +295,19 @@ fn unreadable(fault: ShareFault) -> Fault {
     };
     let message = format!("This is no share of a master key: {fault}.");
     Fault::invalid(code, "share", message)
+}
+
+fn not_split() -> Fault {
+    let message = "The master key is not split: whoever starts the program opens it. Split it first \
+        (clm key master rotate --to shamir).";
+    Fault::new(ErrorKind::Conflict, "master_key_not_split", message)
+}
+
+/// Not that nothing was done: it was.
+fn sealed_unrecorded() -> Fault {
+    let message = "The master key is sealed. That could not be recorded: the database of the Secure \
+        Service does not answer.";
+    Fault::new(ErrorKind::Upstream, "sealed_unrecorded", message)
 }
 
 fn not_sealed() -> Fault {

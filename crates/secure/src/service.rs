@@ -117,7 +117,7 @@ impl Secure {
             Command::LoadSealStatus(_) => Ok(self.load_seal_status()),
             Command::Unseal(command) => self.unseal(context, command).await,
             Command::ResetUnseal(_) => self.reset_unseal(context).await,
-            Command::Seal(_) => self.seal(context).await,
+            Command::Seal(command) => self.seal(context, command).await,
             Command::SealSecret(command) => self.seal_secret(context, command).await,
             Command::OpenSecret(command) => self.open_secret(context, command).await,
             Command::SignWebhook(command) => self.sign_webhook(context, command).await,

@@ -6,7 +6,7 @@ use super::{Client, ClientError, NO_BODY, read};
 use crate::key_rotations::KeyRotation;
 use crate::master_key::{
     MasterKey, MasterKeyBackupConfirm, MasterKeyRotationCreate, MasterKeyShares,
-    MasterKeySharesCreate, SealStatus, UnsealShare,
+    MasterKeySharesCreate, SealRequest, SealStatus, UnsealShare,
 };
 
 impl Client {
@@ -87,7 +87,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn seal(&self) -> Result<SealStatus, ClientError> {
-        read(self.send(Method::POST, "/seal", NO_BODY, None).await?).await
+    pub async fn seal(&self, request: &SealRequest) -> Result<SealStatus, ClientError> {
+        read(self.send(Method::POST, "/seal", Some(request), None).await?).await
     }
 }

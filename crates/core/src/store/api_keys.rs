@@ -34,7 +34,8 @@ pub(crate) async fn find_by_hash(
             user_status AS "user_status!", organization_status AS "organization_status!",
             membership_status, username AS "username!",
             must_change_password AS "must_change_password!",
-            role_permissions AS "role_permissions!"
+            role_permissions AS "role_permissions!",
+            installation_permissions AS "installation_permissions!"
         FROM find_api_key_by_hash($1, $2)"#,
         key_sha256.as_slice(),
         now,
@@ -54,7 +55,10 @@ pub(crate) async fn find_by_hash(
                 organization_id: OrganizationId::from_uuid(row.organization_id),
                 organization_status: parse_stored(&row.organization_status)?,
                 membership_active: row.membership_status.as_deref() == Some("active"),
-                permissions: permissions_of_roles(&row.role_permissions),
+                permissions: permissions_of_roles(
+                    &row.role_permissions,
+                    &row.installation_permissions,
+                ),
             },
         })
     })

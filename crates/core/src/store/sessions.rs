@@ -34,7 +34,8 @@ pub(crate) async fn find_by_token(
             expires_at AS "expires_at!", user_status AS "user_status!",
             organization_status AS "organization_status!", membership_status,
             username AS "username!", must_change_password AS "must_change_password!",
-            role_permissions AS "role_permissions!"
+            role_permissions AS "role_permissions!",
+            installation_permissions AS "installation_permissions!"
         FROM find_session_by_token($1, $2)"#,
         token_sha256.as_slice(),
         now,
@@ -56,7 +57,10 @@ pub(crate) async fn find_by_token(
                 organization_id: OrganizationId::from_uuid(row.organization_id),
                 organization_status: parse_stored(&row.organization_status)?,
                 membership_active: row.membership_status.as_deref() == Some("active"),
-                permissions: permissions_of_roles(&row.role_permissions),
+                permissions: permissions_of_roles(
+                    &row.role_permissions,
+                    &row.installation_permissions,
+                ),
             },
         })
     })

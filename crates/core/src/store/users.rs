@@ -25,17 +25,24 @@ pub(crate) struct Holder {
     pub(crate) organization_status: OrganizationStatus,
     /// Whether the user may act there.
     pub(crate) membership_active: bool,
-    /// What the roles allow there.
+    /// What the roles allow there, and what those in the system organization allow on the installation.
     pub(crate) permissions: Permissions,
 }
 
-/// What the roles of a user allow together, from the array that the look-up functions return.
-pub(super) fn permissions_of_roles(stored: &serde_json::Value) -> Permissions {
-    let mut permissions = Permissions::none();
-    for role in stored.as_array().into_iter().flatten() {
-        permissions.extend(&Permissions::from_stored(role));
-    }
-    permissions
+/// What the roles of a user allow together, from the arrays that the look-up functions return: of the
+/// roles where the credential acts, and of those in the system organization.
+pub(super) fn permissions_of_roles(
+    own: &serde_json::Value,
+    installation: &serde_json::Value,
+) -> Permissions {
+    let together = |stored: &serde_json::Value| {
+        let mut permissions = Permissions::none();
+        for role in stored.as_array().into_iter().flatten() {
+            permissions.extend(&Permissions::from_stored(role));
+        }
+        permissions
+    };
+    together(own).with_installation(&together(installation))
 }
 
 /// Whom a name at sign-in means.
@@ -308,6 +315,27 @@ pub(crate) struct NewAssignment {
     pub(crate) user_id: UserId,
     pub(crate) role_id: RoleId,
     pub(crate) valid_from: DateTime<Utc>,
+}
+
+/// Makes a user a member of another organization than the home.
+pub(crate) async fn insert_membership(
+    connection: &mut PgConnection,
+    membership_id: Uuid,
+    assignment: NewAssignment,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::insert_membership
+        INSERT INTO user_organizations (
+            id, organization_id, user_id, joined_at, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $4, $4)",
+        membership_id,
+        assignment.organization_id.as_uuid(),
+        assignment.user_id.as_uuid(),
+        assignment.valid_from,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Gives a user a role in an organization.

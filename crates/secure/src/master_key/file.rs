@@ -86,6 +86,12 @@ impl FileMasterKey {
     /// that was not there.
     pub fn create(path: &Path, rng: &dyn Rng) -> Result<SoftwareMasterKey, MasterKeyFileError> {
         let key = SoftwareMasterKey::generate(MasterKeyProviderKind::File, rng);
+        Self::store(path, &key)?;
+        Ok(key)
+    }
+
+    /// Writes a key to a new file, as [`Self::create`] does.
+    pub(super) fn store(path: &Path, key: &SoftwareMasterKey) -> Result<(), MasterKeyFileError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let descriptor =
             rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
@@ -102,7 +108,7 @@ impl FileMasterKey {
             let _ = std::fs::remove_file(path);
             return Err(failed("write", path)(error));
         }
-        Ok(key)
+        Ok(())
     }
 
     /// Reads the key from its file.

@@ -68,6 +68,9 @@ pub enum ShareFault {
     /// They are not of one set, too few, or twice the same.
     #[error("these shares do not go together")]
     DoNotGoTogether,
+    /// They were made just now, and give another key.
+    #[error("the shares that were made do not give their key")]
+    DoNotGive,
 }
 
 impl ShareSet {
@@ -216,6 +219,20 @@ pub(crate) fn combine<'a>(
         MasterKeyProviderKind::Shamir,
         SecretBytes::new(key),
     ))
+}
+
+/// Whether fresh shares give their key: the first ones of them that are enough, and the last ones.
+pub(crate) fn prove(shares: &[Share], key: &SoftwareMasterKey) -> Result<(), ShareFault> {
+    let threshold = shares.first().map_or(0, |share| share.set.threshold);
+    let threshold = usize::from(threshold);
+    let first: Vec<&Share> = shares.iter().take(threshold).collect();
+    let last: Vec<&Share> = shares.iter().rev().take(threshold).collect();
+    for some in [first, last] {
+        if combine(some)?.check_value() != key.check_value() {
+            return Err(ShareFault::DoNotGive);
+        }
+    }
+    Ok(())
 }
 
 /// The check value of the key that the texts of these shares give.

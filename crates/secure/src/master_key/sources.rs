@@ -1,13 +1,14 @@
 //! Where master keys are looked for, and where new ones come from.
 //!
 //! A key is recognized by its check value, never by its name alone: the places are only where to look.
-//! What was found is never repaired or overwritten, and a file that may be a key is never deleted.
+//! What was found is never repaired, overwritten or renamed, and a file that may be a key is never
+//! deleted.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clm_domain::clock::{Rng, random_bytes};
+use clm_domain::clock::Rng;
 use clm_domain::secret::SecretString;
 use clm_domain::states::MasterKeyProviderKind;
 use zeroize::Zeroizing;
@@ -22,10 +23,14 @@ use super::text::{self, TextFault};
 const CREDENTIALS: [&str; 2] = ["clm-master-key", "clm-master-key-next"];
 const VARIABLES: [&str; 2] = ["CLM_MASTER_KEY", "CLM_MASTER_KEY_NEXT"];
 
+/// Digits of the check value in the name of a file.
+const NAME_DIGITS: usize = 16;
+
 /// Where to look.
 #[derive(Clone, Debug)]
 pub struct MasterKeySources {
-    /// The file of the first key; that of version `n` may also have `.n` at its end.
+    /// The file of the first key; that of version `n` may also have `.n` at its end, or, where that name
+    /// was taken, `.n-` and the beginning of its check value.
     pub file: PathBuf,
     /// The values of `CLM_MASTER_KEY` and `CLM_MASTER_KEY_NEXT`.
     pub environment: [Option<SecretString>; 2],
@@ -94,7 +99,7 @@ impl MasterKeySources {
         for (place, found) in self.look(provider, key_version)? {
             match found {
                 Ok(key) if key.check_value() == check_value => return Ok(key),
-                Ok(_) => other = other.or(Some(MasterKeySourceError::Other(place))),
+                Ok(_) => other = other.or(Some(place)),
                 Err(error) if error.is_absence() => trouble = trouble.or(Some(error)),
                 Err(error) => {
                     // What is there and cannot be read says more than what is not there.
@@ -104,10 +109,16 @@ impl MasterKeySources {
                 }
             }
         }
-        let file = self.file.display().to_string();
-        Err(other
-            .or(trouble)
-            .unwrap_or(MasterKeySourceError::Absent(file)))
+        let file = self.file_of(key_version).display().to_string();
+        Err(match (other, trouble) {
+            // An older key is there, as it should be. Not that one is missed.
+            (Some(place), Some(trouble)) if trouble.is_absence() && provider == MasterKeyProviderKind::File => {
+                let place = format!("{file} is not there, and {place}");
+                MasterKeySourceError::Other(place)
+            }
+            (Some(place), _) => MasterKeySourceError::Other(place),
+            (None, trouble) => trouble.unwrap_or(MasterKeySourceError::Absent(file)),
+        })
     }
 
     /// The first key of a new installation.
@@ -146,7 +157,7 @@ impl MasterKeySources {
         rng: &dyn Rng,
     ) -> Result<SoftwareMasterKey, MasterKeySourceError> {
         if provider == MasterKeyProviderKind::File {
-            return self.next_file(key_version, known, rng);
+            return self.next_file(key_version, rng);
         }
         let mut used = None;
         let mut trouble = None;
@@ -163,32 +174,53 @@ impl MasterKeySources {
         Err(trouble.or(used).unwrap_or(MasterKeySourceError::Split))
     }
 
+    /// A new file. One that has its name already is left alone, whatever it is: what a rotation that did
+    /// not end has left may belong to a backup that is newer than these databases, and what another
+    /// process has just made may be in force by now.
     fn next_file(
         &self,
         key_version: i32,
-        known: &[[u8; 32]],
         rng: &dyn Rng,
     ) -> Result<SoftwareMasterKey, MasterKeySourceError> {
+        let key = SoftwareMasterKey::generate(MasterKeyProviderKind::File, rng);
         let path = self.file_of(key_version);
-        if std::fs::symlink_metadata(&path).is_ok() {
-            if let Ok(key) = FileMasterKey::load(&path)
-                && known.contains(&key.check_value())
-            {
-                return Err(MasterKeySourceError::Known(path.display().to_string()));
+        match FileMasterKey::store(&path, &key) {
+            Err(MasterKeyFileError::Exists(taken)) => {
+                let check_value = hex::encode(key.check_value());
+                let mut path = taken.clone().into_os_string();
+                path.push(format!("-{}", check_value.get(..NAME_DIGITS).unwrap_or_default()));
+                let path = PathBuf::from(path);
+                FileMasterKey::store(&path, &key)?;
+                tracing::warn!(
+                    "{} was there already; the new master key is in {}",
+                    taken.display(),
+                    path.display()
+                );
             }
-            // A rotation that did not end left it: no row has its check value. It may belong to a
-            // backup that is newer than these databases.
-            let suffix = hex::encode(random_bytes::<4>(rng));
-            let mut aside = path.clone().into_os_string();
-            aside.push(format!(".unused-{suffix}"));
-            std::fs::rename(&path, &aside).map_err(failed("rename", &path))?;
-            tracing::warn!(
-                "{} belongs to no master key on record and is now {}",
-                path.display(),
-                Path::new(&aside).display()
-            );
+            stored => stored?,
         }
-        Ok(FileMasterKey::create(&path, rng)?)
+        Ok(key)
+    }
+
+    /// Every file in which the key of a version may be, the usual one first.
+    fn files_of(&self, key_version: i32) -> Vec<PathBuf> {
+        let expected = self.file_of(key_version);
+        let mut paths = vec![expected.clone(), self.file.clone()];
+        paths.dedup();
+        let folder = match expected.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let name = expected.file_name().unwrap_or_default().as_encoded_bytes();
+        let prefix = [name, b"-"].concat();
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut others: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(&prefix))
+            .map(|entry| folder.join(entry.file_name()))
+            .collect();
+        others.sort();
+        paths.extend(others);
+        paths
     }
 
     /// The file of a version.
@@ -203,12 +235,11 @@ impl MasterKeySources {
 
     /// Where the file of the key in force is, for people; where it should be, when it is not.
     pub(crate) fn file_in_use(&self, (key_version, check_value): (i32, [u8; 32])) -> String {
-        let expected = self.file_of(key_version);
-        let places = [&expected, &self.file];
-        let found = places.into_iter().find(|path| {
+        let found = self.files_of(key_version).into_iter().find(|path| {
             FileMasterKey::load(path).is_ok_and(|key| key.check_value() == check_value)
         });
-        found.unwrap_or(&expected).display().to_string()
+        let found = found.unwrap_or_else(|| self.file_of(key_version));
+        found.display().to_string()
     }
 
     /// Every place where a key of `provider` may be, the usual one first.
@@ -219,9 +250,7 @@ impl MasterKeySources {
     ) -> Result<Vec<Found>, MasterKeySourceError> {
         match provider {
             MasterKeyProviderKind::File => {
-                let mut paths = vec![self.file_of(key_version), self.file.clone()];
-                paths.dedup();
-                let found = paths.into_iter().map(|path| {
+                let found = self.files_of(key_version).into_iter().map(|path| {
                     let key = FileMasterKey::load(&path).map_err(MasterKeySourceError::from);
                     (path.display().to_string(), key)
                 });

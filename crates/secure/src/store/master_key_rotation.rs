@@ -30,6 +30,8 @@ pub(crate) struct NewMasterKeyRotation {
     pub(crate) set: Option<StoredShareSet>,
     pub(crate) initiated_by_user_id: Option<Uuid>,
     pub(crate) reason: Option<String>,
+    /// Data keys that may stay behind when they do not open.
+    pub(crate) give_up: Vec<EncryptionKeyId>,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -69,7 +71,13 @@ pub(crate) enum NotReplaced {
     MasterKeyChanged,
     /// There is no new key.
     Source(MasterKeySourceError),
-    /// A data key does not open.
+    /// These data keys do not open.
+    DoNotOpen(Vec<EncryptionKeyId>),
+    /// This is no data key that the old master key wraps, so nobody can give it up.
+    UnknownGivenUp(EncryptionKeyId),
+    /// So many data keys would stay under the old master key, which nobody has seen.
+    LeftBehind(i64),
+    /// A data key cannot be wrapped.
     Envelope(EnvelopeError),
     /// The database.
     Database(DatabaseError),
@@ -86,8 +94,7 @@ impl From<NotReplaced> for Failure {
         match error {
             NotReplaced::Envelope(error) => error.into(),
             NotReplaced::Database(error) => error.into(),
-            NotReplaced::Source(error) => Self::Internal(error.to_string()),
-            NotReplaced::MasterKeyChanged => Self::Internal("another master key".to_owned()),
+            other => Self::Internal(format!("the master key was not replaced: {other:?}")),
         }
     }
 }
@@ -127,14 +134,7 @@ async fn replace(
     let key = change
         .key(key_version, &known.map_err(give_up)?)
         .map_err(|error| Abort::Caller(NotReplaced::Source(error)))?;
-    let mut wrapped = Vec::with_capacity(stored.len());
-    for row in stored {
-        let data_key = row.into_stored().map_err(give_up)?;
-        let sealed = change
-            .rewrap(&data_key, &key)
-            .map_err(|error| Abort::Caller(NotReplaced::Envelope(error)))?;
-        wrapped.push((data_key.id.as_uuid(), sealed));
-    }
+    let wrapped = rewrap_all(stored, (new, &key), change).map_err(Abort::Caller)?;
     let items = i64::try_from(wrapped.len()).unwrap_or(i64::MAX);
     leave(connection, new).await?;
     insert(connection, new, (&key, key_version)).await?;
@@ -148,12 +148,44 @@ async fn replace(
         insert_shares(connection, set, new.now).await?;
     }
     record(connection, new, items).await?;
+    // Nobody should have come past the lock; if somebody did, it must not become final.
+    let left = count_left(connection, new).await?;
+    if left > 0 {
+        return Err(Abort::Caller(NotReplaced::LeftBehind(left)));
+    }
     audit::insert(connection, &change.describe(key_version, items)).await?;
     Ok(RotatedMasterKey {
         key,
         key_version,
         items,
     })
+}
+
+/// Wraps every data key anew, but for those that do not open and were given up.
+fn rewrap_all(
+    stored: Vec<DataKeyRow>,
+    (new, key): (&NewMasterKeyRotation, &SoftwareMasterKey),
+    change: &dyn MasterKeyChange,
+) -> Result<Vec<(Uuid, Sealed)>, NotReplaced> {
+    let mut wrapped = Vec::with_capacity(stored.len());
+    let (mut known, mut closed) = (Vec::with_capacity(stored.len()), Vec::new());
+    for row in stored {
+        let data_key = row.into_stored()?;
+        known.push(data_key.id);
+        match change.rewrap(&data_key, key) {
+            Ok(sealed) => wrapped.push((data_key.id.as_uuid(), sealed)),
+            Err(EnvelopeError::Open(_)) if new.give_up.contains(&data_key.id) => {}
+            Err(EnvelopeError::Open(_)) => closed.push(data_key.id),
+            Err(error) => return Err(NotReplaced::Envelope(error)),
+        }
+    }
+    if let Some(unknown) = new.give_up.iter().find(|id| !known.contains(id)) {
+        return Err(NotReplaced::UnknownGivenUp(*unknown));
+    }
+    if !closed.is_empty() {
+        return Err(NotReplaced::DoNotOpen(closed));
+    }
+    Ok(wrapped)
 }
 
 /// The version of the master key, while it is in force.
@@ -282,6 +314,24 @@ async fn store_wrapped(
     .execute(connection)
     .await?;
     Ok(updated.rows_affected())
+}
+
+/// How many data keys the old master key would go on wrapping, beside those that were given up.
+async fn count_left(
+    connection: &mut PgConnection,
+    new: &NewMasterKeyRotation,
+) -> Result<i64, sqlx::Error> {
+    let given_up: Vec<Uuid> = new.give_up.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query_scalar!(
+        r#"-- master_key_rotation::count_left
+        SELECT count(*) AS "count!" FROM encryption_keys
+        WHERE wrapping_key_id = $1 AND encrypted_key_material IS NOT NULL
+          AND id <> ALL ($2::uuid[])"#,
+        new.old_encryption_key_id.as_uuid(),
+        &given_up,
+    )
+    .fetch_one(connection)
+    .await
 }
 
 async fn insert_shares(

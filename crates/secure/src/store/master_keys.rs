@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clm_database::transaction::Abort;
 use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::AuditRow;
-use clm_domain::ids::{EncryptionKeyId, SYSTEM_ORGANIZATION};
+use clm_domain::ids::{EncryptionKeyId, KeyRotationId, SYSTEM_ORGANIZATION};
 use clm_domain::states::MasterKeyProviderKind;
 use sqlx::PgConnection;
 
@@ -44,6 +44,13 @@ pub(crate) struct NewMasterKey {
 pub(crate) struct StoredShareSet {
     pub(crate) set: ShareSet,
     pub(crate) commitments: Vec<(u8, [u8; 32])>,
+}
+
+/// What became of a set of shares.
+pub(crate) struct RotationToSet {
+    pub(crate) rotation_id: KeyRotationId,
+    /// Whether its key is the one in force.
+    pub(crate) is_in_force: bool,
 }
 
 impl SecureStore {
@@ -155,6 +162,58 @@ impl SecureStore {
         });
         let commitments = commitments.collect::<Result<_, DatabaseError>>()?;
         Ok(Some(StoredShareSet { set, commitments }))
+    }
+
+    /// The rotation that put the key with these shares into force, if any has.
+    pub(crate) async fn find_rotation_to_set(
+        &self,
+        set_id: uuid::Uuid,
+    ) -> Result<Option<RotationToSet>, DatabaseError> {
+        let row = self
+            .pool
+            .transact("find rotation to set", SCOPE, |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query!(
+                        r#"-- master_keys::find_rotation_to_set
+                        SELECT r.id, k.status = 'active' AS "is_in_force!"
+                        FROM master_key_shares s
+                        JOIN encryption_keys k ON k.id = s.encryption_key_id
+                        JOIN key_rotation_history r ON r.new_encryption_key_id = k.id
+                        WHERE s.organization_id = $1 AND s.share_set_id = $2
+                        LIMIT 1"#,
+                        SYSTEM_ORGANIZATION.as_uuid(),
+                        set_id,
+                    )
+                    .fetch_optional(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(row)
+                })
+            })
+            .await?;
+        Ok(row.map(|row| RotationToSet {
+            rotation_id: row.id.into(),
+            is_in_force: row.is_in_force,
+        }))
+    }
+
+    /// How many data keys are wrapped under a master key that is not in force.
+    pub(crate) async fn count_astray(&self) -> Result<i64, DatabaseError> {
+        self.pool
+            .transact("count astray keys", MAINTENANCE, |connection| {
+                Box::pin(async move {
+                    let count = sqlx::query_scalar!(
+                        r#"-- master_keys::count_astray
+                        SELECT count(*) AS "count!"
+                        FROM encryption_keys k
+                        JOIN encryption_keys m ON m.id = k.wrapping_key_id
+                        WHERE k.encrypted_key_material IS NOT NULL AND m.status <> 'active'"#,
+                    )
+                    .fetch_one(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(count)
+                })
+            })
+            .await
     }
 
     /// How many data keys the master key wraps.

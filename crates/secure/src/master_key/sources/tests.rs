@@ -33,38 +33,77 @@ fn the_next_file_stands_beside_the_first_and_both_are_found() {
     assert!(matches!(other, Err(MasterKeySourceError::Other(_))));
 }
 
+fn names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 #[test]
-fn what_a_rotation_left_is_put_aside_and_what_was_in_force_is_not() {
+fn what_has_the_name_already_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let sources = MasterKeySources::file(folder.path().join("master.key"));
     let orphan = sources.next((FILE, 2), &[], &rng(1)).unwrap();
     std::fs::write(folder.path().join("master.key.3"), "half of a k").unwrap();
     for version in [2, 3] {
-        sources
-            .next(
-                (FILE, version),
-                &[[9; 32]],
-                &rng(u64::from(version as u32) << 20),
-            )
-            .unwrap();
+        let next = sources.next(
+            (FILE, version),
+            &[[9; 32]],
+            &rng(u64::from(version as u32) << 20),
+        );
+        let next = next.unwrap();
+        let found = sources.find(FILE, (version, next.check_value())).unwrap();
+        assert_eq!(found.check_value(), next.check_value());
+        let name = format!("master.key.{version}-{}", &hex::encode(next.check_value())[..16]);
+        let place = sources.file_in_use((version, next.check_value()));
+        assert_eq!(place, folder.path().join(name).display().to_string());
     }
-    let names = std::fs::read_dir(folder.path()).unwrap();
-    let mut names: Vec<String> = names
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert_eq!(names.len(), 4, "nothing was deleted: {names:?}");
-    let aside = names
-        .iter()
-        .find(|name| name.starts_with("master.key.2.unused-"));
-    let aside = folder.path().join(aside.unwrap());
-    assert_eq!(check_value_of_copy(&aside).unwrap(), orphan.check_value());
+    let names = names(folder.path());
+    assert_eq!(names.len(), 4, "nothing was deleted or renamed: {names:?}");
+    let left = sources.find(FILE, (2, orphan.check_value())).unwrap();
+    assert_eq!(left.check_value(), orphan.check_value());
+    let left = check_value_of_copy(&folder.path().join("master.key.2")).unwrap();
+    assert_eq!(left, orphan.check_value(), "under its own name");
+    let text = std::fs::read_to_string(folder.path().join("master.key.3")).unwrap();
+    assert_eq!(text, "half of a k");
+}
 
-    let known = FileMasterKey::load(&sources.file_of(2))
-        .unwrap()
-        .check_value();
-    let refused = sources.next((FILE, 2), &[known], &rng(9 << 30));
-    assert!(matches!(refused, Err(MasterKeySourceError::Known(_))));
+/// Another process was faster, and this one does not know of it: what it made may be in force.
+#[test]
+fn a_file_that_cannot_be_read_or_that_no_row_knows_keeps_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = MasterKeySources::file(folder.path().join("master.key"));
+    let in_force = sources.next((FILE, 2), &[], &rng(1)).unwrap();
+    let path = folder.path().join("master.key.2");
+    for mode in [0o600, 0o644] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, mode).unwrap();
+        sources.next((FILE, 2), &[], &rng(9 << 30)).unwrap_or_else(|error| {
+            // The same draw gives the same name; that one is not overwritten either.
+            assert!(error.to_string().contains("exists already"), "{error}");
+            SoftwareMasterKey::generate(FILE, &rng(1))
+        });
+        let kept = check_value_of_copy(&path).unwrap();
+        assert_eq!(kept, in_force.check_value());
+    }
+    assert_eq!(names(folder.path()).len(), 2);
+}
+
+#[test]
+fn the_file_that_is_missing_is_named_beside_the_one_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = MasterKeySources::file(folder.path().join("master.key"));
+    sources.first(&rng(1)).unwrap();
+    let second = sources.next((FILE, 2), &[], &rng(100)).unwrap();
+    std::fs::remove_file(folder.path().join("master.key.2")).unwrap();
+    let lost = sources.find(FILE, (2, second.check_value())).err().unwrap();
+    assert!(matches!(lost, MasterKeySourceError::Other(_)), "{lost}");
+    let text = lost.to_string();
+    assert!(text.contains("master.key.2 is not there"), "{text}");
+    assert!(text.contains("master.key is another master key"), "{text}");
 }
 
 #[test]
