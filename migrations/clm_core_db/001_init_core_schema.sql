@@ -294,9 +294,9 @@ CREATE TABLE IF NOT EXISTS roles (
     CONSTRAINT ck_roles_role_name CHECK (char_length(role_name) BETWEEN 1 AND 200),
     CONSTRAINT ck_roles_permissions CHECK (jsonb_typeof(permissions) = 'object'),
     CONSTRAINT ck_roles_parent CHECK (parent_role_id <> id),
-    -- The seven codes mean the same everywhere: no tenant can make a look-alike.
+    -- The six codes mean the same everywhere: no tenant can make a look-alike.
     CONSTRAINT ck_roles_system CHECK (is_system_role = (
-        role_code IN ('SYSTEM_ADMIN', 'CERT_ADMIN', 'CERT_OPERATOR', 'APPROVER', 'AUDITOR', 'USER', 'CUSTODIAN')
+        role_code IN ('SYSTEM_ADMIN', 'CERT_ADMIN', 'CERT_OPERATOR', 'APPROVER', 'AUDITOR', 'USER')
     ) AND (NOT is_system_role OR organization_id = '00000000-0000-0000-0000-000000000001'::uuid))
 );
 COMMENT ON TABLE roles IS
@@ -1407,11 +1407,6 @@ FROM (VALUES
        "certificate_request": ["create", "read", "list"],
        "certificate_authority": ["read", "list"],
        "api_key": ["read", "list", "create", "delete"],
-       "session": ["read", "list", "create", "delete"]}'),
-    -- Held in the System organization. No API keys: a share is given by a person.
-    ('00000000-0000-0000-0001-000000000007', 'CUSTODIAN', 'Custodian',
-     'Gives a share of the master key, and nothing else.',
-     '{"seal": ["read", "unseal"],
        "session": ["read", "list", "create", "delete"]}')
 ) AS seed (id, role_code, role_name, description, permissions)
 ON CONFLICT DO NOTHING;

@@ -234,8 +234,11 @@ impl Audited<'_> {
         assert_eq!(row.user_id, user_id, "{what}: {row:?}");
         assert_eq!(row.session_id, session_id, "{what}: {row:?}");
         // What belongs to the installation is the system organization's, whoever does it.
-        let of_installation = ["master_key", "seal"].contains(&row.resource_type.as_str());
-        let organization_id = match log == Log::Secure && of_installation {
+        let paths = ["/api/v1/master-key", "/api/v1/seal", "/api/v1/unseal"];
+        let is_there = |path: &&str| self.attempt.path.starts_with(*path);
+        let of_installation = ["master_key", "seal"].contains(&row.resource_type.as_str())
+            || row.reason.as_deref() == Some("permission_missing") && paths.iter().any(is_there);
+        let organization_id = match of_installation {
             true => SYSTEM_ORGANIZATION.as_uuid(),
             false => organization_id,
         };

@@ -2,11 +2,15 @@
 //! The Secure Service runs on a database of its own, with a clock that the test moves; `program` has the
 //! whole program.
 
+mod answers;
 mod bench;
 mod custodians;
+mod damaged;
+mod hold;
 mod interrupted;
 mod processes;
 mod program;
+mod sealing;
 
 use chrono::TimeDelta;
 use clm_domain::states::MasterKeyProviderKind as Kind;
@@ -174,6 +178,7 @@ async fn a_start_with_another_key_is_refused_and_says_what_to_do() {
         &refused,
         &[
             "is not the one that sealed",
+            second.to_str().unwrap(),
             "version 2",
             "'file'",
             "put it back",

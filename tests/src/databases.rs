@@ -298,6 +298,9 @@ impl Superuser {
         .fetch_one(&self.core)
         .await
         .expect("a user is made");
+        if permissions.iter().any(|one| one.0.is_of_installation()) {
+            self.insert_guest(user_id, permissions).await;
+        }
         let (api_key_id, secret) = self.insert_api_key(organization_id, user_id, None).await;
         Person {
             user_id,
@@ -305,6 +308,28 @@ impl Superuser {
             api_key_id,
             secret,
         }
+    }
+
+    /// Gives a user these rights in the system organization as well, where those to the installation
+    /// are held.
+    async fn insert_guest(&self, user_id: Uuid, permissions: &Permissions) {
+        let rights = serde_json::to_value(permissions).expect("permissions are JSON");
+        sqlx::query(
+            "WITH system AS (SELECT id FROM organizations WHERE slug = 'system'),
+             role AS (
+                INSERT INTO roles (organization_id, role_code, role_name, permissions)
+                SELECT id, 'R_' || upper(replace($1::text, '-', '_')), 'guest', $2 FROM system
+                RETURNING id),
+             membership AS (
+                INSERT INTO user_organizations (organization_id, user_id) SELECT id, $1 FROM system)
+             INSERT INTO user_roles (organization_id, user_id, role_id)
+             SELECT system.id, $1, role.id FROM system, role",
+        )
+        .bind(user_id)
+        .bind(rights)
+        .execute(&self.core)
+        .await
+        .expect("a role in the system organization is given");
     }
 
     /// Makes an API key of a user, narrowed to `scopes` where they are given.

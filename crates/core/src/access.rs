@@ -103,8 +103,8 @@ pub async fn authorize(
 /// The decision itself: a pure function of actor, rights and target.
 fn decide(context: &OpContext, action: Action, target: &Target) -> std::result::Result<(), Denial> {
     // The permissions of a context have of it only what its holder may do in the system organization.
-    let is_own = target.organization_id == context.organization_id
-        || target.resource.is_of_installation();
+    let is_own =
+        target.organization_id == context.organization_id || target.resource.is_of_installation();
     if !is_own {
         return Err(Denial::Foreign);
     }

@@ -171,7 +171,13 @@ pub async fn seal(context: &OpContext, core: &Core, force: bool) -> Result<SealS
     let sealed = core.secure.seal(call(context), Seal { force }).await;
     let id = concerned(&sealed);
     let event = CoreEvent::Sealed;
-    record(context, core, (event, id, json!({ "forced": force })), sealed).await
+    record(
+        context,
+        core,
+        (event, id, json!({ "forced": force })),
+        sealed,
+    )
+    .await
 }
 
 async fn authorize(

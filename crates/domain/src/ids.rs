@@ -96,7 +96,7 @@ typed_ids! {
 pub const SYSTEM_ORGANIZATION: OrganizationId =
     OrganizationId(Uuid::from_u128(0x0000_0000_0000_0000_0000_0000_0000_0001));
 
-/// Fixed identifiers of the seven system roles, in the order in which the schema seeds them.
+/// Fixed identifiers of the six system roles, in the order in which the schema seeds them.
 pub mod system_roles {
     use super::RoleId;
     use uuid::Uuid;
@@ -117,6 +117,4 @@ pub mod system_roles {
     pub const AUDITOR: RoleId = role(5);
     /// `USER`
     pub const USER: RoleId = role(6);
-    /// `CUSTODIAN`
-    pub const CUSTODIAN: RoleId = role(7);
 }

@@ -44,6 +44,12 @@ pub(crate) enum Failure {
         /// Why it was not found.
         source: MasterKeySourceError,
     },
+    /// The commit of a new master key broke off: it may be in force, and nobody can be asked.
+    #[error("whether the new master key is in force is not known")]
+    RotationUnknown,
+    /// A new master key is in force, and the database went away before its record was read.
+    #[error("the rotation of the master key is done, and its record cannot be read")]
+    RotationUnread,
     /// The audit event of a refusal could not be written: no audit row, no answer about the act.
     #[error("the refusal cannot be audited: {0}")]
     Audit(DatabaseError),
@@ -83,6 +89,18 @@ impl Failure {
             }
             Self::MasterKey(error) => key_fault(&error, command),
             error @ Self::MasterKeyLost { .. } => key_fault(&error, command),
+            Self::RotationUnknown => {
+                let message = "The connection to the database broke while the new master key was \
+                    being committed, so it is not known whether it is in force. Keep its shares or \
+                    its file, and the old one's. Look which is in force (clm key master show), or \
+                    name the same set of shares again: that settles it.";
+                Fault::new(ErrorKind::Upstream, "outcome_unknown", message)
+            }
+            Self::RotationUnread => {
+                let message = "This master key is in force: keep its shares. The record of its \
+                    rotation cannot be read now, the database does not answer.";
+                Fault::new(ErrorKind::Upstream, "rotation_unread", message)
+            }
             Self::Internal(message) => {
                 tracing::error!(
                     command,

@@ -18,7 +18,6 @@ use clm_secure_api::command::RotateMasterKey;
 use clm_secure_api::reply::KeyRotation;
 use clm_secure_api::{CallContext, Reply};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::Secure;
 use crate::audit::{RefusedAct, Stamp, cause, cause_in, row};
@@ -133,7 +132,7 @@ impl Secure {
         let _turn = self.preparation.turn().await;
         // Only who comes between now and the lock is too fast for us.
         self.master_keys.refresh().await?;
-        if let Some(rotation) = self.rotation_to_set(command.share_set_id).await? {
+        if let Some(rotation) = self.rotation_to_set(command).await? {
             return Ok(rotation);
         }
         let prepared = self.prepared_for(command, self.clock.now())?;
@@ -151,8 +150,13 @@ impl Secure {
 
     /// The rotation that put the key with this set into force, when it was in force already: whoever
     /// asks again has not heard the answer. What they hold then are no worthless shares.
-    async fn rotation_to_set(&self, set_id: Option<Uuid>) -> Result<Option<KeyRotation>, Failure> {
-        let Some(set_id) = set_id else {
+    async fn rotation_to_set(
+        &self,
+        command: &RotateMasterKey,
+    ) -> Result<Option<KeyRotation>, Failure> {
+        let (MasterKeyProviderKind::Shamir, Some(set_id)) =
+            (command.provider, command.share_set_id)
+        else {
             return Ok(None);
         };
         let Some(found) = self.store.find_rotation_to_set(set_id).await? else {
@@ -185,10 +189,17 @@ impl Secure {
         }
     }
 
+    /// The record of a rotation that is done, whether or not it can be read.
     async fn load_rotation(&self, id: KeyRotationId) -> Result<KeyRotation, Failure> {
         let found = self.store.find_key_rotation(SYSTEM_ORGANIZATION, id);
-        let found = found.await?;
-        found.ok_or_else(|| Failure::Internal(format!("no rotation {id}")))
+        match found.await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => Err(Failure::Internal(format!("no rotation {id}"))),
+            Err(error) => {
+                tracing::warn!(error = %error, "the record of a rotation cannot be read");
+                Err(Failure::RotationUnread)
+            }
+        }
     }
 
     fn plan_change(
@@ -304,18 +315,18 @@ fn not_replaced(error: NotReplaced) -> Failure {
             );
             conflict("data_keys_left_behind", message)
         }
-        NotReplaced::Database(DatabaseError::OutcomeUnknown { .. }) => {
-            tracing::warn!("the outcome of the rotation of the master key is unknown");
-            let message = "The connection to the database broke while the new master key was being                 committed, so it is not known whether it is in force. Keep its shares or its file,                 and the old one's. Look which is in force (clm key master show), or name the same                 set of shares again: that settles it.";
-            Fault::new(ErrorKind::Upstream, "outcome_unknown", message).into()
-        }
+        NotReplaced::Database(DatabaseError::OutcomeUnknown { .. }) => Failure::RotationUnknown,
         other => other.into(),
     }
 }
 
 /// The first of the ids, and how many more there are.
 fn list(ids: &[EncryptionKeyId]) -> String {
-    let named: Vec<String> = ids.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let named: Vec<String> = ids
+        .iter()
+        .take(NAMED_MAX)
+        .map(ToString::to_string)
+        .collect();
     let named = named.join(", ");
     match ids.len().saturating_sub(NAMED_MAX) {
         0 => named,

@@ -244,6 +244,9 @@ impl From<Failure> for SecureOpenError {
             } => Self::from_source(provider, key_version, source),
             Failure::Refused(fault) => Self::Other(fault.message),
             Failure::Internal(message) => Self::Other(message),
+            unheard @ (Failure::RotationUnknown | Failure::RotationUnread) => {
+                Self::Other(unheard.to_string())
+            }
         }
     }
 }

@@ -205,7 +205,11 @@ impl Secure {
             sealing it is the end of everything that is sealed. Try them first, while it is open: \
             clm key master confirm-backup with the files of as many shares as open it. Or seal it all \
             the same (--force).";
-        Err(Fault::new(ErrorKind::Conflict, "backup_unconfirmed", message))
+        Err(Fault::new(
+            ErrorKind::Conflict,
+            "backup_unconfirmed",
+            message,
+        ))
     }
 
     /// Seals what a rotation or custodians, who were faster, leave behind.

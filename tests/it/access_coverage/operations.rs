@@ -166,7 +166,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .with(share)
         .conflicting(),
     operation("DELETE", UNSEAL, Resource::Seal, Action::Unseal),
-    operation("POST", "/api/v1/seal", Resource::Seal, Action::Administer).conflicting(),
+    operation("POST", "/api/v1/seal", Resource::Seal, Action::Administer)
+        .with(unforced)
+        .conflicting(),
     // The last one: from then on the organization's authorities sign nothing.
     operation("POST", ERASE, Resource::EncryptionKey, Action::Delete).with(erasure),
 ];
@@ -369,6 +371,10 @@ fn new_master_key(_: &Tenant) -> Value {
 
 fn no_copy(_: &Tenant) -> Value {
     json!({ "check_value": "00".repeat(32) })
+}
+
+fn unforced(_: &Tenant) -> Value {
+    json!({})
 }
 
 fn share(_: &Tenant) -> Value {

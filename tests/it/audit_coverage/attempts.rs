@@ -33,7 +33,7 @@ fn fresh(prefix: &str) -> String {
 /// A call, and what its events must say.
 pub(super) struct Attempt {
     method: &'static str,
-    path: String,
+    pub(super) path: String,
     body: Option<Value>,
     credential: Credential,
     idempotency_key: Option<String>,

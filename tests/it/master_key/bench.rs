@@ -24,7 +24,7 @@ use clm_pki::name::from_rfc4514;
 use clm_secure::{DATA_KEY_SEALS_MAX, MasterKeySources, Secure, SecureOptions};
 use clm_secure_api::command::{
     CreateCertificateAuthority, ExportPrivateKey, IssuanceContext, IssueCertificate, KeySource,
-    LoadMasterKey, MakeMasterKeyShares, RotateMasterKey, Unseal,
+    LoadMasterKey, MakeMasterKeyShares, RotateMasterKey, Seal, Unseal,
 };
 use clm_secure_api::reply::{KeyRotation, MasterKey, SealStatus};
 use clm_secure_api::{CallContext, Caller, SecureClient, SecureError};
@@ -253,6 +253,7 @@ impl Bench {
             share_set_id,
             rotation_type,
             reason: Some("a test".to_owned()),
+            give_up: Vec::new(),
         };
         process.rotate_master_key(self.context(), command).await
     }
@@ -286,6 +287,17 @@ impl Bench {
             share: share.clone(),
         };
         self.client.unseal(self.context(), command).await
+    }
+
+    /// Takes the split master key out of memory.
+    pub(super) async fn seal(&self, force: bool) -> Result<SealStatus, SecureError> {
+        self.client.seal(self.context(), Seal { force }).await
+    }
+
+    /// The database is gone, as with a power cut.
+    pub(super) fn kill_database(&mut self) {
+        let pid = self.cluster.cluster().postmaster_pid();
+        clm_tests::program::signal_process("QUIT", pid);
     }
 
     /// How often each event is in the audit log of the system organization.

@@ -67,16 +67,17 @@ async fn a_rotation_that_fails_anywhere_changes_nothing() {
             assert_eq!(bench.rotations().await, 0, "{step:?}");
         }
     }
-    // Files were made before the commit that did not come; none of them is in the way, or gone.
+    // Files were made before the commit that did not come; none of them is in the way, renamed or gone.
     bench.rotate(Kind::File, KeyRotationType::Manual).await;
     bench.restart().await;
     bench.everything_opens().await;
     let names = std::fs::read_dir(bench.file("")).unwrap();
-    let aside = names.filter(|entry| {
+    let made = names.filter(|entry| {
         let name = entry.as_ref().unwrap().file_name();
-        name.to_string_lossy().starts_with("master.key.2.unused-")
+        name.to_string_lossy().starts_with("master.key.2-")
     });
-    assert_eq!(aside.count(), 4);
+    assert_eq!(made.count(), 4, "beside the one with the usual name");
+    assert!(bench.file("master.key.2").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +97,10 @@ async fn a_process_that_dies_before_the_commit_leaves_a_file_and_nothing_else() 
     }
     bench.rotate(Kind::File, KeyRotationType::Manual).await;
     bench.restart().await;
-    assert_eq!(bench.master_key().await.place, path.display().to_string());
+    let place = bench.master_key().await.place;
+    let usual = path.display().to_string();
+    assert!(place.starts_with(&format!("{usual}-")), "{place}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"", "left alone");
     bench.everything_opens().await;
 }
 

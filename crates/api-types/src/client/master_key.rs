@@ -88,6 +88,10 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn seal(&self, request: &SealRequest) -> Result<SealStatus, ClientError> {
-        read(self.send(Method::POST, "/seal", Some(request), None).await?).await
+        read(
+            self.send(Method::POST, "/seal", Some(request), None)
+                .await?,
+        )
+        .await
     }
 }

@@ -93,7 +93,10 @@ fn open_state(start: u64, id: u128) -> State {
     };
     let commitments = Vec::new();
     let set = set(id);
-    State::open(in_force, Some(Arc::new(StoredShareSet { set, commitments })))
+    State::open(
+        in_force,
+        Some(Arc::new(StoredShareSet { set, commitments })),
+    )
 }
 
 /// It was read before the rotation committed, and comes after the rotation was taken over.
@@ -115,7 +118,9 @@ async fn the_same_key_is_not_taken_over_twice() {
     let now = DateTime::UNIX_EPOCH;
     let master_keys = master_keys(open_state(1, 1));
     assert!(master_keys.replace(sealed_state(&key(2), set(2))));
-    let share = split(&key(2), set(2), &CountingRng::new(77)).unwrap().remove(0);
+    let share = split(&key(2), set(2), &CountingRng::new(77))
+        .unwrap()
+        .remove(0);
     assert_eq!(master_keys.collect(share, now).unwrap().given, 1);
     assert!(!master_keys.replace(sealed_state(&key(2), set(2))));
     assert_eq!(master_keys.status(now).given, 1);
@@ -129,7 +134,10 @@ async fn whoever_seals_means_the_key_that_is_on_its_way_as_well() {
     master_keys.take_over(newer.in_force, Some(stored_set(2)));
     assert!(master_keys.is_sealed());
     assert!(master_keys.wrapping().is_err());
-    assert!(master_keys.unseal(key(2)).is_some(), "it is in force all the same");
+    assert!(
+        master_keys.unseal(key(2)).is_some(),
+        "it is in force all the same"
+    );
 }
 
 fn stored_set(id: u128) -> StoredShareSet {

@@ -112,7 +112,9 @@ impl MasterKeySources {
         let file = self.file_of(key_version).display().to_string();
         Err(match (other, trouble) {
             // An older key is there, as it should be. Not that one is missed.
-            (Some(place), Some(trouble)) if trouble.is_absence() && provider == MasterKeyProviderKind::File => {
+            (Some(place), Some(trouble))
+                if trouble.is_absence() && provider == MasterKeyProviderKind::File =>
+            {
                 let place = format!("{file} is not there, and {place}");
                 MasterKeySourceError::Other(place)
             }
@@ -188,7 +190,10 @@ impl MasterKeySources {
             Err(MasterKeyFileError::Exists(taken)) => {
                 let check_value = hex::encode(key.check_value());
                 let mut path = taken.clone().into_os_string();
-                path.push(format!("-{}", check_value.get(..NAME_DIGITS).unwrap_or_default()));
+                path.push(format!(
+                    "-{}",
+                    check_value.get(..NAME_DIGITS).unwrap_or_default()
+                ));
                 let path = PathBuf::from(path);
                 FileMasterKey::store(&path, &key)?;
                 tracing::warn!(

@@ -98,6 +98,12 @@ pub(super) const ACTS: &[Act] = &[
             FORBIDDEN,
             NO_PROOF,
             both(
+                "unproved",
+                409,
+                &[Refused(CoreEvent::Sealed, "backup_unconfirmed")],
+                &[Refused(SecureEvent::Sealed, "backup_unconfirmed")],
+            ),
+            both(
                 "not split",
                 409,
                 &[Refused(CoreEvent::Sealed, "master_key_not_split")],

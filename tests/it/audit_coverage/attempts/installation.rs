@@ -43,12 +43,13 @@ pub(super) async fn good(world: &World, attempt: Attempt) -> Attempt {
         }
         (_, SEAL) => {
             open(world).await;
-            attempt.about(ID)
+            attempt.with(json!({ "force": true }), ID)
         }
         ("DELETE", UNSEAL) => attempt.about(ID),
         (_, UNSEAL) => {
             open(world).await;
-            send(world, "POST", SEAL, None).await.expect(200);
+            let force = json!({ "force": true });
+            send(world, "POST", SEAL, Some(force)).await.expect(200);
             attempt.with(json!({ "share": share(world, 0) }), ID)
         }
         (_, path) => panic!("how does {path} succeed?"),
@@ -66,6 +67,7 @@ pub(super) async fn special(world: &World, attempt: Attempt, case: &str) -> Atte
         "without reason" => attempt.but("reason", "".into()),
         "another key" => attempt.but("check_value", "00".repeat(32).into()),
         "no share" => attempt.but("share", "no share".into()),
+        "unproved" => attempt.but("force", false.into()).about(Concerned::Nothing),
         "given already" => {
             give(world, 0).await;
             attempt.about(Concerned::Nothing)

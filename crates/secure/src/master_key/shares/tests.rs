@@ -127,3 +127,20 @@ fn a_place_that_cannot_be_is_refused_even_with_the_right_checksum() {
         );
     }
 }
+
+#[test]
+fn fresh_shares_are_tried_before_anybody_depends_on_them() {
+    let key = key(1);
+    let shares = || split_key(&key, set(2, 5));
+    prove(&shares(), &key).unwrap();
+    // The first that are enough, and the last.
+    for index in [0, 1, 3, 4] {
+        let mut wrong = shares();
+        let mut bytes = wrong[index].bytes.expose().to_vec();
+        bytes[7] ^= 1;
+        wrong[index].bytes = SecretBytes::new(bytes);
+        let refused = prove(&wrong, &key);
+        assert_eq!(refused, Err(ShareFault::DoNotGive), "{index}");
+    }
+    assert!(prove(&[], &key).is_err());
+}

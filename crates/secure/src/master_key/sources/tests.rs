@@ -57,7 +57,10 @@ fn what_has_the_name_already_is_left_alone() {
         let next = next.unwrap();
         let found = sources.find(FILE, (version, next.check_value())).unwrap();
         assert_eq!(found.check_value(), next.check_value());
-        let name = format!("master.key.{version}-{}", &hex::encode(next.check_value())[..16]);
+        let name = format!(
+            "master.key.{version}-{}",
+            &hex::encode(next.check_value())[..16]
+        );
         let place = sources.file_in_use((version, next.check_value()));
         assert_eq!(place, folder.path().join(name).display().to_string());
     }
@@ -81,11 +84,13 @@ fn a_file_that_cannot_be_read_or_that_no_row_knows_keeps_its_name() {
     for mode in [0o600, 0o644] {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(&path, mode).unwrap();
-        sources.next((FILE, 2), &[], &rng(9 << 30)).unwrap_or_else(|error| {
-            // The same draw gives the same name; that one is not overwritten either.
-            assert!(error.to_string().contains("exists already"), "{error}");
-            SoftwareMasterKey::generate(FILE, &rng(1))
-        });
+        sources
+            .next((FILE, 2), &[], &rng(9 << 30))
+            .unwrap_or_else(|error| {
+                // The same draw gives the same name; that one is not overwritten either.
+                assert!(error.to_string().contains("exists already"), "{error}");
+                SoftwareMasterKey::generate(FILE, &rng(1))
+            });
         let kept = check_value_of_copy(&path).unwrap();
         assert_eq!(kept, in_force.check_value());
     }
