@@ -7,6 +7,7 @@ mod custodians;
 mod interrupted;
 mod processes;
 mod program;
+mod transport;
 
 use chrono::TimeDelta;
 use clm_domain::states::MasterKeyProviderKind as Kind;
