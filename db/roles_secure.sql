@@ -299,6 +299,11 @@ GRANT INSERT ON step_up_proofs TO clm_secure_user;
 GRANT SELECT, DELETE ON step_up_proofs TO clm_secure_system;
 GRANT UPDATE (used_at) ON step_up_proofs TO clm_secure_system;
 
+-- Who may call is what the service itself decides, in the scope of the system organization.
+GRANT SELECT, INSERT ON transport_authorities TO clm_secure_user;
+GRANT SELECT, INSERT ON transport_peers TO clm_secure_user;
+GRANT UPDATE (paired_at, renewed_at, certificate_sha256, certificate_not_after, revoked_at) ON transport_peers TO clm_secure_user;
+
 -- Append-only, by grant as well as by trigger. No grant on any partition.
 GRANT SELECT, INSERT ON secure_audit_log TO clm_secure_user, clm_secure_system;
 
@@ -355,7 +360,8 @@ BEGIN
         SELECT tenant_table AS table_name, 'system_scope' AS policy_name, '*' AS command, 'clm_secure_system' AS role_name
         FROM unnest(ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
                           'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
-                          'sealed_secrets', 'totp_factors', 'step_up_proofs', 'outbox', 'inbox']) AS tenant_table
+                          'sealed_secrets', 'totp_factors', 'step_up_proofs', 'outbox', 'inbox',
+                          'transport_authorities', 'transport_peers']) AS tenant_table
         UNION ALL
         VALUES ('secure_audit_log', 'auditor_read', 'r', 'clm_auditor'),
                ('secure_audit_log', 'archive_read', 'r', 'clm_secure_archive')

@@ -1092,6 +1092,86 @@ COMMENT ON COLUMN inbox.received_at IS 'When it was applied.';
 CREATE INDEX IF NOT EXISTS ix_inbox_received_at ON inbox (received_at);
 
 -- ---------------------------------------------------------------------------------------------------------
+-- transport_authorities, transport_peers: who may call from another process
+-- ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS transport_authorities (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    private_key_id uuid NOT NULL,
+    certificate_der bytea NOT NULL,
+    not_after timestamptz NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    retired_at timestamptz NULL,
+    CONSTRAINT pk_transport_authorities PRIMARY KEY (id),
+    CONSTRAINT fk_transport_authorities_private_key FOREIGN KEY (organization_id, private_key_id)
+        REFERENCES private_keys (organization_id, id),
+    CONSTRAINT ck_transport_authorities_certificate_der CHECK (octet_length(certificate_der) BETWEEN 1 AND 65536),
+    CONSTRAINT ck_transport_authorities_not_after CHECK (not_after > created_at)
+);
+
+COMMENT ON TABLE transport_authorities IS '[tenant] The authority that certifies the programs which call this service from other processes. Apart from issuers and certificates, so that no command can name it.';
+COMMENT ON COLUMN transport_authorities.id IS 'Primary key; UUIDv7 made by the program.';
+COMMENT ON COLUMN transport_authorities.organization_id IS 'The system organization; the program reads no other one''s.';
+COMMENT ON COLUMN transport_authorities.private_key_id IS 'Its key, sealed like every other.';
+COMMENT ON COLUMN transport_authorities.certificate_der IS 'Its self-signed certificate; tokens pin the SHA-256 of it.';
+COMMENT ON COLUMN transport_authorities.not_after IS 'End of the validity of its certificate.';
+COMMENT ON COLUMN transport_authorities.created_at IS 'When it was made.';
+COMMENT ON COLUMN transport_authorities.retired_at IS 'When it was replaced; null for the one in force.';
+
+-- One in force, however many processes start at once.
+CREATE UNIQUE INDEX IF NOT EXISTS ux_transport_authorities_organization_id ON transport_authorities (organization_id)
+    WHERE retired_at IS NULL;
+-- Foreign key.
+CREATE INDEX IF NOT EXISTS ix_transport_authorities_organization_id_private_key_id
+    ON transport_authorities (organization_id, private_key_id);
+
+CREATE TABLE IF NOT EXISTS transport_peers (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    name text NOT NULL,
+    caller text NOT NULL,
+    token_sha256 bytea NOT NULL,
+    token_expires_at timestamptz NOT NULL,
+    paired_at timestamptz NULL,
+    renewed_at timestamptz NULL,
+    certificate_sha256 bytea NULL,
+    certificate_not_after timestamptz NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz NULL,
+    CONSTRAINT pk_transport_peers PRIMARY KEY (id),
+    CONSTRAINT ck_transport_peers_name CHECK (length(name) BETWEEN 1 AND 64),
+    CONSTRAINT ck_transport_peers_caller CHECK (caller IN ('core')),
+    CONSTRAINT ck_transport_peers_token_sha256 CHECK (octet_length(token_sha256) = 32),
+    CONSTRAINT ck_transport_peers_token_expires_at CHECK (token_expires_at > created_at),
+    CONSTRAINT ck_transport_peers_certificate_sha256 CHECK (octet_length(certificate_sha256) = 32),
+    -- Who was paired has a certificate, and nobody else.
+    CONSTRAINT ck_transport_peers_paired CHECK (
+        (paired_at IS NULL) = (certificate_sha256 IS NULL) AND (paired_at IS NULL) = (certificate_not_after IS NULL)
+        AND (renewed_at IS NULL OR paired_at IS NOT NULL))
+);
+
+COMMENT ON TABLE transport_peers IS '[tenant] Programs that may call this service from other processes, from the token that invites one to its revocation.';
+COMMENT ON COLUMN transport_peers.id IS 'Primary key; UUIDv7 made by the program. Stands in the peer''s certificates.';
+COMMENT ON COLUMN transport_peers.organization_id IS 'The system organization; the program reads no other one''s.';
+COMMENT ON COLUMN transport_peers.name IS 'How people call it; one that is not revoked has it alone.';
+COMMENT ON COLUMN transport_peers.caller IS 'What it calls as, which decides the commands that it may give.';
+COMMENT ON COLUMN transport_peers.token_sha256 IS 'SHA-256 of the secret of its one-time token.';
+COMMENT ON COLUMN transport_peers.token_expires_at IS 'The token is refused from then on.';
+COMMENT ON COLUMN transport_peers.paired_at IS 'When the token was used; it is refused from then on.';
+COMMENT ON COLUMN transport_peers.renewed_at IS 'When its newest certificate but the first was issued.';
+COMMENT ON COLUMN transport_peers.certificate_sha256 IS 'SHA-256 of its newest certificate.';
+COMMENT ON COLUMN transport_peers.certificate_not_after IS 'When that one ends.';
+COMMENT ON COLUMN transport_peers.created_at IS 'When the token was made.';
+COMMENT ON COLUMN transport_peers.revoked_at IS 'When it was forbidden to call.';
+
+-- By its token, once.
+CREATE UNIQUE INDEX IF NOT EXISTS ux_transport_peers_token_sha256 ON transport_peers (token_sha256);
+-- By the name that people use.
+CREATE UNIQUE INDEX IF NOT EXISTS ux_transport_peers_organization_id_name ON transport_peers (organization_id, name)
+    WHERE revoked_at IS NULL;
+
+-- ---------------------------------------------------------------------------------------------------------
 -- secure_audit_log
 -- ---------------------------------------------------------------------------------------------------------
 
@@ -1301,7 +1381,8 @@ DECLARE
 BEGIN
     FOREACH table_name IN ARRAY ARRAY['encryption_keys', 'master_key_shares', 'private_keys', 'issuers', 'issuer_organizations', 'certificate_requests',
                                       'certificates', 'certificate_revocations', 'key_rotation_history', 'secure_audit_log',
-                                      'sealed_secrets', 'totp_factors', 'step_up_proofs', 'outbox', 'inbox'] LOOP
+                                      'sealed_secrets', 'totp_factors', 'step_up_proofs', 'outbox', 'inbox',
+                                      'transport_authorities', 'transport_peers'] LOOP
         EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', table_name);
         EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', table_name);
         EXECUTE format('DROP POLICY IF EXISTS tenant_isolation ON public.%I', table_name);

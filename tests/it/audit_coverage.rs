@@ -325,6 +325,37 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
         SecureEvent::TotpReset.code(),
         Source::Sealing,
     ),
+    // Programs that call from elsewhere are let in by no REST operation: see `transport`.
+    (
+        "secure_audit_log",
+        SecureEvent::TransportAuthorityCreated.code(),
+        Source::Transport,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TransportServerCertified.code(),
+        Source::Transport,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TransportPeerInvited.code(),
+        Source::Transport,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TransportPeerPaired.code(),
+        Source::Transport,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TransportPeerRenewed.code(),
+        Source::Transport,
+    ),
+    (
+        "secure_audit_log",
+        SecureEvent::TransportPeerRevoked.code(),
+        Source::Transport,
+    ),
 ];
 
 /// What writes an event that no REST operation writes.
@@ -335,6 +366,7 @@ enum Source {
     ForeignCore,
     KeyUpkeep,
     Sealing,
+    Transport,
 }
 
 /// Each event of both lists was written above, or is known to come from elsewhere.

@@ -23,3 +23,4 @@ mod remote_transport;
 mod sealing;
 mod secrets;
 mod support;
+mod transport;

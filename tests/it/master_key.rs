@@ -11,6 +11,7 @@ mod interrupted;
 mod processes;
 mod program;
 mod sealing;
+mod transport;
 
 use chrono::TimeDelta;
 use clm_domain::states::MasterKeyProviderKind as Kind;

@@ -296,7 +296,7 @@ impl<W: BatchWriter> Shared<W> {
     ) -> Result<Vec<W::Outcome>, DatabaseError> {
         let items: Vec<&W::Item> = batch.iter().map(|waiting| &waiting.item).collect();
         // Separately, so that a failure to connect is not mistaken for an open outcome.
-        let acquired = self.pool.unscoped().acquire().await;
+        let acquired = self.pool.acquire_warm().await;
         let mut connection = acquired.map_err(|error| self.pool.statement_error(error))?;
         let mut attempts = 1;
         loop {
@@ -306,6 +306,10 @@ impl<W: BatchWriter> Shared<W> {
                 .await;
             match written {
                 Err(error) if is_retriable(&error) && attempts < ATTEMPTS_MAX => attempts += 1,
+                Ok(outcomes) => {
+                    self.pool.keep_warm(connection);
+                    return Ok(outcomes);
+                }
                 other => return other.map_err(|error| self.pool.commit_error(W::NAME, error)),
             }
         }

@@ -1,9 +1,11 @@
 //! Connection pools. A program has one per database; they share nothing.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 
 use crate::error::DatabaseError;
 use crate::scope::Scope;
@@ -64,11 +66,24 @@ impl Default for PoolOptions {
     }
 }
 
+/// How long a connection is kept back for the next batch.
+const WARM_FOR: Duration = Duration::from_secs(1);
+/// Of so many connections one may be kept back: a small pool must not be emptied by that.
+const CONNECTIONS_PER_WARM: u32 = 4;
+
 /// A pool of connections to one database.
 #[derive(Clone, Debug)]
 pub struct Pool {
     inner: PgPool,
     database: Database,
+    warm: Arc<Mutex<Warm>>,
+}
+
+/// Connections between two uses that follow each other closely, the last one used at the end.
+#[derive(Debug, Default)]
+struct Warm {
+    connections: Vec<(Instant, PoolConnection<Postgres>)>,
+    is_closed: bool,
 }
 
 /// An open transaction with its scope set. Dropping it rolls back.
@@ -93,7 +108,11 @@ impl Pool {
             // statement, which callers treat as retriable anyway.
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Self { inner, database }
+        Self {
+            inner,
+            database,
+            warm: Arc::default(),
+        }
     }
 
     /// Which database this is.
@@ -105,6 +124,36 @@ impl Pool {
     /// look-up function that needs none.
     pub const fn unscoped(&self) -> &PgPool {
         &self.inner
+    }
+
+    /// The connection that was kept back last, while it is fresh; otherwise one of the pool. The pool
+    /// itself hands out the one that rested longest, whose backend has the coldest caches, and asks
+    /// the server for a sign of life at each return: a round trip more for every statement.
+    pub(crate) async fn acquire_warm(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let kept = self.warm().connections.pop();
+        match kept {
+            Some((since, connection)) if since.elapsed() < WARM_FOR => Ok(connection),
+            _ => self.inner.acquire().await,
+        }
+    }
+
+    /// Keeps a connection back for the next [`Self::acquire_warm`]. Only one that has just answered,
+    /// outside a transaction.
+    pub(crate) fn keep_warm(&self, connection: PoolConnection<Postgres>) {
+        let now = Instant::now();
+        let mut warm = self.warm();
+        warm.connections
+            .retain(|(since, _)| now.duration_since(*since) < WARM_FOR);
+        let kept_max = self.inner.options().get_max_connections() / CONNECTIONS_PER_WARM;
+        let has_room = u32::try_from(warm.connections.len()).is_ok_and(|kept| kept < kept_max);
+        if has_room && !warm.is_closed {
+            warm.connections.push((now, connection));
+        }
+    }
+
+    fn warm(&self) -> MutexGuard<'_, Warm> {
+        // No code runs under the lock that could leave the list half changed.
+        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a transaction in `scope`, in one round trip.
@@ -146,6 +195,13 @@ impl Pool {
 
     /// Closes every connection and waits for those in use.
     pub async fn close(&self) {
+        let kept = {
+            let mut warm = self.warm();
+            warm.is_closed = true;
+            std::mem::take(&mut warm.connections)
+        };
+        // The pool waits for each of them.
+        drop(kept);
         self.inner.close().await;
     }
 }

@@ -198,6 +198,18 @@ audit_events! {
         IssuerLimitsChanged = "issuer_limits.changed", "authority", "certificate_authority", Critical;
         /// A command was refused because its caller may not give it, or its context is not valid.
         CommandRefused = "command.refused", "access", "system", Warning;
+        /// The authority for transport certificates was made, with its key.
+        TransportAuthorityCreated = "transport_authority.created", "authority", "transport_authority", Warning;
+        /// The authority certified a key of the service itself, for its listener.
+        TransportServerCertified = "transport_server.certified", "authority", "transport_authority", Info;
+        /// A one-time token for a new peer was made.
+        TransportPeerInvited = "transport_peer.invited", "access", "transport_peer", Warning;
+        /// A token was used, and its bearer has a certificate; or it was refused.
+        TransportPeerPaired = "transport_peer.paired", "access", "transport_peer", Warning;
+        /// A peer has a new certificate; or it was refused.
+        TransportPeerRenewed = "transport_peer.renewed", "access", "transport_peer", Info;
+        /// A peer may not call any more.
+        TransportPeerRevoked = "transport_peer.revoked", "access", "transport_peer", Warning;
     }
 }
 

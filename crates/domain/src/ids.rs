@@ -85,6 +85,8 @@ typed_ids! {
     AuditEventId,
     /// An outbox event.
     EventId,
+    /// The authority that certifies the programs which call a Secure Service elsewhere.
+    TransportAuthorityId,
     /// A program that calls a Secure Service elsewhere.
     TransportPeerId,
     /// One request to the platform, followed through logs and both audit logs.

@@ -91,14 +91,7 @@ impl Secure {
         mut act: RefusedAct,
         fault: &Fault,
     ) -> Result<(), Failure> {
-        if let Some(details) = act.details.as_object_mut() {
-            details.insert("code".to_owned(), Value::from(fault.code.as_ref()));
-            let violations = fault.violations.iter().take(VIOLATIONS_MAX);
-            let texts: Vec<Value> = violations
-                .map(|one| Value::from(format!("{}: {}", one.field, one.message)))
-                .collect();
-            details.insert("violations".to_owned(), Value::Array(texts));
-        }
+        describe_fault(&mut act.details, fault);
         self.record_unsuccessful(context, act, &fault.message).await
     }
 
@@ -137,18 +130,43 @@ impl Secure {
             now: self.clock.now(),
             rng: self.rng.as_ref(),
         };
-        let row = row(
-            act.event,
-            &cause(context),
-            act.resource_id,
-            storable(act.details),
-            stamp,
-        );
-        self.store
-            .record_audit(&row.refused(legible(reason, REASON_CHARACTERS_MAX)))
-            .await
-            .map_err(Failure::Audit)
+        let row = unsuccessful_row(&cause(context), act, reason, stamp);
+        self.store.record_audit(&row).await.map_err(Failure::Audit)
     }
+}
+
+/// The row of a refusal, with the fault's code.
+pub(crate) fn refusal_row(
+    cause: &Cause<'_>,
+    mut act: RefusedAct,
+    fault: &Fault,
+    stamp: Stamp<'_>,
+) -> AuditRow {
+    describe_fault(&mut act.details, fault);
+    unsuccessful_row(cause, act, &fault.message, stamp)
+}
+
+fn unsuccessful_row(
+    cause: &Cause<'_>,
+    act: RefusedAct,
+    reason: &str,
+    stamp: Stamp<'_>,
+) -> AuditRow {
+    let details = storable(act.details);
+    row(act.event, cause, act.resource_id, details, stamp)
+        .refused(legible(reason, REASON_CHARACTERS_MAX))
+}
+
+fn describe_fault(details: &mut Value, fault: &Fault) {
+    let Some(details) = details.as_object_mut() else {
+        return;
+    };
+    details.insert("code".to_owned(), Value::from(fault.code.as_ref()));
+    let violations = fault.violations.iter().take(VIOLATIONS_MAX);
+    let texts: Vec<Value> = violations
+        .map(|one| Value::from(format!("{}: {}", one.field, one.message)))
+        .collect();
+    details.insert("violations".to_owned(), Value::Array(texts));
 }
 
 /// What the row of a failed attempt calls it; none where no row is written.

@@ -39,6 +39,7 @@ mod second_factor;
 mod service;
 mod store;
 mod totp;
+pub mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,8 @@ pub(crate) mod outbox;
 pub(crate) mod private_keys;
 pub(crate) mod sealed_secrets;
 pub(crate) mod totp_factors;
+pub(crate) mod transport_authorities;
+pub(crate) mod transport_peers;
 
 use std::fmt::Display;
 use std::str::FromStr;

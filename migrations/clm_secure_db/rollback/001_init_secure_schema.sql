@@ -44,6 +44,8 @@ ALTER TABLE IF EXISTS issuers DROP CONSTRAINT IF EXISTS fk_issuers_certificate;
 -- So do private keys and rotations, by way of the data keys.
 ALTER TABLE IF EXISTS private_keys DROP CONSTRAINT IF EXISTS fk_private_keys_compromised_by_rotation;
 
+DROP TABLE IF EXISTS transport_peers;
+DROP TABLE IF EXISTS transport_authorities;
 DROP TABLE IF EXISTS secure_audit_log;
 DROP TABLE IF EXISTS inbox;
 DROP TABLE IF EXISTS outbox;

@@ -71,6 +71,10 @@ BEGIN
     INSERT INTO step_up_proofs (
         proof_sha256, organization_id, user_id, session_id, request_sha256, expires_at)
     VALUES (sha256('SLUG'), organization, certificate, request, digest, now() + interval '1 hour');
+    INSERT INTO transport_authorities (organization_id, private_key_id, certificate_der, not_after)
+    VALUES (organization, private_key, digest, now() + interval '1 hour');
+    INSERT INTO transport_peers (organization_id, name, caller, token_sha256, token_expires_at)
+    VALUES (organization, 'SLUG', 'core', digest, now() + interval '1 hour');
     INSERT INTO outbox (organization_id, aggregate_type, aggregate_id, revision, event_type, payload)
     VALUES (organization, 'certificate', certificate, 1, 'e', '{}');
     INSERT INTO inbox (event_id, organization_id, event_type)

@@ -18,7 +18,9 @@ use clm_domain::ids::{
 use clm_domain::issuer_limits::{IssuerLimits, NameLimits};
 use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_domain::secret::SecretBytes;
-use clm_domain::states::{CertificateType, EncryptionKeyStatus, KeyRotationType};
+use clm_domain::states::{
+    CertificateType, EncryptionKeyStatus, EncryptionKeyType, KeyRotationType,
+};
 use clm_pki::name::from_rfc4514;
 use clm_secure::envelope::{Place, Sealed};
 use clm_secure::{
@@ -108,9 +110,26 @@ impl Bench {
     /// Another process.
     pub(crate) async fn another(&self) -> Arc<Secure> {
         // Not the same nonces and ids as the first one.
-        let rng = Arc::new(SeededRng::new(u64::from_be_bytes(random_bytes(&*self.rng))));
-        let sources = (self.sources.clone(), Arc::clone(&self.clock), rng);
+        let sources = (
+            self.sources.clone(),
+            Arc::clone(&self.clock),
+            self.another_rng(),
+        );
         open(&self.connect, sources, DATA_KEY_SEALS_MAX).await
+    }
+
+    /// A pool of the program's own role.
+    pub(crate) fn pool(&self) -> Pool {
+        Pool::new(
+            Database::Secure,
+            self.connect.clone(),
+            &PoolOptions::default(),
+        )
+    }
+
+    /// Random numbers that nothing else here draws.
+    pub(crate) fn another_rng(&self) -> Arc<SeededRng> {
+        Arc::new(SeededRng::new(u64::from_be_bytes(random_bytes(&*self.rng))))
     }
 
     pub(crate) fn context(&self, organization_id: OrganizationId) -> CallContext {
@@ -197,7 +216,10 @@ impl Bench {
     /// The key that seals for the organization now; there is exactly one.
     pub(crate) async fn active(&self, organization_id: OrganizationId) -> EncryptionKey {
         let mut keys = self.keys(organization_id).await;
-        keys.retain(|key| key.status == EncryptionKeyStatus::Active);
+        // The system organization has the master keys as well.
+        keys.retain(|key| {
+            key.status == EncryptionKeyStatus::Active && key.key_type == EncryptionKeyType::Data
+        });
         assert_eq!(keys.len(), 1, "{keys:?}");
         keys.remove(0)
     }

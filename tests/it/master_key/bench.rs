@@ -82,6 +82,12 @@ impl Bench {
         &self.secure
     }
 
+    /// A pool of the program's own role.
+    pub(super) fn pool(&self) -> Pool {
+        let options = PoolOptions::default();
+        Pool::new(Database::Secure, self.connect.clone(), &options)
+    }
+
     /// A file in the folder of the master keys.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.cluster.directory().join("keys").join(name)

@@ -102,6 +102,28 @@ fn restart(program: &mut Program) {
     program.spawn();
 }
 
+/// Sealed by hand, and opened again. Not before somebody has tried the shares.
+fn sealed_by_hand(program: &Program, shares: &[PathBuf]) {
+    let untried = program.cli(&["seal"]);
+    assert_eq!(untried.status.code(), Some(1), "{untried:?}");
+    let (first, second) = (text(&shares[0]), text(&shares[1]));
+    done(&program.cli(&[
+        "key",
+        "master",
+        "confirm-backup",
+        "--file",
+        first,
+        "--file",
+        second,
+    ]));
+    done(&program.cli(&["seal"]));
+    assert_eq!(request(program, "sealed").status.code(), Some(5));
+    for share in &shares[..2] {
+        done(&program.cli(&["unseal", "--share", text(share)]));
+    }
+    done(&request(program, "open-again"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_split_key_waits_for_its_custodians() {
     let mut program = Program::prepare();
@@ -163,25 +185,7 @@ async fn a_split_key_waits_for_its_custodians() {
     assert!(program.read_log().contains("the HTTPS certificate is new"));
     quiet_while_sealed(&program.read_log());
 
-    // Sealed by hand, and opened again. Not before somebody has tried the shares.
-    let untried = program.cli(&["seal"]);
-    assert_eq!(untried.status.code(), Some(1), "{untried:?}");
-    let (first, second) = (text(&shares[0]), text(&shares[1]));
-    done(&program.cli(&[
-        "key",
-        "master",
-        "confirm-backup",
-        "--file",
-        first,
-        "--file",
-        second,
-    ]));
-    done(&program.cli(&["seal"]));
-    assert_eq!(request(&program, "sealed").status.code(), Some(5));
-    for share in &shares[..2] {
-        done(&program.cli(&["unseal", "--share", text(share)]));
-    }
-    done(&request(&program, "open-again"));
+    sealed_by_hand(&program, &shares);
     nothing_is_told(&program, &shares);
 
     // Back to a file, which needs nobody.

@@ -89,12 +89,17 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
+        Self::start_with(&PoolOptions::default()).await
+    }
+
+    async fn start_with(options: &PoolOptions) -> Self {
         let server = Server::with_empty(Database::Core).await;
         let table = "CREATE TABLE items (statement integer, organization_id uuid, id uuid,
-            value integer CONSTRAINT ck_value CHECK (value <> -1), labels text[])";
+            value integer CONSTRAINT ck_value CHECK (value <> -1), labels text[],
+            backend integer DEFAULT pg_backend_pid())";
         server.execute(Database::Core, table).await;
         let connect = server.admin(Database::Core);
-        let pool = Pool::new(Database::Core, connect, &PoolOptions::default());
+        let pool = Pool::new(Database::Core, connect, options);
         let writer = Writer::default();
         let statements = Arc::clone(&writer.statements);
         Self {
@@ -347,5 +352,50 @@ async fn callers_on_their_way_join_the_first_batch() {
         answer.unwrap();
     }
     assert_eq!(bench.statements.load(Ordering::SeqCst), 1);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn batches_that_follow_each_other_take_one_connection() {
+    let bench = Bench::start().await;
+    // The pool has several to choose from.
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        idle.push(bench.pool.unscoped().acquire().await.unwrap());
+    }
+    drop(idle);
+    for id in 0..12 {
+        let answers = bench.submit(vec![(organization(1), item(id, 1))]).await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+    let backends = bench.count("SELECT count(DISTINCT backend) FROM items");
+    assert_eq!(backends.await, 1);
+    // A connection that is kept back does not hold up the end.
+    tokio::time::timeout(Duration::from_secs(5), bench.pool.close())
+        .await
+        .unwrap();
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_small_pool_keeps_nothing_back_from_others() {
+    let bench = Bench::start_with(&PoolOptions {
+        connections_max: 2,
+        acquire_timeout: Duration::from_millis(500),
+        ..PoolOptions::default()
+    })
+    .await;
+    for id in 0..4 {
+        let answers = bench
+            .submit(vec![
+                (organization(1), item(2 * id, 1)),
+                (organization(2), item(2 * id + 1, 1)),
+            ])
+            .await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+    let first = bench.pool.unscoped().acquire().await.unwrap();
+    let second = bench.pool.unscoped().acquire().await.unwrap();
+    drop((first, second));
     bench.stop().await;
 }

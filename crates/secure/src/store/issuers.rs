@@ -15,7 +15,7 @@ use clm_domain::states::{CertificateType, IssuerKind, IssuerStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::private_keys::NewPrivateKey;
+use super::private_keys::{self, NewPrivateKey};
 use super::{CERTIFICATE_AUTHORITY_CREATION, ISSUERS, SecureStore, audit, json, word};
 
 /// An issuer with its certificate.
@@ -284,7 +284,9 @@ impl SecureStore {
                 |connection| {
                     let new = Arc::clone(&new);
                     Box::pin(async move {
-                        insert_private_key(connection, &new).await?;
+                        let owner = (new.organization_id, new.created_by_user_id);
+                        private_keys::insert(connection, &new.private_key, owner, new.created_at)
+                            .await?;
                         // Before its certificate, which may refer to it; the reference back is
                         // checked at the end.
                         insert_issuer_row(connection, &new).await?;
@@ -363,38 +365,6 @@ pub(super) async fn list_chains(
         Ok((link.below_id, link.depth, chain_link))
     });
     links.collect()
-}
-
-async fn insert_private_key(
-    connection: &mut PgConnection,
-    new: &NewIssuer,
-) -> Result<(), sqlx::Error> {
-    let key = &new.private_key;
-    sqlx::query!(
-        r#"-- issuers::insert_private_key
-        INSERT INTO private_keys (id, organization_id, spki_sha256, public_key_der, key_algorithm,
-            key_usage_purpose, encrypted_key_material, encryption_key_id, encryption_algorithm,
-            encryption_iv, encryption_auth_tag, exportable, created_by_user_id, created_at,
-            updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)"#,
-        key.id.as_uuid(),
-        new.organization_id.as_uuid(),
-        key.spki_sha256.as_slice(),
-        key.public_key_der,
-        key.key_algorithm.as_str(),
-        key.purpose.as_str(),
-        key.sealed.ciphertext,
-        key.encryption_key_id.as_uuid(),
-        crate::envelope::ALGORITHM,
-        key.sealed.nonce.as_slice(),
-        key.sealed.tag.as_slice(),
-        key.exportable,
-        new.created_by_user_id.map(UserId::as_uuid),
-        new.created_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 async fn insert_issuer_row(

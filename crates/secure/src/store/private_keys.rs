@@ -9,14 +9,15 @@ use clm_database::transaction::Abort;
 use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::AuditRow;
 use clm_domain::ids::{
-    CertificateId, EncryptionKeyId, KeyRotationId, OrganizationId, PrivateKeyId,
+    CertificateId, EncryptionKeyId, KeyRotationId, OrganizationId, PrivateKeyId, UserId,
 };
 use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_secure_api::reply::ExposedKey;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{SealedColumns, SecureStore, audit, fixed, unknown, word};
-use crate::envelope::Sealed;
+use crate::envelope::{ALGORITHM, Sealed};
 
 /// Most certificates that are named of one exposed key.
 const EXPOSED_CERTIFICATES_MAX: i64 = 100;
@@ -260,4 +261,38 @@ impl SecureStore {
             })
             .await
     }
+}
+
+/// Writes the key of an authority with what it was made for.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    key: &NewPrivateKey,
+    (organization_id, created_by): (OrganizationId, Option<UserId>),
+    created_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"-- private_keys::insert
+        INSERT INTO private_keys (id, organization_id, spki_sha256, public_key_der, key_algorithm,
+            key_usage_purpose, encrypted_key_material, encryption_key_id, encryption_algorithm,
+            encryption_iv, encryption_auth_tag, exportable, created_by_user_id, created_at,
+            updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)"#,
+        key.id.as_uuid(),
+        organization_id.as_uuid(),
+        key.spki_sha256.as_slice(),
+        key.public_key_der,
+        key.key_algorithm.as_str(),
+        key.purpose.as_str(),
+        key.sealed.ciphertext,
+        key.encryption_key_id.as_uuid(),
+        ALGORITHM,
+        key.sealed.nonce.as_slice(),
+        key.sealed.tag.as_slice(),
+        key.exportable,
+        created_by.map(UserId::as_uuid),
+        created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

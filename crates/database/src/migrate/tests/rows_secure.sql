@@ -48,6 +48,10 @@ VALUES ('00000000-0000-0000-0000-0000000000f1', '00000000-0000-0000-0000-0000000
 INSERT INTO step_up_proofs (proof_sha256, organization_id, user_id, session_id, request_sha256, expires_at)
 VALUES (sha256('p'), '00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-0000000000f2',
         '00000000-0000-0000-0000-0000000000f3', sha256('r'), now() + interval '1 hour');
+INSERT INTO transport_authorities (organization_id, private_key_id, certificate_der, not_after)
+SELECT organization_id, id, '\x01', now() + interval '1 hour' FROM private_keys LIMIT 1;
+INSERT INTO transport_peers (organization_id, name, caller, token_sha256, token_expires_at)
+VALUES ('00000000-0000-0000-0000-000000000001', 'core', 'core', sha256('t'), now() + interval '1 hour');
 WITH event AS (SELECT uuid_generate_v7() AS id)
 INSERT INTO secure_audit_log (id, event_timestamp, organization_id, event_code, event_category, result, actor_type, resource_type,
                               canonical_sha256)

@@ -1,7 +1,10 @@
 //! Messages as programs wrote them once, in `tests/golden`: they must go on being read, and mean what
 //! they meant. A field that is added needs a default; anything else is a new version.
 
-use std::collections::BTreeMap;
+mod answers;
+mod commands;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use clm_domain::certificate_plan::{AuthorityInformationAccess, CertificatePlan, KeyUsage};
@@ -32,12 +35,25 @@ const VERSION_1: &str = include_str!("../../../tests/golden/version_1.txt");
 #[test]
 fn messages_of_version_1_are_read_as_they_were_meant() {
     let mut golden = Golden::of(VERSION_1);
+    let mut names = BTreeSet::new();
     for (name, command) in commands() {
+        names.insert(command.name());
         golden.check(name, &call(command));
     }
-    for (name, answer) in answers() {
-        golden.check(name, &answer);
+    for command in [
+        commands::of_certificates(),
+        commands::of_keys(),
+        commands::of_secrets(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        names.insert(command.name());
+        golden.check(command.name(), &call(command));
     }
+    let all: BTreeSet<_> = Command::NAMES.iter().copied().collect();
+    assert_eq!(names, all, "each command has a message");
+    check_answers(&mut golden);
     golden.check(
         "pair_request",
         &PairRequest {
@@ -61,6 +77,32 @@ fn messages_of_version_1_are_read_as_they_were_meant() {
         }),
     );
     golden.finish();
+}
+
+fn check_answers(golden: &mut Golden) {
+    let mut names = BTreeSet::new();
+    for (name, answer) in answers() {
+        names.extend(answer.as_ref().ok().map(Reply::name));
+        golden.check(name, &answer);
+    }
+    for reply in [
+        answers::of_certificates(),
+        answers::of_keys(),
+        answers::of_secrets(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let name = reply.name();
+        names.insert(name);
+        golden.check(&format!("reply_{name}"), &Ok::<_, SecureError>(reply));
+    }
+    // What the encoding says when it meets a reply that there is not.
+    let unknown = serde_json::from_str::<Reply>(r#"{"reply":"-","value":{}}"#);
+    let said = unknown.unwrap_err().to_string();
+    let (_, expected) = said.split_once("expected one of").unwrap();
+    let all: BTreeSet<_> = expected.split('`').skip(1).step_by(2).collect();
+    assert_eq!(names, all, "each reply has a message");
 }
 
 /// Messages that are on file.
@@ -170,19 +212,13 @@ fn commands() -> Vec<(&'static str, Command)> {
 }
 
 fn answers() -> Vec<(&'static str, Result<Reply, SecureError>)> {
-    let issued = Issued {
-        event: event(),
-        certificate_der: vec![0x30, 0x03],
-        chain_der: vec![vec![0x30, 0x04].into()],
-        replayed: false,
-    };
     let exported = ExportedPrivateKey {
         private_key_id: PrivateKeyId::from_uuid(Uuid::from_u128(5)),
         encrypted_pkcs8_pem: SecretString::from("a private key".to_owned()),
     };
     let refused = Fault::invalid("csr_signature_invalid", "csr", "The signature is wrong.");
     vec![
-        ("issued", Ok(Reply::Issued(Box::new(issued)))),
+        ("issued", Ok(Reply::Issued(Box::new(issued())))),
         (
             "exported_private_key",
             Ok(Reply::ExportedPrivateKey(exported)),
@@ -190,6 +226,15 @@ fn answers() -> Vec<(&'static str, Result<Reply, SecureError>)> {
         ("events", Ok(Reply::Events(vec![event()]))),
         ("refused", Err(SecureError(refused))),
     ]
+}
+
+fn issued() -> Issued {
+    Issued {
+        event: event(),
+        certificate_der: vec![0x30, 0x03],
+        chain_der: vec![vec![0x30, 0x04].into()],
+        replayed: false,
+    }
 }
 
 fn moment(days: i64) -> DateTime<Utc> {
