@@ -300,7 +300,9 @@ fn not_replaced(error: NotReplaced) -> Failure {
         }
         NotReplaced::DoNotOpen(ids) => {
             let message = format!(
-                "The master key was not replaced: it does not open every data key. Each of these                  was changed or damaged: {}. Restore them, or give them up by name; what they                  sealed stays lost then.",
+                "The master key was not replaced: it does not open every data key. Each of these \
+                 was changed or damaged: {}. Restore them, or give them up by name; what they \
+                 sealed stays lost then.",
                 list(&ids)
             );
             conflict("data_keys_do_not_open", message)
@@ -311,7 +313,8 @@ fn not_replaced(error: NotReplaced) -> Failure {
         }
         NotReplaced::LeftBehind(count) => {
             let message = format!(
-                "The master key was not replaced: {count} data keys were stored under the old one                  meanwhile. Try again."
+                "The master key was not replaced: {count} data keys were stored under the old one \
+                 meanwhile. Try again."
             );
             conflict("data_keys_left_behind", message)
         }
@@ -335,7 +338,8 @@ fn list(ids: &[EncryptionKeyId]) -> String {
 }
 
 fn share_set_replaced() -> Fault {
-    let message = "The key of these shares was in force, and another one is now. Keep them as long as         there are backups from their time, and make new ones.";
+    let message = "The key of these shares was in force, and another one is now. Keep them as long as \
+        there are backups from their time, and make new ones.";
     Fault::new(ErrorKind::Conflict, "share_set_replaced", message)
 }
 

@@ -98,5 +98,6 @@ async fn whoever_asks_again_hears_that_the_set_is_in_force() {
     // Not a word of destroying shares of a key that was in force.
     let replaced = begin(&bench, Some(set)).await.unwrap().unwrap_err();
     assert_eq!(replaced.0.code, "share_set_replaced");
+    assert!(!replaced.0.message.contains("  "), "{replaced}");
     assert!(!replaced.0.message.contains("estroy"), "{replaced}");
 }

@@ -41,6 +41,7 @@ async fn damaged_data_keys_are_named_and_can_be_given_up() {
         .unwrap();
     let refused = rotate_but(&bench, Vec::new()).await.unwrap_err();
     assert_eq!(refused.0.code, "data_keys_do_not_open");
+    assert!(!refused.0.message.contains("  "), "{refused}");
     assert!(refused.0.message.contains(&id.to_string()), "{refused}");
     let unknown = Uuid::from_u128(7).into();
     let refused = rotate_but(&bench, vec![id.into(), unknown])
@@ -93,6 +94,7 @@ async fn a_data_key_that_opens_is_never_left_behind() {
     sqlx::raw_sql(astray).execute(&bench.admin).await.unwrap();
     let refused = begin(&bench, None).await.unwrap().unwrap_err();
     assert_eq!(refused.0.code, "data_keys_left_behind");
+    assert!(!refused.0.message.contains("  "), "{refused}");
     assert_eq!(bench.astray().await, 0);
     assert_eq!(bench.rotations().await, 1);
 }
