@@ -19,8 +19,8 @@ use crate::error::Failure;
 const REASON_CHARACTERS_MAX: usize = 500;
 /// Longest text within the details of a refusal, in characters.
 const DETAIL_CHARACTERS_MAX: usize = 200;
-/// Most violations that go into the details of a refusal.
-const VIOLATIONS_MAX: usize = 20;
+/// Most items of a list within the details of a refusal.
+const DETAIL_ITEMS_MAX: usize = 20;
 
 /// When a row is made, and where its id comes from.
 #[derive(Clone, Copy)]
@@ -162,7 +162,7 @@ fn describe_fault(details: &mut Value, fault: &Fault) {
         return;
     };
     details.insert("code".to_owned(), Value::from(fault.code.as_ref()));
-    let violations = fault.violations.iter().take(VIOLATIONS_MAX);
+    let violations = fault.violations.iter().take(DETAIL_ITEMS_MAX);
     let texts: Vec<Value> = violations
         .map(|one| Value::from(format!("{}: {}", one.field, one.message)))
         .collect();
@@ -196,7 +196,11 @@ fn legible(text: &str, characters_max: usize) -> String {
 fn storable(details: Value) -> Value {
     match details {
         Value::String(text) => Value::String(legible(&text, DETAIL_CHARACTERS_MAX)),
-        Value::Array(items) => items.into_iter().map(storable).collect(),
+        Value::Array(items) => items
+            .into_iter()
+            .take(DETAIL_ITEMS_MAX)
+            .map(storable)
+            .collect(),
         Value::Object(fields) => fields
             .into_iter()
             .map(|(name, value)| (name, storable(value)))

@@ -28,6 +28,12 @@ fn no_text_keeps_its_refusal_out_of_the_log() {
         Some(DETAIL_CHARACTERS_MAX)
     );
     assert_eq!(stored["uid"], 7);
+
+    let stored = storable(json!({ "given_up": vec!["x"; DETAIL_ITEMS_MAX + 1] }));
+    assert_eq!(
+        stored["given_up"].as_array().map(Vec::len),
+        Some(DETAIL_ITEMS_MAX)
+    );
 }
 
 #[test]
