@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
-use crate::store::users::lock_password_state;
+use crate::store::users::find_home;
 use crate::{Core, access, audit};
 use clm_database::Scope;
 
@@ -139,17 +139,17 @@ async fn person(context: &OpContext, core: &Core) -> Result<Person> {
         return Err(Fault::new(kind, "password_change_required", message).into());
     }
     let scope = Scope::System("a second factor belongs to the home organization");
-    let state = core
+    let found = core
         .pool
         .transact::<_, CoreError, _>("second_factor::person", scope, |connection| {
-            Box::pin(async move { Ok(lock_password_state(connection, user_id).await?) })
+            Box::pin(async move { Ok(find_home(connection, user_id).await?) })
         })
         .await?;
-    let state = state.ok_or_else(access::unauthenticated)?;
+    let (username, home_organization_id) = found.ok_or_else(access::unauthenticated)?;
     Ok(Person {
         user_id,
-        username: state.username,
-        home_organization_id: state.home_organization_id,
+        username,
+        home_organization_id,
     })
 }
 

@@ -93,6 +93,24 @@ pub(crate) struct PasswordState {
     pub(crate) locked_until: Option<DateTime<Utc>>,
 }
 
+/// The name and the home organization of a live user (system scope: the home may be another one).
+pub(crate) async fn find_home(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> sqlx::Result<Option<(String, OrganizationId)>> {
+    let row = sqlx::query!(
+        "-- users::find_home
+        SELECT username, home_organization_id FROM users WHERE id = $1 AND deleted_at IS NULL",
+        user_id.as_uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| {
+        let home = OrganizationId::from_uuid(row.home_organization_id);
+        (row.username, home)
+    }))
+}
+
 /// Reads the password state of a live user and keeps others from changing it until the end of the
 /// transaction (system scope: the home organization may be another).
 pub(crate) async fn lock_password_state(
