@@ -32,6 +32,17 @@ pub(crate) struct StoredPeer {
     pub(crate) revoked_at: Option<DateTime<Utc>>,
 }
 
+/// What a peer is looked for by. Each means one row at most.
+#[derive(Clone, Copy)]
+pub(crate) enum PeerKey<'a> {
+    /// Its id, revoked or not.
+    Id(TransportPeerId),
+    /// The hash of the secret of its token, whatever became of that.
+    TokenSha256(&'a [u8; 32]),
+    /// Its name, as long as it is not revoked.
+    Name(&'a str),
+}
+
 /// A peer to be invited.
 #[derive(Clone, Debug)]
 pub(crate) struct NewPeer {
@@ -113,80 +124,36 @@ impl SecureStore {
             .await
     }
 
-    /// A peer, revoked or not.
+    /// The peer that a key means.
     pub(crate) async fn find_transport_peer(
         &self,
-        id: TransportPeerId,
+        key: PeerKey<'_>,
     ) -> Result<Option<StoredPeer>, DatabaseError> {
+        let (mut id, mut token, mut name) = (None, None, None);
+        match key {
+            PeerKey::Id(wanted) => id = Some(wanted.as_uuid()),
+            PeerKey::TokenSha256(wanted) => token = Some(wanted.to_vec()),
+            PeerKey::Name(wanted) => name = Some(wanted.to_owned()),
+        }
+        let wanted = Arc::new((id, token, name));
         let row = self
             .pool
             .transact("find transport peer", SCOPE, |connection| {
+                let wanted = Arc::clone(&wanted);
                 Box::pin(async move {
+                    let (id, token, name) = wanted.as_ref();
                     let row = sqlx::query_as!(
                         PeerRow,
                         r#"-- transport_peers::find
                         SELECT id, name, caller, token_expires_at, paired_at, renewed_at,
                             certificate_not_after, created_at, revoked_at
-                        FROM transport_peers WHERE organization_id = $1 AND id = $2"#,
-                        SYSTEM_ORGANIZATION.as_uuid(),
-                        id.as_uuid(),
-                    )
-                    .fetch_optional(connection)
-                    .await?;
-                    Ok::<_, Abort<DatabaseError>>(row)
-                })
-            })
-            .await?;
-        row.map(PeerRow::into_stored).transpose()
-    }
-
-    /// The peer that a token was made for, whatever became of it.
-    pub(crate) async fn find_transport_peer_by_token(
-        &self,
-        token_sha256: [u8; 32],
-    ) -> Result<Option<StoredPeer>, DatabaseError> {
-        let row = self
-            .pool
-            .transact("find transport peer by token", SCOPE, |connection| {
-                Box::pin(async move {
-                    let row = sqlx::query_as!(
-                        PeerRow,
-                        r#"-- transport_peers::find_by_token
-                        SELECT id, name, caller, token_expires_at, paired_at, renewed_at,
-                            certificate_not_after, created_at, revoked_at
-                        FROM transport_peers WHERE organization_id = $1 AND token_sha256 = $2"#,
-                        SYSTEM_ORGANIZATION.as_uuid(),
-                        token_sha256.as_slice(),
-                    )
-                    .fetch_optional(connection)
-                    .await?;
-                    Ok::<_, Abort<DatabaseError>>(row)
-                })
-            })
-            .await?;
-        row.map(PeerRow::into_stored).transpose()
-    }
-
-    /// The peer that has a name now.
-    pub(crate) async fn find_transport_peer_by_name(
-        &self,
-        name: &str,
-    ) -> Result<Option<StoredPeer>, DatabaseError> {
-        let name: Arc<str> = name.into();
-        let row = self
-            .pool
-            .transact("find transport peer by name", SCOPE, |connection| {
-                let name = Arc::clone(&name);
-                Box::pin(async move {
-                    let row = sqlx::query_as!(
-                        PeerRow,
-                        r#"-- transport_peers::find_by_name
-                        SELECT id, name, caller, token_expires_at, paired_at, renewed_at,
-                            certificate_not_after, created_at, revoked_at
                         FROM transport_peers
-                        WHERE organization_id = $1 AND name = $2 AND revoked_at IS NULL"#,
+                        WHERE organization_id = $1 AND (id = $2 OR token_sha256 = $3
+                            OR name = $4 AND revoked_at IS NULL)"#,
                         SYSTEM_ORGANIZATION.as_uuid(),
-                        &*name,
+                        *id,
+                        token.as_deref(),
+                        name.as_deref(),
                     )
                     .fetch_optional(connection)
                     .await?;

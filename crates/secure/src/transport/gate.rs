@@ -27,7 +27,7 @@ use crate::error::Failure;
 use crate::plan_fault::csr_fault;
 use crate::rate::Rates;
 use crate::store::transport_authorities::StoredAuthority;
-use crate::store::transport_peers::{PeerCertificate, StoredPeer, caller_word};
+use crate::store::transport_peers::{PeerCertificate, PeerKey, StoredPeer, caller_word};
 
 /// How long a peer is taken for one that was not revoked, in seconds.
 const KNOWN_SECONDS_MAX: i64 = 5;
@@ -130,7 +130,11 @@ impl TransportGate {
                 .turn_away(Some(claim.peer_id), certificate_expired())
                 .await);
         }
-        let found = self.secure.store.find_transport_peer(claim.peer_id).await?;
+        let found = self
+            .secure
+            .store
+            .find_transport_peer(PeerKey::Id(claim.peer_id))
+            .await?;
         match judge_peer(found, claim) {
             Ok(peer) => Ok(Known {
                 not_after: claim.not_after,
@@ -202,7 +206,7 @@ impl TransportGate {
     ) -> Result<TransportCertificate, Failure> {
         let store = &self.secure.store;
         let found = store
-            .find_transport_peer_by_token(sha256(&request.secret))
+            .find_transport_peer(PeerKey::TokenSha256(&sha256(&request.secret)))
             .await?;
         let peer = found.ok_or_else(token_unknown)?;
         *named = Some(peer.id);
@@ -224,7 +228,7 @@ impl TransportGate {
         request: &RenewRequest,
     ) -> Result<TransportCertificate, Failure> {
         let store = &self.secure.store;
-        let found = store.find_transport_peer(peer.id).await?;
+        let found = store.find_transport_peer(PeerKey::Id(peer.id)).await?;
         let stored = found
             .filter(|found| found.revoked_at.is_none())
             .ok_or_else(peer_revoked)?;

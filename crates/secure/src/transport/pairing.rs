@@ -18,7 +18,7 @@ use super::judge::{heard, sha256};
 use crate::audit::{RefusedAct, Stamp, refusal_row, row};
 use crate::error::Failure;
 use crate::store::SecureStore;
-use crate::store::transport_peers::{NewPeer, StoredPeer, caller_word};
+use crate::store::transport_peers::{NewPeer, PeerKey, StoredPeer, caller_word};
 
 /// Longest name, in characters: it is a common name.
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -208,7 +208,7 @@ impl PairingAdmin {
     async fn try_revoke(&self, actor: &Actor, name: &str) -> Result<(), Failure> {
         // A name that cannot be stored cannot be looked for either.
         check_name(name)?;
-        let peer = self.store.find_transport_peer_by_name(name).await?;
+        let peer = self.store.find_transport_peer(PeerKey::Name(name)).await?;
         let peer = peer.ok_or_else(|| Fault::not_found("peer of that name"))?;
         let event = SecureEvent::TransportPeerRevoked;
         let details = json!({ "name": name, "caller": caller_word(peer.caller) });
