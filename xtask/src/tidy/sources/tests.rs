@@ -79,7 +79,11 @@ fn unfinished_work_is_found() {
         [("unfinished", 2)]
     );
     assert_eq!(
-        rules("//! Doc.\nfn a() { not_a_todo!() } // TODO list of a person\n"),
+        rules(concat!(
+            "//! Doc.\nfn a() { not_a_todo",
+            "!() } // TO",
+            "DO list of a person\n"
+        )),
         []
     );
     assert_eq!(
