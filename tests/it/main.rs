@@ -10,6 +10,7 @@
 )]
 
 mod access_coverage;
+mod apart;
 mod audit_coverage;
 mod bad_input;
 mod crash;

@@ -31,6 +31,14 @@ impl Requester {
         }
     }
 
+    /// Whoever has this API key, at an address.
+    pub(crate) fn at(url: &str, secret: &str) -> Self {
+        Self {
+            rest: Rest::at(url.to_owned()),
+            credential: bearer(secret),
+        }
+    }
+
     /// Asks the program where it listens now: each start takes another port.
     pub(crate) fn move_to(&mut self, program: &Program) {
         self.rest = Rest::of(program);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clm_domain::audit::AuditRow;
 use clm_domain::ids::{AuditEventId, OrganizationId};
 use clm_domain::permission::Permissions;
+use clm_test_support::TestCluster;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
@@ -463,4 +464,21 @@ fn audit_row(row: &PgRow, log: Log) -> (AuditRow, Vec<u8>) {
         details: row.get::<Value, _>("details"),
     };
     (found, row.get("canonical_sha256"))
+}
+
+/// How an administrator reaches a server, as programs take it.
+///
+/// # Panics
+/// When its socket lies where a URL cannot say.
+pub fn admin_url(cluster: &TestCluster) -> String {
+    let options = cluster.admin("postgres");
+    let socket = options.get_socket().expect("it has a socket");
+    let directory = socket.to_str().expect("its path is text");
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-".contains(c);
+    assert!(directory.chars().all(is_plain), "{directory}");
+    format!(
+        "postgres://{}@localhost/postgres?host={directory}&port={}",
+        options.get_username(),
+        options.get_port()
+    )
 }

@@ -6,6 +6,7 @@
     reason = "a test that cannot be set up fails where it stands"
 )]
 
+pub mod apart;
 pub mod databases;
 pub mod openssl;
 pub mod program;
@@ -13,5 +14,6 @@ pub mod rest;
 pub mod soak;
 pub mod tenant;
 
+pub use apart::Apart;
 pub use program::Program;
 pub use soak::Soak;

@@ -319,17 +319,18 @@ impl Program {
     /// # Panics
     /// When the process cannot be started or does not read.
     pub fn cli_with_input(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut stdin = child.stdin.take().expect("standard input is a pipe");
-        std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("the program reads");
-        drop(stdin);
-        child.wait_with_output().expect("the program ends")
+        with_input(self.command(arguments), input)
+    }
+
+    /// The same with the settings of the server.
+    ///
+    /// # Panics
+    /// When the process cannot be started or does not read.
+    pub fn cli_with_settings(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        let settings = self.environment.iter();
+        command.envs(settings.map(|(name, value)| (name, value)));
+        with_input(command, input)
     }
 
     /// Signs in as the first administrator.
@@ -408,6 +409,19 @@ impl Program {
             .parse()
             .ok()
     }
+}
+
+fn with_input(mut command: Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("the program reads");
+    drop(stdin);
+    child.wait_with_output().expect("the program ends")
 }
 
 impl Drop for Program {

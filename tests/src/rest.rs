@@ -175,6 +175,14 @@ impl Rest {
     /// # Panics
     /// When no client can be made.
     pub fn of(program: &Program) -> Self {
+        Self::at(program.bootstrap_text("url"))
+    }
+
+    /// The interface at an address.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    pub fn at(url: String) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
             .user_agent(USER_AGENT)
@@ -182,10 +190,7 @@ impl Rest {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client is made");
-        Self {
-            http,
-            url: program.bootstrap_text("url"),
-        }
+        Self { http, url }
     }
 
     /// Sends a request and reads the whole answer.

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+pub(crate) mod pair;
 pub(crate) mod second_factor;
 
 use std::io;
@@ -11,6 +12,7 @@ use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_domain::states::{
     CertificateType, DeploymentEnvironment, KeyRotationType, MasterKeyProviderKind,
 };
+use clm_server::Role;
 use uuid::Uuid;
 
 /// Certificate lifecycle management: issue, store, approve, deploy, renew, revoke and report on
@@ -56,7 +58,12 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the platform.
-    Serve,
+    Serve {
+        /// What this process serves: all, or secure or core in a process of its own; CLM_ROLE unless
+        /// given, else all.
+        #[arg(long)]
+        role: Option<Role>,
+    },
     /// Sign in to a server and remember the session.
     Login(Login),
     /// End the remembered session.
@@ -83,6 +90,9 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Programs that call a Secure Service in a process of its own.
+    #[command(subcommand)]
+    Pair(pair::PairCommand),
     /// Users.
     #[command(subcommand)]
     User(UserCommand),
@@ -412,41 +422,48 @@ pub(crate) enum DatabaseName {
     Secure,
 }
 
+/// The databases that a command is about.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Databases {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Only this database; both when absent, or the one whose URL is set here.
+    #[arg(long, value_enum)]
+    pub(crate) database: Option<DatabaseName>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
     /// Prepare servers that you administer, and write the URLs for "clm serve" to a file.
     Init {
         #[command(flatten)]
-        servers: Servers,
-        /// The file for the two URLs; it must not exist.
+        databases: Databases,
+        /// The file for the URLs; it must not exist.
         #[arg(long)]
         out: PathBuf,
     },
-    /// Bring both databases to this program's schema.
+    /// Bring the databases to this program's schema.
     Migrate {
         #[command(flatten)]
-        servers: Servers,
+        databases: Databases,
     },
     /// Show which migrations are applied.
     Status {
         #[command(flatten)]
-        servers: Servers,
+        databases: Databases,
     },
-    /// Compare both databases with what this program expects; exit code 1 names what differs.
+    /// Compare the databases with what this program expects; exit code 1 names what differs.
     Verify {
         #[command(flatten)]
-        servers: Servers,
+        databases: Databases,
     },
     /// Go back to a schema version.
     Rollback {
         #[command(flatten)]
-        servers: Servers,
+        databases: Databases,
         /// The version to go back to; 0 undoes everything.
         #[arg(long)]
         to: i32,
-        /// Only this database; both when absent.
-        #[arg(long, value_enum)]
-        database: Option<DatabaseName>,
         /// Allow the rollback to destroy keys, certificates and audit rows.
         #[arg(long)]
         destroy_data: bool,

@@ -6,12 +6,10 @@ use clm_server::admin::Administration;
 use clm_server::{Configuration, Database};
 
 use crate::arguments::{
-    CreateAdmin, DatabaseName, DbCommand, Format, Global, ResetTotp, Servers, UserCommand,
+    CreateAdmin, DatabaseName, Databases, DbCommand, Format, Global, ResetTotp, Servers,
+    UserCommand,
 };
 use crate::{output, session};
-
-/// Both databases, in the order in which they are treated.
-const BOTH: [Database; 2] = [Database::Core, Database::Secure];
 
 /// `clm db …`
 pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<ExitCode> {
@@ -24,30 +22,38 @@ pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<Ex
         Administration::open(&configuration, admin, secure)
     };
     match command {
-        DbCommand::Init { servers, out } => {
-            open(&servers)?.init(&out).await?;
+        DbCommand::Init { databases, out } => {
+            let administration = open(&databases.servers)?;
+            let named = named(&administration, &databases);
+            administration.init(&named, &out).await?;
             output::line(&format!(
-                "both databases are ready; start the server with the settings in {}",
+                "{} ready; start the server with the settings in {}",
+                sentence(&named),
                 out.display()
             ));
             Ok(ExitCode::SUCCESS)
         }
-        DbCommand::Migrate { servers } => migrate(&open(&servers)?).await,
-        DbCommand::Status { servers } => status(global, &open(&servers)?).await,
-        DbCommand::Verify { servers } => verify(global, &open(&servers)?).await,
+        DbCommand::Migrate { databases } => {
+            let administration = open(&databases.servers)?;
+            migrate(&administration, &named(&administration, &databases)).await
+        }
+        DbCommand::Status { databases } => {
+            let administration = open(&databases.servers)?;
+            let named = named(&administration, &databases);
+            status(global, &administration, &named).await
+        }
+        DbCommand::Verify { databases } => {
+            let administration = open(&databases.servers)?;
+            let named = named(&administration, &databases);
+            verify(global, &administration, &named).await
+        }
         DbCommand::Rollback {
-            servers,
+            databases,
             to,
-            database,
             destroy_data,
         } => {
-            let databases = match database {
-                Some(DatabaseName::Core) => vec![Database::Core],
-                Some(DatabaseName::Secure) => vec![Database::Secure],
-                None => BOTH.to_vec(),
-            };
-            let administration = open(&servers)?;
-            for database in databases {
+            let administration = open(&databases.servers)?;
+            for database in named(&administration, &databases) {
                 let report = administration.rollback(database, to, destroy_data).await?;
                 output::line(&format!(
                     "{}: at version {}",
@@ -63,8 +69,28 @@ pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<Ex
     }
 }
 
-async fn migrate(administration: &Administration) -> anyhow::Result<ExitCode> {
-    for database in BOTH {
+/// The databases that a command names, else all that are known here.
+fn named(administration: &Administration, databases: &Databases) -> Vec<Database> {
+    match databases.database {
+        Some(DatabaseName::Core) => vec![Database::Core],
+        Some(DatabaseName::Secure) => vec![Database::Secure],
+        None => administration.databases(),
+    }
+}
+
+/// The beginning of a sentence about these databases.
+fn sentence(databases: &[Database]) -> String {
+    match databases {
+        [one] => format!("{} is", one.name()),
+        _ => "both databases are".to_owned(),
+    }
+}
+
+async fn migrate(
+    administration: &Administration,
+    databases: &[Database],
+) -> anyhow::Result<ExitCode> {
+    for database in databases.iter().copied() {
         let report = administration.migrate(database).await?;
         for version in &report.adopted {
             output::line(&format!("{}: adopted {version:03}", database.name()));
@@ -87,9 +113,13 @@ async fn migrate(administration: &Administration) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn status(global: &Global, administration: &Administration) -> anyhow::Result<ExitCode> {
+async fn status(
+    global: &Global,
+    administration: &Administration,
+    databases: &[Database],
+) -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
-    for database in BOTH {
+    for database in databases.iter().copied() {
         for migration in administration.status(database).await? {
             let applied = migration.applied.as_ref();
             rows.push(vec![
@@ -119,9 +149,13 @@ async fn status(global: &Global, administration: &Administration) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(global: &Global, administration: &Administration) -> anyhow::Result<ExitCode> {
+async fn verify(
+    global: &Global,
+    administration: &Administration,
+    databases: &[Database],
+) -> anyhow::Result<ExitCode> {
     let mut found = Vec::new();
-    for database in BOTH {
+    for database in databases.iter().copied() {
         for difference in administration.verify(database).await? {
             found.push((database.name(), difference.to_string()));
         }
@@ -137,7 +171,7 @@ async fn verify(global: &Global, administration: &Administration) -> anyhow::Res
             output::line(&format!("{database}: {difference}"));
         }
         if found.is_empty() {
-            output::line("both databases are as this program expects");
+            output::line(&format!("{} as this program expects", sentence(databases)));
         }
     }
     Ok(if found.is_empty() {

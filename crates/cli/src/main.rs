@@ -1,6 +1,6 @@
 //! The program `clm`.
 //!
-//! `serve`, `db`, `doctor` and `user create-admin` call the server's library; every other command is
+//! `serve`, `db`, `doctor`, `pair`, `user create-admin` and `user reset-totp` call the server's library; every other command is
 //! REST through `clm-api-types`. Exit codes: 0 done, 1 failed or differences found, 2 wrong usage,
 //! 3 not signed in or not allowed, 4 not found, 5 the server cannot be reached or says to try again.
 
@@ -13,6 +13,7 @@ mod doctor;
 mod keys;
 mod master_key;
 mod output;
+mod pair;
 mod second_factor;
 mod session;
 
@@ -30,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if matches!(arguments.command, Command::Serve)
+    if matches!(arguments.command, Command::Serve { .. })
         && let Err(error) = clm_server::hardening::apply()
     {
         return fail(&error);
@@ -52,8 +53,9 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { global, command } = arguments;
     match command {
-        Command::Serve => {
-            clm_server::serve::run(clm_server::Configuration::load()?).await?;
+        Command::Serve { role } => {
+            let configuration = clm_server::Configuration::load_for_serving(role)?;
+            clm_server::serve::run(configuration).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Login(login) => session::login(&global, login).await,
@@ -65,6 +67,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Key(command) => keys::key(&global, command).await,
         Command::Unseal(arguments) => master_key::unseal(&global, arguments).await,
         Command::Seal { force } => master_key::seal(&global, force).await,
+        Command::Pair(command) => pair::pair(&global, command).await,
         Command::User(command) => database::user(command).await,
         Command::Db(command) => database::db(&global, command).await,
         Command::Doctor => doctor::run(&global).await,

@@ -32,6 +32,7 @@ pub(crate) mod store;
 #[cfg(test)]
 mod test_values;
 pub mod transport_certificate;
+pub mod transport_key;
 pub mod users;
 
 use std::sync::Arc;

@@ -1,24 +1,17 @@
 //! The certificate of the platform's own HTTPS listener, from its own authority.
 //!
-//! The key is made here and stays in this process: a transport key, not one of those that the
-//! Secure Service keeps.
+//! Its key is a transport key, not one of those that the Secure Service keeps.
 
 use chrono::{DateTime, Utc};
 use clm_domain::general_name::GeneralName;
 use clm_domain::ids::OrganizationId;
-use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_domain::secret::SecretBytes;
 use clm_domain::states::CertificateType;
-use clm_pki::csr;
-use clm_pki::key::PrivateKey;
 
-use crate::Core;
 use crate::certificate_requests::{self, NewCertificateRequest, RequestSource};
 use crate::context::OpContext;
-use crate::error::{CoreError, Result};
-
-/// DER of a subject without any name: the alternative names say it all (RFC 5280 §4.1.2.6).
-const EMPTY_SUBJECT_DER: [u8; 2] = [0x30, 0x00];
+use crate::error::Result;
+use crate::{Core, transport_key};
 
 /// A server certificate with its key.
 #[derive(Clone, Debug)]
@@ -41,10 +34,7 @@ pub async fn issue(
     names: Vec<GeneralName>,
     organization_id: OrganizationId,
 ) -> Result<TransportCertificate> {
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)
-        .map_err(|error| CoreError::internal(&error))?;
-    let request_der = csr::build_request(&EMPTY_SUBJECT_DER, &names, &key)
-        .map_err(|error| CoreError::internal(&error))?;
+    let (private_key_pkcs8, request_der) = transport_key::new_with_request(&names)?;
     let request = NewCertificateRequest {
         source: RequestSource::CertificationRequest(request_der),
         issuer_id: None,
@@ -62,9 +52,7 @@ pub async fn issue(
     certificate_chain_der.extend(issued.chain_der);
     Ok(TransportCertificate {
         certificate_chain_der,
-        private_key_pkcs8: key
-            .to_pkcs8_der()
-            .map_err(|error| CoreError::internal(&error))?,
+        private_key_pkcs8,
         not_after: issued.certificate.not_after,
     })
 }

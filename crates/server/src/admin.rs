@@ -22,18 +22,19 @@ use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
 use crate::layout::Existing;
-use crate::services::{Connections, Services};
-use crate::{Configuration, SystemRng};
+use crate::secure_away::SecureAway;
+use crate::services::{Connection, CoreSide, SecureSide};
+use crate::{Configuration, Role, SystemRng, transport_files};
 
 /// Connections that a command needs.
 const CONNECTIONS_MAX: u32 = 4;
 /// After so long a difference is not one of a certificate under way.
 const SETTLE_TIME: std::time::Duration = std::time::Duration::from_secs(3);
 
-/// How administrators reach both databases.
+/// How administrators reach the databases: both, or that of the one service which runs here.
 pub struct Administration {
-    core: Server,
-    secure: Server,
+    core: Option<Server>,
+    secure: Option<Server>,
 }
 
 /// How an administrator reaches one server.
@@ -45,7 +46,8 @@ struct Server {
 }
 
 impl Administration {
-    /// With the URLs given, else through the local socket of an embedded installation that runs.
+    /// With the URLs given, else those of the settings, else through the local socket of an embedded
+    /// installation that runs.
     ///
     /// # Errors
     /// When a URL cannot be read, or no private server is found.
@@ -60,12 +62,21 @@ impl Administration {
                 Some(url) => parse("--secure-admin-url", url)?,
                 None => core.clone(),
             };
-            return Ok(Self { core, secure });
+            return Ok(Self {
+                core: Some(core),
+                secure: Some(secure),
+            });
         }
         if let Some(databases) = &configuration.databases {
-            let core = parse("CLM_CORE_DATABASE_URL", databases.core_url.expose())?;
-            let secure = parse("CLM_SECURE_DATABASE_URL", databases.secure_url.expose())?;
-            return Ok(Self { core, secure });
+            let read = |name, url: &Option<SecretString>| {
+                url.as_ref()
+                    .map(|url| parse(name, url.expose()))
+                    .transpose()
+            };
+            return Ok(Self {
+                core: read("CLM_CORE_DATABASE_URL", &databases.core_url)?,
+                secure: read("CLM_SECURE_DATABASE_URL", &databases.secure_url)?,
+            });
         }
         let existing = Existing::find(&configuration.data_directory)?;
         let socket = existing
@@ -84,17 +95,34 @@ impl Administration {
             .database(roles::MAINTENANCE_DATABASE);
         let admin = Server { options, url: None };
         Ok(Self {
-            core: admin.clone(),
-            secure: admin,
+            core: Some(admin.clone()),
+            secure: Some(admin),
         })
     }
 
-    fn of(&self, database: Database) -> PgConnectOptions {
+    /// The databases that this host knows of, in the order in which they are treated.
+    pub fn databases(&self) -> Vec<Database> {
+        let both = [Database::Core, Database::Secure];
+        let known = |database: &Database| self.server(*database).is_ok();
+        both.into_iter().filter(known).collect()
+    }
+
+    fn server(&self, database: Database) -> anyhow::Result<&Server> {
         let server = match database {
-            Database::Core => &self.core,
-            Database::Secure => &self.secure,
+            Database::Core => self.core.as_ref(),
+            Database::Secure => self.secure.as_ref(),
         };
-        server.options.clone().database(database.name())
+        server.with_context(|| {
+            format!(
+                "{} is not known here: give --admin-url, or name another --database",
+                database.name()
+            )
+        })
+    }
+
+    fn of(&self, database: Database) -> anyhow::Result<PgConnectOptions> {
+        let options = self.server(database)?.options.clone();
+        Ok(options.database(database.name()))
     }
 
     /// Applies what is missing in one database.
@@ -102,7 +130,7 @@ impl Administration {
     /// # Errors
     /// Those of the runner.
     pub async fn migrate(&self, database: Database) -> anyhow::Result<MigrationReport> {
-        Ok(Migrator::new(&self.of(database), database)
+        Ok(Migrator::new(&self.of(database)?, database)
             .migrate()
             .await?)
     }
@@ -112,7 +140,9 @@ impl Administration {
     /// # Errors
     /// Those of the runner.
     pub async fn status(&self, database: Database) -> anyhow::Result<Vec<MigrationStatus>> {
-        Ok(Migrator::new(&self.of(database), database).status().await?)
+        Ok(Migrator::new(&self.of(database)?, database)
+            .status()
+            .await?)
     }
 
     /// Goes back to a version.
@@ -125,7 +155,7 @@ impl Administration {
         to: i32,
         destroy_data: bool,
     ) -> anyhow::Result<RollbackReport> {
-        Ok(Migrator::new(&self.of(database), database)
+        Ok(Migrator::new(&self.of(database)?, database)
             .rollback(to, destroy_data)
             .await?)
     }
@@ -135,14 +165,14 @@ impl Administration {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn verify(&self, database: Database) -> anyhow::Result<Vec<Difference>> {
-        Ok(catalogue::verify(&self.of(database), database).await?)
+        Ok(catalogue::verify(&self.of(database)?, database).await?)
     }
 
-    /// Prepares both servers and writes the two URLs for `clm serve` to a file of mode 0600.
+    /// Prepares servers and writes the URLs for `clm serve` to a file of mode 0600.
     ///
     /// # Errors
     /// When a server cannot be prepared, or the file exists.
-    pub async fn init(&self, out: &Path) -> anyhow::Result<()> {
+    pub async fn init(&self, databases: &[Database], out: &Path) -> anyhow::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -150,7 +180,7 @@ impl Administration {
             .open(out)
             .with_context(|| format!("making {}: it must not exist yet", out.display()))?;
         let written = async {
-            let lines = self.prepare_servers().await?;
+            let lines = self.prepare_servers(databases).await?;
             file.write_all(lines.as_bytes())
                 .and_then(|()| file.sync_all())
                 .with_context(|| format!("writing {}", out.display()))
@@ -163,13 +193,15 @@ impl Administration {
         written
     }
 
-    /// Prepares both servers and returns the lines that name their URLs.
-    async fn prepare_servers(&self) -> anyhow::Result<String> {
+    /// Prepares servers and returns the lines that name their URLs.
+    async fn prepare_servers(&self, databases: &[Database]) -> anyhow::Result<String> {
         let mut lines = String::new();
-        for (database, admin, name) in [
-            (Database::Core, &self.core, "CLM_CORE_DATABASE_URL"),
-            (Database::Secure, &self.secure, "CLM_SECURE_DATABASE_URL"),
-        ] {
+        for database in databases.iter().copied() {
+            let admin = self.server(database)?;
+            let name = match database {
+                Database::Core => "CLM_CORE_DATABASE_URL",
+                Database::Secure => "CLM_SECURE_DATABASE_URL",
+            };
             let report = roles::init(&admin.options, database, &SystemRng)
                 .await
                 .with_context(|| format!("preparing {}", database.name()))?;
@@ -185,17 +217,30 @@ impl Administration {
         Ok(lines)
     }
 
-    /// Both services on these connections, for commands that use them without a server.
-    async fn services(&self, configuration: &Configuration) -> anyhow::Result<Services> {
+    /// The core on these connections, for commands that use it without a server. Its Secure Service is
+    /// here too, unless this is the host of a core that was paired with one elsewhere.
+    async fn open_core(&self, configuration: &Configuration) -> anyhow::Result<CommandCore> {
         let existing = Existing::find(&configuration.data_directory)?;
+        let connection = |database| {
+            anyhow::Ok(Connection {
+                options: self.of(database)?,
+                connections_max: CONNECTIONS_MAX,
+            })
+        };
+        if self.secure.is_none() || configuration.role == Role::Core {
+            let path = existing.state_directory.join(transport_files::CORE);
+            let away = SecureAway::open(&path, configuration)?;
+            let side = CoreSide::open(connection(Database::Core)?, away.access()).await?;
+            return Ok(CommandCore { side, secure: None });
+        }
         let default_file = existing.state_directory.join("master.key");
         let sources = configuration.master_key.sources(default_file, false);
-        let connections = Connections {
-            core: self.of(Database::Core),
-            secure: self.of(Database::Secure),
-            connections_max: CONNECTIONS_MAX,
-        };
-        Services::open(connections, sources).await
+        let secure = SecureSide::open(connection(Database::Secure)?, sources).await?;
+        let side = CoreSide::open(connection(Database::Core)?, secure.access()).await?;
+        Ok(CommandCore {
+            side,
+            secure: Some(secure),
+        })
     }
 
     /// Every difference between the two databases, as text. Each is recorded in the audit log.
@@ -206,9 +251,9 @@ impl Administration {
         &self,
         configuration: &Configuration,
     ) -> anyhow::Result<Vec<String>> {
-        let services = self.services(configuration).await?;
-        let found = lasting_differences(&services).await;
-        services.close().await;
+        let opened = self.open_core(configuration).await?;
+        let found = lasting_differences(&opened.side.core).await;
+        opened.close().await;
         Ok(found?.iter().map(ToString::to_string).collect())
     }
 
@@ -222,9 +267,9 @@ impl Administration {
         (slug, username): (&str, &str),
         reason: String,
     ) -> anyhow::Result<()> {
-        let services = self.services(configuration).await?;
-        let done = reset_second_factor(&services.core, (slug, username), reason).await;
-        services.close().await;
+        let opened = self.open_core(configuration).await?;
+        let done = reset_second_factor(&opened.side.core, (slug, username), reason).await;
+        opened.close().await;
         done
     }
 
@@ -238,27 +283,42 @@ impl Administration {
         (username, password): (String, SecretString),
         organization: (String, String),
     ) -> anyhow::Result<()> {
-        let services = self.services(configuration).await?;
+        let opened = self.open_core(configuration).await?;
         let credential = (username, password);
-        let created = create_administrator(&services.core, credential, organization).await;
-        services.close().await;
+        let created = create_administrator(&opened.side.core, credential, organization).await;
+        opened.close().await;
         created
     }
 }
 
+/// A core that one command uses.
+struct CommandCore {
+    side: CoreSide,
+    secure: Option<SecureSide>,
+}
+
+impl CommandCore {
+    async fn close(&self) {
+        self.side.close().await;
+        if let Some(secure) = &self.secure {
+            secure.close().await;
+        }
+    }
+}
+
 /// Differences that are no certificates under way: they stand a moment later too. They are recorded.
-async fn lasting_differences(services: &Services) -> anyhow::Result<Vec<reconcile::Difference>> {
-    let first = reconcile::check(&services.core, Duration::zero()).await?;
+async fn lasting_differences(core: &Core) -> anyhow::Result<Vec<reconcile::Difference>> {
+    let first = reconcile::check(core, Duration::zero()).await?;
     if first.is_empty() {
         return Ok(first);
     }
     tokio::time::sleep(SETTLE_TIME).await;
-    let second = reconcile::check(&services.core, Duration::zero()).await?;
+    let second = reconcile::check(core, Duration::zero()).await?;
     let lasting: Vec<_> = second
         .into_iter()
         .filter(|difference| first.contains(difference))
         .collect();
-    reconcile::record(&services.core, &lasting).await?;
+    reconcile::record(core, &lasting).await?;
     Ok(lasting)
 }
 

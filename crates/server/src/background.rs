@@ -2,6 +2,7 @@
 //! goes on. While the master key is sealed, those that need it rest.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::services::Services;
+use crate::services::{CoreSide, SecureSide, Side};
 use crate::tls::TransportIdentity;
 
 /// Acknowledging what the hot path applied.
@@ -35,123 +36,129 @@ const TLS_PERIOD: Duration = Duration::from_secs(600);
 /// Certificates younger than this may be under way while both databases are compared.
 pub(crate) const SETTLE_SECONDS: i64 = 60;
 
-/// Starts every loop; they end with `stop`.
-pub(crate) fn start(
-    services: &Arc<Services>,
+/// Loops that end with a signal.
+pub(crate) struct Loops<'a> {
+    pub(crate) tasks: &'a TaskTracker,
+    pub(crate) stop: &'a CancellationToken,
+}
+
+/// Starts the loops of the core.
+pub(crate) fn start_core(
+    core: &Arc<CoreSide>,
     identity: Option<Arc<TransportIdentity>>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    loops: &Loops<'_>,
 ) {
-    let every = |name, pace, services: &Arc<Services>, round: Round| {
-        tasks.spawn(repeat(
-            name,
-            pace,
-            Arc::clone(services),
-            round,
-            stop.clone(),
-        ));
-    };
-    every(
-        "acknowledge",
-        Pace::every(ACKNOWLEDGE_PERIOD).unsealed(),
-        services,
-        |services| {
+    loops.every(
+        ("acknowledge", Pace::every(ACKNOWLEDGE_PERIOD).unsealed()),
+        core,
+        |side| {
             Box::pin(async move {
-                while relay::acknowledge_pending(&services.core).await? > 0 {}
+                while relay::acknowledge_pending(&side.core).await? > 0 {}
                 Ok(())
             })
         },
     );
-    every(
-        "relay",
-        Pace::every(RELAY_PERIOD).unsealed(),
-        services,
-        |services| {
+    loops.every(
+        ("relay", Pace::every(RELAY_PERIOD).unsealed()),
+        core,
+        |side| {
             Box::pin(async move {
-                while relay::deliver_events(&services.core).await? > 0 {}
+                while relay::deliver_events(&side.core).await? > 0 {}
                 Ok(())
             })
         },
     );
-    let at_once = Pace {
-        first: Duration::ZERO,
-        ..Pace::every(MAINTENANCE_PERIOD)
-    };
-    every("maintenance", at_once, services, |services| {
-        Box::pin(async move {
-            health::maintain(&services.core).await?;
-            services.secure.ensure_audit_partitions().await?;
-            Ok(())
-        })
+    loops.every(
+        ("maintenance", Pace::every(MAINTENANCE_PERIOD).at_once()),
+        core,
+        |side| Box::pin(async move { Ok(health::maintain(&side.core).await?) }),
+    );
+    loops.every(("reconcile", Pace::every(RECONCILE_PERIOD)), core, |side| {
+        Box::pin(compare(side))
     });
-    every(
-        "key upkeep",
-        Pace::every(KEY_UPKEEP_PERIOD).unsealed(),
-        services,
-        |services| {
+    if let Some(identity) = identity {
+        let renewing = renew_identity(identity, Arc::clone(core), loops.stop.clone());
+        loops.tasks.spawn(renewing);
+    }
+}
+
+/// Starts the loops of the Secure Service.
+pub(crate) fn start_secure(secure: &Arc<SecureSide>, loops: &Loops<'_>) {
+    loops.every(
+        ("partitions", Pace::every(MAINTENANCE_PERIOD).at_once()),
+        secure,
+        |side| {
             Box::pin(async move {
-                services.secure.remove_expired_factors().await?;
-                Ok(services.secure.maintain_keys().await?)
+                side.secure.ensure_audit_partitions().await?;
+                Ok(())
             })
         },
     );
-    every(
-        "master key",
-        Pace::every(MASTER_KEY_PERIOD),
-        services,
-        |services| Box::pin(async move { Ok(services.secure.watch_over_master_key().await?) }),
+    loops.every(
+        ("key upkeep", Pace::every(KEY_UPKEEP_PERIOD).unsealed()),
+        secure,
+        |side| {
+            Box::pin(async move {
+                side.secure.remove_expired_factors().await?;
+                Ok(side.secure.maintain_keys().await?)
+            })
+        },
     );
-    tasks.spawn(rotate_keys(Arc::clone(services), stop.clone()));
-    every(
-        "reconcile",
-        Pace::every(RECONCILE_PERIOD),
-        services,
-        |services| Box::pin(compare(services)),
+    loops.every(
+        ("master key", Pace::every(MASTER_KEY_PERIOD)),
+        secure,
+        |side| Box::pin(async move { Ok(side.secure.watch_over_master_key().await?) }),
     );
-    if let Some(identity) = identity {
-        tasks.spawn(renew_identity(identity, Arc::clone(services), stop.clone()));
+    let rotating = rotate_keys(Arc::clone(secure), loops.stop.clone());
+    loops.tasks.spawn(rotating);
+}
+
+impl Loops<'_> {
+    fn every<S: Side>(&self, (name, pace): (&'static str, Pace), side: &Arc<S>, round: Round<S>) {
+        let repeated = repeat((name, pace), Arc::clone(side), round, self.stop.clone());
+        self.tasks.spawn(repeated);
     }
 }
 
 /// Compares both databases, and says what differs.
-async fn compare(services: Arc<Services>) -> anyhow::Result<()> {
-    let found = reconcile::check(&services.core, Span::seconds(SETTLE_SECONDS)).await?;
+async fn compare(side: Arc<CoreSide>) -> anyhow::Result<()> {
+    let found = reconcile::check(&side.core, Span::seconds(SETTLE_SECONDS)).await?;
     metrics::gauge!("clm_reconcile_differences").set(found.len() as f64);
     for difference in found.iter().take(100) {
         tracing::error!(difference = %difference, "the two databases differ");
     }
-    reconcile::record(&services.core, &found).await?;
+    reconcile::record(&side.core, &found).await?;
     Ok(())
 }
 
 /// Looks after the HTTPS certificate.
 async fn renew_identity(
     identity: Arc<TransportIdentity>,
-    services: Arc<Services>,
+    side: Arc<CoreSide>,
     stop: CancellationToken,
 ) {
     while rest(TLS_PERIOD, &stop).await {
-        if services.secure.is_sealed() {
+        if !side.has_key() {
             continue;
         }
-        let now = services.clock.now();
-        if let Err(error) = identity.renew_if_due(&services.core, now).await {
+        let now = side.clock.now();
+        if let Err(error) = identity.renew_if_due(&side.core, now).await {
             tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
         }
     }
 }
 
 /// Carries on rotations of keys, as fast as each of them may go.
-async fn rotate_keys(services: Arc<Services>, stop: CancellationToken) {
+async fn rotate_keys(side: Arc<SecureSide>, stop: CancellationToken) {
     let mut pause = KEY_ROTATION_PERIOD;
     while rest(pause, &stop).await {
-        if services.secure.is_sealed() {
+        if !side.has_key() {
             pause = KEY_ROTATION_PERIOD;
             continue;
         }
-        pause = match services.secure.rotate_keys().await {
+        pause = match side.secure.rotate_keys().await {
             Ok(Some(next)) => {
-                let until = next - services.clock.now();
+                let until = next - side.clock.now();
                 until.to_std().unwrap_or_default().min(KEY_ROTATION_PERIOD)
             }
             Ok(None) => KEY_ROTATION_PERIOD,
@@ -167,13 +174,9 @@ async fn rotate_keys(services: Arc<Services>, stop: CancellationToken) {
 }
 
 /// Empties the recorder's buffers, which otherwise grow until somebody asks for `/metrics`.
-pub(crate) fn keep_metrics_small(
-    metrics: PrometheusHandle,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let stop = stop.clone();
-    tasks.spawn(async move {
+pub(crate) fn keep_metrics_small(metrics: PrometheusHandle, loops: &Loops<'_>) {
+    let stop = loops.stop.clone();
+    loops.tasks.spawn(async move {
         while rest(METRICS_PERIOD, &stop).await {
             metrics.run_upkeep();
         }
@@ -201,6 +204,12 @@ impl Pace {
         }
     }
 
+    /// The first round comes without a rest.
+    const fn at_once(mut self) -> Self {
+        self.first = Duration::ZERO;
+        self
+    }
+
     /// No round while the master key is sealed.
     const fn unsealed(mut self) -> Self {
         self.needs_key = true;
@@ -208,23 +217,21 @@ impl Pace {
     }
 }
 
-type Round =
-    fn(Arc<Services>) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+type Round<S> = fn(Arc<S>) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-async fn repeat(
-    name: &'static str,
-    pace: Pace,
-    services: Arc<Services>,
-    round: Round,
+async fn repeat<S: Side>(
+    (name, pace): (&'static str, Pace),
+    side: Arc<S>,
+    round: Round<S>,
     stop: CancellationToken,
 ) {
     let mut pause = pace.first;
     while rest(pause, &stop).await {
         pause = pace.period;
-        if pace.needs_key && services.secure.is_sealed() {
+        if pace.needs_key && !side.has_key() {
             continue;
         }
-        if let Err(error) = round(Arc::clone(&services)).await {
+        if let Err(error) = round(Arc::clone(&side)).await {
             metrics::counter!("clm_background_failures_total", "loop" => name).increment(1);
             tracing::warn!(loop.name = name, error.detail = %format!("{error:#}"),
                 "a background round failed and will be repeated");
@@ -233,7 +240,7 @@ async fn repeat(
 }
 
 /// Waits; `false` at the stop.
-async fn rest(period: Duration, stop: &CancellationToken) -> bool {
+pub(crate) async fn rest(period: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = tokio::time::sleep(period) => true,
         () = stop.cancelled() => false,

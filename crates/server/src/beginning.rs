@@ -1,19 +1,20 @@
-//! The end of a start: what needs the master key, and what people are told. With a split master key it
-//! waits for the custodians, while the listeners answer already.
+//! The end of a core's start: what needs the master key, and what people are told. With a split master
+//! key it waits for the custodians, and without the Secure Service for that one, while the listeners
+//! answer already.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use clm_core::{CoreError, OpContext};
+use clm_core::master_key::{MasterKey, SealStatus};
+use clm_core::{Core, CoreError, OpContext};
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::secret::SecretString;
 use clm_domain::states::MasterKeyProviderKind;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::background::Loops;
 use crate::bootstrap::{self, Addresses, Bootstrapped};
 use crate::layout::Layout;
-use crate::services::Services;
+use crate::services::CoreSide;
 use crate::tls::TransportIdentity;
 
 /// How long a start rests that could not be completed after unsealing.
@@ -21,7 +22,7 @@ const COMPLETION_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a start still has to do when the master key is there.
 pub(crate) struct Beginning<'a> {
-    pub(crate) services: &'a Services,
+    pub(crate) side: &'a Arc<CoreSide>,
     pub(crate) layout: &'a Layout,
     pub(crate) addresses: &'a Addresses,
     pub(crate) identity: Option<&'a Arc<TransportIdentity>>,
@@ -33,18 +34,16 @@ impl Beginning<'_> {
     /// Makes what a first start makes, and the HTTPS certificate. Without an issuing authority the
     /// server still starts, and says so.
     pub(crate) async fn complete(&self) -> anyhow::Result<Option<Bootstrapped>> {
-        let services = self.services;
+        let side = self.side;
         let bootstrapped = match self.is_embedded {
             true => {
-                let run = bootstrap::run(services, self.layout, self.addresses, self.password);
+                let run = bootstrap::run(&side.core, self.layout, self.addresses, self.password);
                 Some(run.await?)
             }
             false => None,
         };
         if let Some(identity) = self.identity
-            && let Err(error) = identity
-                .renew_if_due(&services.core, services.clock.now())
-                .await
+            && let Err(error) = identity.renew_if_due(&side.core, side.clock.now()).await
         {
             tracing::warn!(error.detail = %format!("{error:#}"),
                 "HTTPS has no certificate yet; the server asks again every ten minutes");
@@ -52,19 +51,19 @@ impl Beginning<'_> {
         Ok(bootstrapped)
     }
 
-    /// The same as soon as the custodians have opened the master key.
+    /// The same as soon as the master key can be used.
     pub(crate) async fn complete_when_open(&self) -> Option<Bootstrapped> {
-        let mut is_open = self.services.secure.watch_master_key();
-        self.announce_seal();
+        self.announce_wait().await;
+        let mut key = self.side.key.clone();
         loop {
-            if is_open.wait_for(|is_open| *is_open).await.is_err() {
+            if key.wait_for(|is_open| *is_open).await.is_err() {
                 return std::future::pending().await;
             }
             match self.complete().await {
                 Ok(bootstrapped) => return bootstrapped,
                 Err(error) => {
                     tracing::warn!(error.detail = %format!("{error:#}"),
-                        "the start could not be completed after unsealing and will be tried again");
+                        "the start could not be completed and will be tried again");
                     tokio::time::sleep(COMPLETION_PAUSE).await;
                 }
             }
@@ -75,21 +74,44 @@ impl Beginning<'_> {
         clippy::print_stdout,
         reason = "people have to come, and nothing else tells them"
     )]
-    fn announce_seal(&self) {
-        let (provider, version, status) = self.services.secure.master_key_in_force();
-        tracing::warn!(
-            master_key.provider = provider,
-            master_key.version = version,
-            "the master key is sealed: its custodians have to open it"
-        );
+    async fn announce_wait(&self) {
         println!("url        {}", self.addresses.url);
-        println!("master key version {version}, provider {provider}");
-        println!(
+        match self.waited_for().await {
+            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            Err(error) => {
+                tracing::warn!(error.detail = %error, "the start waits for the Secure Service");
+                println!("waiting    for the Secure Service: {error}");
+            }
+        }
+    }
+
+    async fn waited_for(&self) -> Result<Vec<String>, CoreError> {
+        let core = &self.side.core;
+        let system = OpContext::system(core, SYSTEM_ORGANIZATION);
+        let key = clm_core::master_key::load(&system, core).await?;
+        let status = clm_core::master_key::seal_status(&system, core).await?;
+        Ok(sealed_lines(
+            (key.key_version, key.provider.as_str()),
+            &status,
+        ))
+    }
+}
+
+/// Which master key is sealed, and who has to come.
+pub(crate) fn sealed_lines((version, provider): (i32, &str), status: &SealStatus) -> Vec<String> {
+    tracing::warn!(
+        master_key.provider = provider,
+        master_key.version = version,
+        "the master key is sealed: its custodians have to open it"
+    );
+    vec![
+        format!("master key version {version}, provider {provider}"),
+        format!(
             "sealed     {} of {} custodians have to come: clm unseal --share FILE",
             status.threshold.unwrap_or_default(),
             status.shares.unwrap_or_default()
-        );
-    }
+        ),
+    ]
 }
 
 /// Tells a person where to go.
@@ -120,8 +142,10 @@ pub(crate) async fn announce(beginning: &Beginning<'_>, bootstrapped: Option<&Bo
         }
         println!("root CA    {}", made.file.ca_certificate.display());
     }
-    match master_key_lines(beginning.services).await {
-        Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+    let core = &beginning.side.core;
+    let system = OpContext::system(core, SYSTEM_ORGANIZATION);
+    match clm_core::master_key::load(&system, core).await {
+        Ok(key) => println!("{}", master_key_lines(&key).join("\n")),
         Err(error) => {
             tracing::warn!(error.detail = %error, "the master key in force cannot be told");
         }
@@ -130,16 +154,14 @@ pub(crate) async fn announce(beginning: &Beginning<'_>, bootstrapped: Option<&Bo
 }
 
 /// Which master key is in force, and how to back it up unless that was done.
-async fn master_key_lines(services: &Services) -> Result<Vec<String>, CoreError> {
-    let system = OpContext::system(&services.core, SYSTEM_ORGANIZATION);
-    let key = clm_core::master_key::load(&system, &services.core).await?;
+pub(crate) fn master_key_lines(key: &MasterKey) -> Vec<String> {
     let (version, provider) = (key.key_version, key.provider);
     tracing::info!(
         master_key.version = version, master_key.provider = %provider, "the master key is in force"
     );
     let mut lines = vec![format!("master key version {version}, provider {provider}")];
     if key.backup_confirmed_at.is_some() {
-        return Ok(lines);
+        return lines;
     }
     let (what, how) = match provider {
         MasterKeyProviderKind::File => (
@@ -160,23 +182,22 @@ async fn master_key_lines(services: &Services) -> Result<Vec<String>, CoreError>
     };
     lines.push(format!("back up    {what}"));
     lines.push(format!("then       {how}"));
-    Ok(lines)
+    lines
 }
 
 /// Removes the password from `bootstrap.json` once the administrator has changed it.
 pub(crate) fn watch_bootstrap_password(
-    services: &Arc<Services>,
+    core: &Core,
     layout: &Layout,
     bootstrapped: Option<&Bootstrapped>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    loops: &Loops<'_>,
 ) {
     let Some(administrator) = bootstrapped.and_then(|made| made.administrator) else {
         return;
     };
-    let mut changes = services.core.password_changes();
-    let (path, stop) = (layout.file("bootstrap.json"), stop.clone());
-    tasks.spawn(async move {
+    let mut changes = core.password_changes();
+    let (path, stop) = (layout.file("bootstrap.json"), loops.stop.clone());
+    loops.tasks.spawn(async move {
         loop {
             let changed = tokio::select! {
                 changed = changes.recv() => changed,

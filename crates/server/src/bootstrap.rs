@@ -3,27 +3,26 @@
 //!
 //! Every step can be repeated: a start that was killed half-way goes on where it stopped.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use clm_core::Core;
 use clm_core::certificate_authorities::{self, CertificateAuthority, NewCertificateAuthority};
 use clm_core::context::OpContext;
 use clm_core::organizations::{self, NewOrganization};
 use clm_core::users::{self, NewAdministrator};
-use clm_domain::clock::{Rng as _, random_bytes};
+use clm_domain::clock::random_bytes;
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, UserId};
 use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_domain::secret::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::environment::SystemRng;
+use crate::files;
 use crate::layout::Layout;
-use crate::services::Services;
 
 /// Validity of the root, in days: 20 years.
 const ROOT_VALIDITY_DAYS: u32 = 20 * 365;
@@ -72,13 +71,12 @@ pub(crate) struct Bootstrapped {
 
 /// Makes what is missing and writes `bootstrap.json`.
 pub(crate) async fn run(
-    services: &Services,
+    core: &Core,
     layout: &Layout,
     addresses: &Addresses,
     password: Option<&SecretString>,
 ) -> anyhow::Result<Bootstrapped> {
-    sweep(&layout.state_directory)?;
-    let core = &services.core;
+    files::sweep(&layout.state_directory, &["bootstrap.json", "root-ca.pem"])?;
     let system = OpContext::system(core, SYSTEM_ORGANIZATION);
     let organization = match organizations::find_by_slug_or_id(core, ORGANIZATION_SLUG).await? {
         Some(found) => found,
@@ -90,9 +88,9 @@ pub(crate) async fn run(
             organizations::create(&system, core, new).await?
         }
     };
-    let root = authorities(services, &system, organization.organization_id).await?;
+    let root = authorities(core, &system, organization.organization_id).await?;
     let root_path = layout.data_directory.join("root-ca.pem");
-    write_private(
+    files::replace(
         &layout.file("root-ca.pem"),
         pem("CERTIFICATE", &root.certificate_der).as_bytes(),
         0o644,
@@ -141,11 +139,10 @@ pub(crate) async fn run(
 
 /// The internal root and the issuing authority below it. Both calls return what exists already.
 async fn authorities(
-    services: &Services,
+    core: &Core,
     system: &OpContext,
     organization_id: OrganizationId,
 ) -> anyhow::Result<CertificateAuthority> {
-    let core = &services.core;
     let root = NewCertificateAuthority {
         name: "Internal Root CA".to_owned(),
         subject: "CN=CLM Internal Root CA".to_owned(),
@@ -179,7 +176,7 @@ async fn authorities(
 
 /// Creates the authority unless one of its name exists.
 async fn ensure_authority(
-    core: &clm_core::Core,
+    core: &Core,
     system: &OpContext,
     new: NewCertificateAuthority,
 ) -> anyhow::Result<CertificateAuthority> {
@@ -251,40 +248,7 @@ fn read(path: &Path) -> anyhow::Result<Option<BootstrapFile>> {
 fn write(path: &Path, file: &BootstrapFile) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec_pretty(file).context("writing bootstrap.json")?;
     text.push(b'\n');
-    write_private(path, &text, 0o600)
-}
-
-/// Replaces a file as a whole: a reader, or a crash, never meets half of it.
-fn write_private(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
-    let mut suffix = [0_u8; 4];
-    SystemRng.fill(&mut suffix);
-    let fresh = path.with_extension(format!("{}.new", hex::encode(suffix)));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&fresh)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&fresh, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    written.with_context(|| format!("writing {}", path.display()))
-}
-
-/// Removes what a start that was killed while it wrote left behind.
-fn sweep(directory: &Path) -> anyhow::Result<()> {
-    let entries =
-        fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let ours = name.starts_with("bootstrap.") || name.starts_with("root-ca.");
-        if ours && name.ends_with(".new") {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-    Ok(())
+    files::replace(path, &text, 0o600)
 }
 
 /// RFC 7468 text of an object.

@@ -6,15 +6,24 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use chrono::TimeDelta;
 use clm_domain::secret::SecretString;
 use clm_domain::states::MasterKeyProviderKind;
 use clm_secure::MasterKeySources;
+use clm_secure_api::remote::token::is_address;
 
 use crate::layout;
+
+mod role;
+
+pub use role::Role;
+pub(crate) use role::refuse_key_files;
 
 /// Everything that `clm serve` needs to know.
 #[derive(Clone, Debug)]
 pub struct Configuration {
+    /// What this process does.
+    pub role: Role,
     /// Where the installation lives.
     pub data_directory: PathBuf,
     /// Plain HTTP.
@@ -27,8 +36,14 @@ pub struct Configuration {
     pub trusted_proxies: Vec<IpAddr>,
     /// The first administrator's password; generated when absent.
     pub bootstrap_password: Option<SecretString>,
-    /// External databases; both or none. None: the embedded mode.
+    /// External databases. None: the embedded mode.
     pub databases: Option<ExternalDatabases>,
+    /// Where a Secure Service in a process of its own takes connections.
+    pub secure_listen: SocketAddr,
+    /// Where a core finds its Secure Service (`host:port`), when that is not where the token said.
+    pub secure_address: Option<String>,
+    /// How long the certificates of other processes live.
+    pub transport_lifetime: TimeDelta,
     /// Where the master key is looked for.
     pub master_key: MasterKeyPlaces,
     /// PostgreSQL's programs, for the embedded mode.
@@ -41,13 +56,14 @@ pub struct Configuration {
     pub log_json: bool,
 }
 
-/// The two databases of an installation whose servers the operator administers.
+/// The databases of an installation whose servers the operator administers: both, or that of the one
+/// service which runs here.
 #[derive(Clone, Debug)]
 pub struct ExternalDatabases {
     /// `clm_core_db`, as `clm_core_user`.
-    pub core_url: SecretString,
+    pub core_url: Option<SecretString>,
     /// `clm_secure_db`, as `clm_secure_user`.
-    pub secure_url: SecretString,
+    pub secure_url: Option<SecretString>,
 }
 
 /// Where the master key is looked for. Which one is in force the database says.
@@ -78,6 +94,7 @@ impl MasterKeyPlaces {
 
 /// The names of all settings, as in the environment.
 const SETTINGS: &[&str] = &[
+    "CLM_ROLE",
     "CLM_DATA_DIR",
     "CLM_HTTP_LISTEN",
     "CLM_HTTPS_LISTEN",
@@ -86,6 +103,9 @@ const SETTINGS: &[&str] = &[
     "CLM_BOOTSTRAP_PASSWORD",
     "CLM_CORE_DATABASE_URL",
     "CLM_SECURE_DATABASE_URL",
+    "CLM_SECURE_LISTEN",
+    "CLM_SECURE_ADDRESS",
+    "CLM_TRANSPORT_CERTIFICATE_MINUTES",
     "CLM_MASTER_KEY_FILE",
     "CLM_MASTER_KEY_PROVIDER",
     "CLM_PG_BIN",
@@ -98,22 +118,49 @@ const SETTINGS: &[&str] = &[
 const KEYS: [&str; 2] = ["CLM_MASTER_KEY", "CLM_MASTER_KEY_NEXT"];
 /// Where systemd puts credentials (systemd.exec(5), "Credentials").
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// Credentials of other commands. A server uses none, and in one role must not even see one.
+const ADMINISTRATORS: [&str; 2] = ["CLM_ADMIN_URL", "CLM_SECURE_ADMIN_URL"];
+
+/// How long the certificates of other processes may live, in minutes: up to thirty days.
+const TRANSPORT_MINUTES: std::ops::RangeInclusive<i64> = 1..=43_200;
+/// Seven days.
+const TRANSPORT_MINUTES_DEFAULT: i64 = 10_080;
 
 /// Settings by name, before they are understood.
 #[derive(Default)]
 struct Settings(BTreeMap<String, String>);
 
 impl Configuration {
-    /// Reads the environment and `clm.toml`.
+    /// Reads the environment and `clm.toml`, for a command beside the server: it looks for what it
+    /// needs itself.
     ///
     /// # Errors
     /// Says which setting cannot be understood and what would be right.
     pub fn load() -> anyhow::Result<Self> {
-        let mut settings = Settings::default();
-        let data_directory = layout::find_data_directory()?;
-        settings.read_file(&data_directory.join("clm.toml"))?;
-        settings.read_environment();
+        let (data_directory, settings) = Settings::read()?;
         Self::from_settings(data_directory, &settings)
+    }
+
+    /// The same for the server, in the role that was typed, else in the one that is set.
+    ///
+    /// # Errors
+    /// As above; also when the role lacks something, or has what belongs to the other one.
+    pub fn load_for_serving(role: Option<Role>) -> anyhow::Result<Self> {
+        let (data_directory, settings) = Settings::read()?;
+        let mut configuration = Self::from_settings(data_directory, &settings)?;
+        configuration.role = role.unwrap_or(configuration.role);
+        configuration.role.check(&settings)?;
+        Ok(configuration)
+    }
+
+    /// The URL of the database that a setting names.
+    pub(crate) fn database_url(&self, name: &str) -> anyhow::Result<&SecretString> {
+        let databases = self.databases.as_ref();
+        let url = databases.and_then(|databases| match name {
+            "CLM_CORE_DATABASE_URL" => databases.core_url.as_ref(),
+            _ => databases.secure_url.as_ref(),
+        });
+        url.with_context(|| format!("{name} is not set"))
     }
 
     fn from_settings(data_directory: PathBuf, settings: &Settings) -> anyhow::Result<Self> {
@@ -141,14 +188,22 @@ impl Configuration {
             Some("json") => true,
             Some(other) => bail!("CLM_LOG_FORMAT='{other}' must be 'text' or 'json'"),
         };
+        let secure_listen = match settings.text("CLM_SECURE_LISTEN") {
+            Some(text) => address("CLM_SECURE_LISTEN", text)?,
+            None => SocketAddr::from(([127, 0, 0, 1], 9443)),
+        };
         Ok(Self {
+            role: settings.role()?,
             data_directory,
             http_listen,
             https_listen,
             public_url: settings.public_url()?,
             trusted_proxies: settings.trusted_proxies()?,
             bootstrap_password: settings.secret("CLM_BOOTSTRAP_PASSWORD"),
-            databases: settings.databases()?,
+            databases: settings.databases(),
+            secure_listen,
+            secure_address: settings.secure_address()?,
+            transport_lifetime: settings.transport_lifetime()?,
             master_key: settings.master_key()?,
             pg_bin: settings.text("CLM_PG_BIN").map(PathBuf::from),
             connections_max,
@@ -162,6 +217,15 @@ impl Configuration {
 }
 
 impl Settings {
+    /// All settings, and where the installation lives.
+    fn read() -> anyhow::Result<(PathBuf, Self)> {
+        let mut settings = Self::default();
+        let data_directory = layout::find_data_directory()?;
+        settings.read_file(&data_directory.join("clm.toml"))?;
+        settings.read_environment();
+        Ok((data_directory, settings))
+    }
+
     /// Reads `clm.toml`, whose keys are the names of the variables in lower case without `CLM_`.
     fn read_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let Some(text) = layout::read_configuration(path)? else {
@@ -189,7 +253,8 @@ impl Settings {
         reason = "configuration is read here and nowhere else"
     )]
     fn read_environment(&mut self) {
-        for name in SETTINGS.iter().chain(&KEYS).chain(&[CREDENTIALS]) {
+        let others = [&KEYS[..], &[CREDENTIALS], &ADMINISTRATORS].concat();
+        for name in SETTINGS.iter().chain(&others) {
             if let Ok(value) = std::env::var(name)
                 && !value.is_empty()
             {
@@ -253,20 +318,61 @@ impl Settings {
         })
     }
 
-    fn databases(&self) -> anyhow::Result<Option<ExternalDatabases>> {
-        let core = self.secret("CLM_CORE_DATABASE_URL");
-        let secure = self.secret("CLM_SECURE_DATABASE_URL");
-        match (core, secure) {
-            (Some(core_url), Some(secure_url)) => Ok(Some(ExternalDatabases {
-                core_url,
-                secure_url,
-            })),
-            (None, None) => Ok(None),
-            _ => bail!(
-                "set both CLM_CORE_DATABASE_URL and CLM_SECURE_DATABASE_URL, or neither for the \
-                 embedded mode"
-            ),
+    fn role(&self) -> anyhow::Result<Role> {
+        match self.text("CLM_ROLE") {
+            None => Ok(Role::All),
+            Some(text) => text
+                .parse()
+                .map_err(|error| anyhow::anyhow!("CLM_ROLE={error}")),
         }
+    }
+
+    fn databases(&self) -> Option<ExternalDatabases> {
+        let core_url = self.secret("CLM_CORE_DATABASE_URL");
+        let secure_url = self.secret("CLM_SECURE_DATABASE_URL");
+        (core_url.is_some() || secure_url.is_some()).then_some(ExternalDatabases {
+            core_url,
+            secure_url,
+        })
+    }
+
+    fn check_both_databases(&self) -> anyhow::Result<()> {
+        match self.databases() {
+            Some(found) if found.core_url.is_none() || found.secure_url.is_none() => bail!(
+                "set both CLM_CORE_DATABASE_URL and CLM_SECURE_DATABASE_URL, or neither for the \
+                 embedded mode; a process that serves one of them has a role (clm serve --role)"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn secure_address(&self) -> anyhow::Result<Option<String>> {
+        match self.text("CLM_SECURE_ADDRESS") {
+            Some(text) if !is_address(text) => bail!(
+                "CLM_SECURE_ADDRESS='{text}' must be a host with a port, such as \
+                 secure.example:9443"
+            ),
+            found => Ok(found.map(str::to_owned)),
+        }
+    }
+
+    fn transport_lifetime(&self) -> anyhow::Result<TimeDelta> {
+        let name = "CLM_TRANSPORT_CERTIFICATE_MINUTES";
+        let minutes = match self.text(name) {
+            None => Some(TRANSPORT_MINUTES_DEFAULT),
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|minutes| TRANSPORT_MINUTES.contains(minutes)),
+        };
+        let minutes = minutes.with_context(|| {
+            format!(
+                "{name} must be a number from {} to {}",
+                TRANSPORT_MINUTES.start(),
+                TRANSPORT_MINUTES.end()
+            )
+        })?;
+        Ok(TimeDelta::minutes(minutes))
     }
 }
 

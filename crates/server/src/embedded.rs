@@ -13,10 +13,11 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::Configuration;
+use crate::configuration::Role;
 use crate::environment::SystemRng;
 use crate::layout::Layout;
 use crate::privileges;
-use crate::services::Connections;
+use crate::services::Connection;
 
 /// Connections that the private server keeps beyond those of the two pools: administration,
 /// backups, a person with psql.
@@ -79,7 +80,7 @@ pub(crate) async fn keep_running(
 pub(crate) async fn prepare_databases(
     admin: &PgConnectOptions,
     connections_max: u32,
-) -> anyhow::Result<Connections> {
+) -> anyhow::Result<(Connection, Connection)> {
     let mut connect = Vec::with_capacity(2);
     for database in [Database::Core, Database::Secure] {
         let report = roles::init(admin, database, &SystemRng)
@@ -92,25 +93,24 @@ pub(crate) async fn prepare_databases(
                 "schema migrated"
             );
         }
-        connect.push(report.connect_options(admin));
+        connect.push(Connection {
+            options: report.connect_options(admin),
+            connections_max,
+        });
     }
     let mut connect = connect.into_iter();
     match (connect.next(), connect.next()) {
-        (Some(core), Some(secure)) => Ok(Connections {
-            core,
-            secure,
-            connections_max,
-        }),
+        (Some(core), Some(secure)) => Ok((core, secure)),
         _ => anyhow::bail!("both databases are needed"),
     }
 }
 
-/// The account of a server that was started as root; made when it is missing.
-pub(crate) fn account() -> anyhow::Result<Option<Account>> {
+/// The account of a server of this role that was started as root; made when it is missing.
+pub(crate) fn account(role: Role) -> anyhow::Result<Option<Account>> {
     if !privileges::is_root() {
         return Ok(None);
     }
-    let account = Account::ensure_system_account(privileges::ACCOUNT_NAME)
+    let account = Account::ensure_system_account(privileges::account_name(role))
         .context("finding the account that the server runs as")?;
     Ok(Some(account))
 }

@@ -18,7 +18,7 @@ use clm_database::cluster::Account;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-use crate::privileges;
+use crate::{privileges, transport_files};
 
 /// The pointer file in a data directory whose files live elsewhere.
 pub(crate) const POINTER_FILE: &str = "location";
@@ -35,6 +35,8 @@ const MARKS: &[&str] = &[
     "bootstrap.json",
     "clm.toml",
     "clm.sock",
+    transport_files::CORE,
+    transport_files::SERVER,
 ];
 /// What a run directory of ours holds.
 const RUN_MARKS: &[&str] = &["clm.sock", "pg"];
@@ -269,11 +271,8 @@ pub(crate) fn is_trusted_owner(uid: u32) -> bool {
     if uid == own || uid == 0 {
         return true;
     }
-    own == 0
-        && matches!(
-            Account::find(privileges::ACCOUNT_NAME),
-            Ok(Some(account)) if account.uid == uid
-        )
+    let is_of = |name| matches!(Account::find(name), Ok(Some(account)) if account.uid == uid);
+    own == 0 && privileges::ACCOUNT_NAMES.into_iter().any(is_of)
 }
 
 /// Refuses a file that could be another one under a second name, or that somebody else made.

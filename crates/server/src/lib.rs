@@ -10,19 +10,24 @@ mod connection;
 pub mod doctor;
 mod embedded;
 mod environment;
+mod files;
 pub mod hardening;
 mod layout;
 mod listeners;
 mod lock;
+pub mod pairing;
 mod privileges;
+mod secure_away;
 pub mod serve;
 mod services;
 mod tls;
+mod transport_files;
+mod transport_server;
 
 pub use bootstrap::BootstrapFile;
 pub use clm_database::pool::Database;
 pub use clm_secure::{check_value_of_copy, check_value_of_shares};
-pub use configuration::Configuration;
+pub use configuration::{Configuration, Role};
 pub use environment::{SystemClock, SystemRng};
 pub use layout::{find_data_directory, find_socket};
 

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clm_api::peer::Peer;
-use tokio::net::{TcpListener, UnixListener};
+use clm_secure_api::remote::server::RemoteServer;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +23,8 @@ use crate::connection::Service;
 
 /// Most connections at once on one listener.
 const CONNECTIONS_MAX: usize = 1_024;
+/// Of these, most of programs that show no certificate: they must not keep the others out.
+const STRANGERS_MAX: usize = 64;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the accept loop rests after an error such as too many open files.
@@ -127,6 +131,41 @@ impl Connections {
         });
     }
 
+    /// Takes connections of programs that were paired, and of those that are being paired, until the
+    /// stop.
+    pub(crate) fn accept_peers(
+        &self,
+        listener: TcpListener,
+        tls: TlsAcceptor,
+        server: Arc<RemoteServer>,
+    ) {
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            let limit = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+            let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+            while let Some((stream, _)) = this.next(|| listener.accept()).await {
+                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+                    return;
+                };
+                let (server, stop, tls) = (Arc::clone(&server), this.stop.clone(), tls.clone());
+                let strangers = Arc::clone(&strangers);
+                let _ = stream.set_nodelay(true);
+                this.tasks.spawn(async move {
+                    let accepted =
+                        tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
+                    match accepted {
+                        Ok(Ok(stream)) => serve_peer(stream, &strangers, server, stop).await,
+                        Ok(Err(error)) => {
+                            tracing::debug!(error.detail = %error, "a TLS handshake failed");
+                        }
+                        Err(_) => tracing::debug!("a TLS handshake took too long"),
+                    }
+                    drop(permit);
+                });
+            }
+        });
+    }
+
     /// Takes local connections until the stop. Only the server's own user and root may come.
     pub(crate) fn accept_local(&self, listener: UnixListener, service: Service) {
         let this = self.clone();
@@ -176,4 +215,23 @@ impl Connections {
             }
         }
     }
+}
+
+async fn serve_peer(
+    stream: TlsStream<TcpStream>,
+    strangers: &Semaphore,
+    server: Arc<RemoteServer>,
+    stop: CancellationToken,
+) {
+    let (_, session) = stream.get_ref();
+    let shown = session.peer_certificates().and_then(|chain| chain.first());
+    let certificate = shown.map(|certificate| certificate.to_vec());
+    let _permit = match certificate {
+        Some(_) => None,
+        None => match strangers.try_acquire() {
+            Ok(permit) => Some(permit),
+            Err(_) => return tracing::debug!("too many programs without a certificate"),
+        },
+    };
+    server.serve_connection(stream, certificate, stop).await;
 }

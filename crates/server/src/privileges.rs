@@ -4,8 +4,19 @@ use anyhow::Context as _;
 use clm_database::cluster::Account;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-/// The account that a server started as root runs as.
-pub(crate) const ACCOUNT_NAME: &str = "clm";
+use crate::configuration::Role;
+
+/// The accounts that servers started as root run as.
+pub(crate) const ACCOUNT_NAMES: [&str; 2] = ["clm", "clm-secure"];
+
+/// The account of a role: a Secure Service in a process of its own has one that no core has.
+pub(crate) const fn account_name(role: Role) -> &'static str {
+    let [core, secure] = ACCOUNT_NAMES;
+    match role {
+        Role::All | Role::Core => core,
+        Role::Secure => secure,
+    }
+}
 
 /// Whether this process is root.
 pub(crate) fn is_root() -> bool {

@@ -22,7 +22,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::clients::{Answer, Client, csrs};
 use super::ledger::Ledger;
 use super::wait_until_reconciled;
-use clm_tests::databases::Superuser;
+use clm_tests::databases::{Superuser, admin_url};
 
 /// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -242,21 +242,6 @@ impl Installation {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-}
-
-fn admin_url(cluster: &TestCluster) -> String {
-    let options = cluster.admin("postgres");
-    let directory = options.get_socket().unwrap().to_str().unwrap();
-    assert!(
-        directory
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "/-".contains(c))
-    );
-    format!(
-        "postgres://{}@localhost/postgres?host={directory}&port={}",
-        options.get_username(),
-        options.get_port()
-    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,7 +84,8 @@ impl TransportGate {
         self.authority.certificate_der.clone()
     }
 
-    /// A new key and certificate for the listener.
+    /// A new key and certificate for the listener. It lives longer than those of peers and is
+    /// renewed as often: a service that starts sealed cannot make another one.
     ///
     /// # Errors
     /// `KeyUnavailable` while the master key is sealed.
@@ -98,7 +99,7 @@ impl TransportGate {
         secure.check_open()?;
         let key = secure.key_factory.generate(KEY_ALGORITHM).await?;
         let now = whole_milliseconds(secure.clock.now());
-        let term = Term::beginning(now, self.lifetime);
+        let term = Term::of_server(now, self.lifetime);
         let plan = identity::server_plan(key.subject_public_key_info(), term)?;
         let certificate = secure
             .sign_as_transport_authority(&self.authority, &plan)

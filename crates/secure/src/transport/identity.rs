@@ -25,6 +25,8 @@ use crate::store::transport_peers::{StoredPeer, caller_word, read_caller};
 pub(super) const KEY_ALGORITHM: KeyAlgorithm = KeyAlgorithm::EcdsaP256;
 /// Validity of the authority: it has no successor yet.
 const AUTHORITY_DAYS: i64 = 10 * 365;
+/// Validity of the listener, in days.
+const SERVER_DAYS: i64 = 90;
 /// Certificates begin a little in the past: the clocks of two hosts differ.
 const SKEW_MINUTES: i64 = 5;
 /// The name of a caller in its certificate, before the caller.
@@ -68,6 +70,15 @@ impl Term {
             not_before: now - TimeDelta::minutes(SKEW_MINUTES),
             not_after: now + lifetime,
             renew_at: now + lifetime * 2 / 3,
+        }
+    }
+
+    /// The term of the listener, renewed as often as certificates of this lifetime.
+    pub(super) fn of_server(now: DateTime<Utc>, lifetime: TimeDelta) -> Self {
+        let term = Self::beginning(now, lifetime);
+        Self {
+            not_after: term.not_after - lifetime + TimeDelta::days(SERVER_DAYS),
+            ..term
         }
     }
 }

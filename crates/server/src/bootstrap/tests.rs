@@ -63,7 +63,7 @@ fn leftovers_are_swept_and_nothing_else() {
     ] {
         fs::write(place.0.join(name), "").unwrap();
     }
-    sweep(&place.0).unwrap();
+    files::sweep(&place.0, &["bootstrap.json", "root-ca.pem"]).unwrap();
     let mut left: Vec<_> = fs::read_dir(&place.0)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -1,4 +1,4 @@
-//! Tests of `serve`.
+//! Tests of `own_names`.
 
 use super::*;
 

@@ -1,0 +1,190 @@
+//! The Secure Service in another process, as a core reaches it: the connection, its certificate and
+//! when that is renewed, and whether the other side can do anything now.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clm_core::{Core, OpContext, master_key, transport_key};
+use clm_domain::clock::Clock;
+use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_secure_api::SecureClient;
+use clm_secure_api::remote::RenewRequest;
+use clm_secure_api::remote::client::RemoteSecure;
+use clm_secure_api::remote::dial::TlsDial;
+use clm_secure_api::remote::tls::client_config;
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::Configuration;
+use crate::background::{Loops, rest};
+use crate::environment::SystemClock;
+use crate::services::{CoreSide, SecureAccess};
+use crate::transport_files::{CORE, TransportFile};
+
+/// Between two looks at the other side.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// How long a look may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest and shortest rest between two looks at the clock, for the certificate.
+const RENEWAL_REST_MAX: Duration = Duration::from_secs(60);
+const RENEWAL_REST_MIN: Duration = Duration::from_secs(1);
+/// After a renewal that failed.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
+
+/// The other side.
+pub(crate) struct SecureAway {
+    remote: Arc<RemoteSecure>,
+    dial: Arc<TlsDial>,
+    path: PathBuf,
+    paired: RwLock<TransportFile>,
+    clock: Arc<dyn Clock>,
+    key: watch::Sender<bool>,
+}
+
+impl SecureAway {
+    /// What this core was paired with. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When it was not paired, or its file cannot be used.
+    pub(crate) fn open(path: &Path, configuration: &Configuration) -> anyhow::Result<Arc<Self>> {
+        let paired = TransportFile::read(path)?.context(
+            "this core was not paired with a Secure Service yet: 'clm pair create' on that one's \
+             host makes a token, 'clm pair accept' takes it here",
+        )?;
+        let address = configuration.secure_address.clone();
+        let address = address.or_else(|| paired.address.clone());
+        let address =
+            address.context("the Secure Service has no address: set CLM_SECURE_ADDRESS")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        if paired.not_after < clock.now() {
+            tracing::error!(
+                certificate.not_after = %paired.not_after,
+                "the certificate of this core has ended, and the Secure Service will not hear it: \
+                 pair it again (clm pair create there, clm pair accept --replace here)"
+            );
+        }
+        let dial = Arc::new(TlsDial::new(address, config_of(&paired)?));
+        let remote = RemoteSecure::new(Arc::clone(&dial) as _, Arc::clone(&clock));
+        Ok(Arc::new(Self {
+            remote: Arc::new(remote),
+            dial,
+            path: path.to_path_buf(),
+            paired: RwLock::new(paired),
+            clock,
+            key: watch::Sender::new(false),
+        }))
+    }
+
+    /// For the core.
+    pub(crate) fn access(&self) -> SecureAccess {
+        SecureAccess {
+            client: SecureClient::new(Arc::clone(&self.remote) as _),
+            key: self.key.subscribe(),
+        }
+    }
+
+    /// Starts looking at the other side, and after the certificate.
+    pub(crate) fn start(self: &Arc<Self>, core: &Arc<CoreSide>, loops: &Loops<'_>) {
+        let (this, core, stop) = (Arc::clone(self), Arc::clone(core), loops.stop.clone());
+        loops.tasks.spawn(async move {
+            while rest(LOOK_PERIOD, &stop).await {
+                this.look(&core.core).await;
+            }
+        });
+        let (this, stop) = (Arc::clone(self), loops.stop.clone());
+        loops
+            .tasks
+            .spawn(async move { this.keep_certificate(&stop).await });
+    }
+
+    /// Sees whether the other side can be reached and has its key, and says so when that changed.
+    pub(crate) async fn look(&self, core: &Core) {
+        let system = OpContext::system(core, SYSTEM_ORGANIZATION);
+        let asked = master_key::seal_status(&system, core);
+        let found = match tokio::time::timeout(LOOK_TIMEOUT, asked).await {
+            Ok(Ok(status)) => Ok(!status.sealed),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it does not answer".to_owned()),
+        };
+        let has_key = *found.as_ref().unwrap_or(&false);
+        if !self
+            .key
+            .send_if_modified(|known| std::mem::replace(known, has_key) != has_key)
+        {
+            return;
+        }
+        match found {
+            Ok(true) => tracing::info!("the Secure Service is there, and its master key is open"),
+            Ok(false) => {
+                tracing::warn!("the Secure Service is there, and its master key is sealed")
+            }
+            Err(error) => {
+                tracing::warn!(error.detail = error, "the Secure Service is away");
+            }
+        }
+    }
+
+    async fn keep_certificate(&self, stop: &CancellationToken) {
+        let mut pause = self.rest_before_renewal();
+        while rest(pause, stop).await {
+            pause = match self.renew_if_due().await {
+                Ok(()) => self.rest_before_renewal(),
+                Err(error) => {
+                    tracing::warn!(error.detail = %format!("{error:#}"),
+                        "the certificate of this core was not renewed, which will be tried again");
+                    RENEWAL_PAUSE
+                }
+            };
+        }
+    }
+
+    fn rest_before_renewal(&self) -> Duration {
+        let until = self.paired().renew_at - self.clock.now();
+        let until = until.to_std().unwrap_or_default();
+        until.clamp(RENEWAL_REST_MIN, RENEWAL_REST_MAX)
+    }
+
+    async fn renew_if_due(&self) -> anyhow::Result<()> {
+        let paired = self.paired();
+        if self.clock.now() < paired.renew_at {
+            return Ok(());
+        }
+        let (private_key_der, csr_der) = transport_key::new_with_request(&[])?;
+        let renewed = self.remote.renew(RenewRequest { csr_der }).await?;
+        let next = TransportFile {
+            address: paired.address,
+            authority_der: renewed.authority_der,
+            certificate_der: renewed.certificate_der,
+            private_key_der,
+            not_after: renewed.not_after,
+            renew_at: renewed.renew_at,
+        };
+        let config = config_of(&next)?;
+        next.write(&self.path)?;
+        tracing::info!(certificate.not_after = %next.not_after,
+            "the certificate for the Secure Service is new");
+        *self.paired.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.dial.replace(config);
+        self.remote.reconnect().await;
+        Ok(())
+    }
+
+    fn paired(&self) -> TransportFile {
+        let paired = self.paired.read().unwrap_or_else(PoisonError::into_inner);
+        paired.clone()
+    }
+}
+
+fn config_of(paired: &TransportFile) -> anyhow::Result<ClientConfig> {
+    let TransportFile {
+        authority_der,
+        certificate_der,
+        private_key_der,
+        ..
+    } = paired;
+    client_config(authority_der, certificate_der, private_key_der)
+        .with_context(|| format!("using the certificate of {CORE}"))
+}

@@ -1,0 +1,3 @@
+//! Core and Secure Service in processes of their own, each on its own database, as on two hosts.
+
+mod pairing;
