@@ -60,8 +60,12 @@ async fn ready(state: ApiState, latest: Latest) -> Response {
 }
 
 async fn check(core: &Core) -> Readiness {
-    let checks: Vec<Check> = clm_core::health::check(core)
-        .await
+    readiness(clm_core::health::check(core).await)
+}
+
+/// What checks found, for programs.
+pub(crate) fn readiness(checks: Vec<clm_core::health::Check>) -> Readiness {
+    let checks: Vec<Check> = checks
         .into_iter()
         .map(|check| Check {
             name: check.name.to_owned(),

@@ -14,6 +14,7 @@ mod health;
 mod key_rotations;
 mod master_key;
 mod operations;
+pub mod operator;
 pub mod peer;
 pub mod problem;
 mod request;

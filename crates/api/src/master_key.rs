@@ -54,16 +54,7 @@ pub(crate) async fn make_shares(
         StatusCode::CREATED,
         Box::pin(async {
             let made = master_key::make_shares(&context, &state.core, numbers).await?;
-            let shares = made.shares.iter().map(|share| MasterKeyShare {
-                index: share.index,
-                text: share.text.expose().to_owned(),
-            });
-            let answer = MasterKeyShares {
-                share_set_id: made.share_set_id,
-                expires_at: made.expires_at,
-                shares: shares.collect(),
-            };
-            Ok((made.share_set_id, answer))
+            Ok((made.share_set_id, shown_shares(&made)))
         }),
     )
     .await
@@ -83,13 +74,7 @@ pub(crate) async fn rotate(
     State(state): State<ApiState>,
     Input { context, body }: Input<MasterKeyRotationCreate>,
 ) -> Result<Response, ApiError> {
-    let new = NewMasterKey {
-        provider: body.provider,
-        share_set_id: body.share_set_id,
-        rotation_type: body.rotation_type,
-        reason: body.reason,
-        give_up: body.give_up.into_iter().map(Into::into).collect(),
-    };
+    let new = new_key(body);
     repeatable(
         &context,
         &state.core,
@@ -190,7 +175,29 @@ pub(crate) async fn seal(
     Ok(Json(seal_state(status)))
 }
 
-fn decode(text: &str) -> Result<[u8; 32], ApiError> {
+pub(crate) fn new_key(body: MasterKeyRotationCreate) -> NewMasterKey {
+    NewMasterKey {
+        provider: body.provider,
+        share_set_id: body.share_set_id,
+        rotation_type: body.rotation_type,
+        reason: body.reason,
+        give_up: body.give_up.into_iter().map(Into::into).collect(),
+    }
+}
+
+pub(crate) fn shown_shares(made: &master_key::MasterKeyShares) -> MasterKeyShares {
+    let shares = made.shares.iter().map(|share| MasterKeyShare {
+        index: share.index,
+        text: share.text.expose().to_owned(),
+    });
+    MasterKeyShares {
+        share_set_id: made.share_set_id,
+        expires_at: made.expires_at,
+        shares: shares.collect(),
+    }
+}
+
+pub(crate) fn decode(text: &str) -> Result<[u8; 32], ApiError> {
     let mut value = [0_u8; 32];
     hex::decode_to_slice(text, &mut value).map_err(|_| {
         let message = "A check value is 64 hexadecimal digits.";
@@ -203,7 +210,7 @@ fn decode(text: &str) -> Result<[u8; 32], ApiError> {
     Ok(value)
 }
 
-fn describe(found: master_key::MasterKey) -> MasterKey {
+pub(crate) fn describe(found: master_key::MasterKey) -> MasterKey {
     MasterKey {
         id: found.encryption_key_id.as_uuid(),
         key_version: found.key_version,
@@ -218,7 +225,7 @@ fn describe(found: master_key::MasterKey) -> MasterKey {
     }
 }
 
-fn seal_state(status: master_key::SealStatus) -> SealStatus {
+pub(crate) fn seal_state(status: master_key::SealStatus) -> SealStatus {
     SealStatus {
         sealed: status.sealed,
         master_key_id: status.encryption_key_id.map(|id| id.as_uuid()),

@@ -207,7 +207,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(key.to_owned()))
 }
 
-async fn read_body(headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn read_body(headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, ApiError> {
     let is_json = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -253,7 +253,7 @@ async fn next_part(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
 }
 
 /// Reads what is left of a refused body, within limits.
-async fn discard(body: &mut Body) {
+pub(crate) async fn discard(body: &mut Body) {
     let mut length = 0;
     while length <= DISCARDED_BYTES_MAX {
         match next_part(body).await {
@@ -264,7 +264,7 @@ async fn discard(body: &mut Body) {
 }
 
 /// Reads the body and names the field where it does not fit.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // An array would be read as the fields in their order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         let message = "The body must be a JSON object.";

@@ -5,6 +5,7 @@ use clm_database::{DatabaseError, Scope};
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_secure_api::command::CheckHealth;
 use clm_secure_api::reply::Health;
+use clm_secure_api::{CallContext, SecureClient};
 
 use crate::Core;
 use crate::context::OpContext;
@@ -31,8 +32,9 @@ pub struct Check {
 
 /// Checks everything that issuing needs.
 pub async fn check(core: &Core) -> Vec<Check> {
+    let context = OpContext::system(core, SYSTEM_ORGANIZATION);
     let mut checks = vec![core_database(core).await];
-    checks.extend(secure_service(core).await);
+    checks.extend(secure_service(&core.secure, context.call()).await);
     checks
 }
 
@@ -67,13 +69,9 @@ async fn core_database(core: &Core) -> Check {
     }
 }
 
-async fn secure_service(core: &Core) -> Vec<Check> {
-    let context = OpContext::system(core, SYSTEM_ORGANIZATION);
-    let health = match core
-        .secure
-        .check_health(context.call(), CheckHealth {})
-        .await
-    {
+/// Checks the Secure Service alone.
+pub(crate) async fn secure_service(secure: &SecureClient, call: CallContext) -> Vec<Check> {
+    let health = match secure.check_health(call, CheckHealth {}).await {
         Ok(health) => health,
         Err(error) => {
             return vec![Check {

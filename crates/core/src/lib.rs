@@ -19,6 +19,7 @@ pub mod health;
 pub mod idempotency;
 pub mod key_rotations;
 pub mod master_key;
+pub mod operator;
 pub mod organizations;
 pub mod page;
 pub mod password;

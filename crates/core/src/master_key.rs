@@ -40,6 +40,18 @@ pub struct NewMasterKey {
     pub give_up: Vec<EncryptionKeyId>,
 }
 
+impl From<NewMasterKey> for RotateMasterKey {
+    fn from(new: NewMasterKey) -> Self {
+        Self {
+            provider: new.provider,
+            share_set_id: new.share_set_id,
+            rotation_type: new.rotation_type,
+            reason: new.reason,
+            give_up: new.give_up,
+        }
+    }
+}
+
 /// The master key in force.
 ///
 /// # Errors
@@ -81,13 +93,7 @@ pub async fn rotate(context: &OpContext, core: &Core, new: NewMasterKey) -> Resu
     let details = json!({
         "provider": new.provider.as_str(), "rotation_type": new.rotation_type.as_str(),
     });
-    let command = RotateMasterKey {
-        provider: new.provider,
-        share_set_id: new.share_set_id,
-        rotation_type: new.rotation_type,
-        reason: new.reason,
-        give_up: new.give_up,
-    };
+    let command = RotateMasterKey::from(new);
     let rotated = core.secure.rotate_master_key(call(context), command).await;
     let id = rotated.as_ref().ok();
     let id = id.map(|rotation| rotation.key_rotation_id.as_uuid());

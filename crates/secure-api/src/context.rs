@@ -14,6 +14,8 @@ pub enum Caller {
     Core,
     /// The bootstrap of an installation, which may create the first certificate authorities.
     Bootstrap,
+    /// The operator of the Secure Service's own host. Nobody calls so from another process.
+    Operator,
 }
 
 /// Makes a command safe to repeat.

@@ -139,7 +139,7 @@ impl Secure {
 }
 
 /// What each caller may do. The bootstrap makes the first certificate authorities and looks at
-/// them, nothing else.
+/// them, and the operator looks after the master key; nothing else.
 const fn may_call(caller: Caller, command: &Command) -> bool {
     match caller {
         Caller::Core => matches!(
@@ -194,6 +194,18 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::ListCertificateAuthorities(_)
                 | Command::LoadCertificateAuthority(_)
         ),
+        Caller::Operator => matches!(
+            command,
+            Command::CheckHealth(_)
+                | Command::LoadMasterKey(_)
+                | Command::MakeMasterKeyShares(_)
+                | Command::RotateMasterKey(_)
+                | Command::ConfirmMasterKeyBackup(_)
+                | Command::LoadSealStatus(_)
+                | Command::Unseal(_)
+                | Command::ResetUnseal(_)
+                | Command::Seal(_)
+        ),
     }
 }
 
@@ -221,6 +233,7 @@ const fn caller_word(caller: Caller) -> &'static str {
     match caller {
         Caller::Core => "core",
         Caller::Bootstrap => "bootstrap",
+        Caller::Operator => "operator",
     }
 }
 

@@ -24,7 +24,7 @@ use crate::configuration::refuse_key_files;
 use crate::environment::{SystemClock, SystemRng};
 use crate::layout::Layout;
 use crate::lock::Lock;
-use crate::serve::connection;
+use crate::serve::{connection, hand_over};
 use crate::transport_files::{CORE, TransportFile};
 use crate::{Configuration, Role, embedded};
 
@@ -186,6 +186,9 @@ pub async fn accept(
         renew_at: paired.renew_at,
     }
     .write(&path)?;
+    if let Some(account) = &account {
+        hand_over(&layout, account)?;
+    }
     Ok(Accepted {
         address: token.address.clone(),
         not_after: paired.not_after,

@@ -164,7 +164,10 @@ pub(crate) fn connection(configuration: &Configuration, name: &str) -> anyhow::R
 }
 
 /// Gives the files that root made to the account.
-fn hand_over(layout: &Layout, account: &clm_database::cluster::Account) -> anyhow::Result<()> {
+pub(crate) fn hand_over(
+    layout: &Layout,
+    account: &clm_database::cluster::Account,
+) -> anyhow::Result<()> {
     for name in ["clm.lock", "bootstrap.json", "root-ca.pem"]
         .into_iter()
         .chain(transport_files::NAMES)

@@ -99,7 +99,7 @@ pub(crate) const fn caller_word(caller: Caller) -> Option<&'static str> {
     match caller {
         Caller::Core => Some("core"),
         // Runs in the process of the service alone.
-        Caller::Bootstrap => None,
+        Caller::Bootstrap | Caller::Operator => None,
     }
 }
 

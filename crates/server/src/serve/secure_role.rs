@@ -1,15 +1,14 @@
-//! Serving as a Secure Service in a process of its own: no REST, no local socket, nothing but the
-//! contract over mutual TLS.
+//! Serving as a Secure Service in a process of its own: nothing but the contract over mutual TLS, and the
+//! local socket for the operator of this host.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clm_domain::actor::Actor;
-use clm_domain::ids::{RequestId, SYSTEM_ORGANIZATION};
+use clm_api::operator::{self, OperatorState};
+use clm_core::operator::{Operator, Operators};
 use clm_secure::transport::TransportGate;
-use clm_secure_api::command::LoadMasterKey;
 use clm_secure_api::remote::server::RemoteServer;
-use clm_secure_api::{CallContext, Caller};
+use metrics_exporter_prometheus::PrometheusHandle;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -19,6 +18,7 @@ use super::{DRAIN_TIMEOUT, Serving, connection, end};
 use crate::Configuration;
 use crate::background::{self, Loops};
 use crate::beginning::{master_key_lines, sealed_lines};
+use crate::connection::{Kind, Service};
 use crate::environment::SystemRng;
 use crate::listeners::{self, Connections};
 use crate::services::{SecureSide, Side as _};
@@ -62,6 +62,15 @@ pub(super) async fn serve(
     let address = listener.local_addr().context("reading the bound address")?;
     let listener = TcpListener::from_std(listener).context("listening for cores")?;
     connections.accept_peers(listener, identity.acceptor(&gate)?, Arc::clone(&server));
+    let local = listeners::bind_unix(&serving.layout.socket())?;
+    let operators = Operators::new(
+        side.access().client,
+        Arc::clone(&side.clock),
+        Arc::new(SystemRng),
+    );
+    let operators = Arc::new(operators);
+    let service = for_operators(&operators, serving.metrics.clone());
+    connections.accept_local(local, service);
     background::start_secure(&side, &loops);
     background::keep_metrics_small(serving.metrics.clone(), &loops);
     let keeping = identity.keep(Arc::clone(&side), Arc::clone(&gate), stop.clone());
@@ -75,7 +84,7 @@ pub(super) async fn serve(
         ),
     ];
     tokio::select! {
-        () = announce(&side, &lines) => {}
+        () = announce(&side, &operators, &lines) => {}
         () = stop.cancelled() => {}
     }
     end(&loops).await;
@@ -87,7 +96,21 @@ pub(super) async fn serve(
         tracing::warn!("some commands did not end in time; their outcome is settled by a retry");
     }
     side.close().await;
+    let _ = std::fs::remove_file(serving.layout.socket());
     Ok(())
+}
+
+/// What the operator of this host can ask.
+fn for_operators(operators: &Arc<Operators>, metrics: PrometheusHandle) -> Service {
+    let state = OperatorState {
+        operators: Arc::clone(operators),
+        metrics: Arc::new(move || metrics.render()),
+    };
+    Service {
+        router: operator::router(state),
+        kind: Kind::Local,
+        trusted_proxies: Arc::default(),
+    }
 }
 
 /// What is opened before anybody is heard.
@@ -120,7 +143,7 @@ async fn open(serving: &Serving<'_>) -> anyhow::Result<Opened> {
     clippy::print_stdout,
     reason = "the one thing that a person at the terminal waits for"
 )]
-async fn announce(side: &SecureSide, lines: &[String]) {
+async fn announce(side: &SecureSide, operators: &Operators, lines: &[String]) {
     println!("{}", lines.join("\n"));
     if !side.has_key() {
         let (provider, version, status) = side.secure.master_key_in_force();
@@ -130,24 +153,14 @@ async fn announce(side: &SecureSide, lines: &[String]) {
             return;
         }
     }
-    let clock = &side.clock;
-    let context = CallContext {
-        caller: Caller::Core,
-        actor: Actor::System,
-        organization_id: SYSTEM_ORGANIZATION,
-        request_id: RequestId::generate(clock.now(), &SystemRng),
-        idempotency_key: None,
-        deadline: clock.now() + chrono::TimeDelta::seconds(30),
+    let operator = Operator {
+        uid: rustix::process::geteuid().as_raw(),
+        request_id: operators.request_id(),
     };
-    let access = side.access();
-    match access
-        .client
-        .load_master_key(context, LoadMasterKey {})
-        .await
-    {
+    match operators.load(operator).await {
         Ok(key) => println!("{}", master_key_lines(&key).join("\n")),
         Err(error) => {
-            tracing::warn!(error.detail = %error.0.message, "the master key in force cannot be told");
+            tracing::warn!(error.detail = %error, "the master key in force cannot be told");
         }
     }
     println!("ready");

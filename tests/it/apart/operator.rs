@@ -1,0 +1,131 @@
+//! The operator of the Secure Service's own host: the master key is split, sealed and opened there,
+//! without a core.
+
+use std::fs;
+use std::process::Output;
+
+use clm_domain::audit::SecureEvent;
+use clm_tests::Apart;
+use clm_tests::databases::Log;
+use serde_json::Value;
+
+/// A share of the key, by its place.
+fn share(apart: &Apart, index: usize) -> String {
+    let folder = apart.secure.directory.path().join("settings/shares");
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths[index].to_str().unwrap().to_owned()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// How often an event stands in the log of the Secure Service, done by the operator.
+async fn done_by_operator(apart: &Apart, event: SecureEvent) -> usize {
+    let log = apart.databases().audit_log(Log::Secure).await;
+    let rows = log
+        .iter()
+        .filter(|(row, _)| row.event_code == event.code() && row.actor_type == "local_operator");
+    rows.count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn custodians_come_to_the_host_of_the_key() {
+    let mut apart = Apart::prepare().await;
+    apart.secure.serve();
+    let shares = apart.secure.directory.path().join("settings/shares");
+    let rotate = [
+        "key",
+        "master",
+        "rotate",
+        "--to",
+        "shamir",
+        "--threshold",
+        "2",
+        "--shares",
+        "3",
+        "--out",
+        shares.to_str().unwrap(),
+    ];
+    let rotated = apart.on_secure(&rotate, "");
+    assert!(rotated.status.success(), "{}", text(&rotated));
+    let confirmed = apart.on_secure(
+        &["key", "master", "confirm-backup", "--custodians-confirmed"],
+        "",
+    );
+    assert!(confirmed.status.success(), "{}", text(&confirmed));
+
+    // A restart finds nobody who could open it, and listens; its operator sees that.
+    assert!(apart.secure.stop("TERM"));
+    apart.secure.spawn();
+    let status = loop {
+        let status = apart.on_secure(&["unseal", "--status", "--output", "json"], "");
+        if let Ok(Value::Object(status)) = serde_json::from_slice(&status.stdout) {
+            break status;
+        }
+        assert_eq!(status.status.code(), Some(5), "{}", text(&status));
+    };
+    assert_eq!(status["sealed"], true);
+    let doctor = apart.on_secure(&["doctor"], "");
+    assert!(!doctor.status.success());
+    assert!(
+        text(&doctor).contains("sealed: 2 more of 3 shares"),
+        "{}",
+        text(&doctor)
+    );
+    for index in 0..2 {
+        let share = share(&apart, index);
+        let given = apart.on_secure(&["unseal", "--share", &share], "");
+        assert!(given.status.success(), "{}", text(&given));
+    }
+    apart.secure.wait_ready();
+    let doctor = apart.on_secure(&["doctor", "--output", "json"], "");
+    assert!(doctor.status.success(), "{}", text(&doctor));
+    let sealed = apart.on_secure(&["seal"], "");
+    assert!(
+        text(&sealed).contains("sealed: 0 of 2"),
+        "{}",
+        text(&sealed)
+    );
+
+    for (event, times) in [
+        (SecureEvent::UnsealCompleted, 1),
+        (SecureEvent::Sealed, 1),
+        (SecureEvent::MasterKeyRotated, 1),
+    ] {
+        assert_eq!(
+            done_by_operator(&apart, event).await,
+            times,
+            "{}",
+            event.code()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_else_is_asked_of_the_core() {
+    let mut apart = Apart::prepare().await;
+    apart.secure.serve();
+    let listed = apart.on_secure(&["cert", "list"], "");
+    assert_eq!(listed.status.code(), Some(4), "{}", text(&listed));
+    assert!(
+        text(&listed).contains("asked of the core"),
+        "{}",
+        text(&listed)
+    );
+    let socket = apart.secure.run_directory().unwrap().join("clm.sock");
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&socket).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let local = reqwest::Client::builder()
+        .unix_socket(socket)
+        .build()
+        .unwrap();
+    let metrics = local.get("http://localhost/metrics").send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("clm_secure_commands_total"), "{metrics}");
+}
