@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clm_secure::transport::TransportGate;
 use clm_secure_api::remote::tls::server_config;
@@ -53,12 +53,6 @@ impl TransportServer {
             .filter(|stored| stored.authority_der == authority_der && now < stored.not_after);
         let stored = match stored {
             Some(stored) if now < stored.renew_at || !side.has_key() => stored,
-            None if !side.has_key() => bail!(
-                "the master key is sealed, and there is no certificate to listen with that is still \
-                 good: without connections no custodian can open it here. Serve with one process \
-                 (clm serve --role all), open the key there and move it to a file (clm key master \
-                 rotate --to file); it can be split again once this role has started"
-            ),
             _ => certify(gate, &path).await?,
         };
         let current = Current::new(&stored)?;

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::process::Output;
+use std::time::Instant;
 
 use clm_domain::audit::SecureEvent;
 use clm_tests::Apart;
-use clm_tests::databases::Log;
+use clm_tests::databases::{Log, PATIENCE};
 use serde_json::Value;
 
 /// A share of the key, by its place.
@@ -24,19 +25,8 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
-/// How often an event stands in the log of the Secure Service, done by the operator.
-async fn done_by_operator(apart: &Apart, event: SecureEvent) -> usize {
-    let log = apart.databases().audit_log(Log::Secure).await;
-    let rows = log
-        .iter()
-        .filter(|(row, _)| row.event_code == event.code() && row.actor_type == "local_operator");
-    rows.count()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn custodians_come_to_the_host_of_the_key() {
-    let mut apart = Apart::prepare().await;
-    apart.secure.serve();
+/// Splits the master key on its host, for any two of three custodians.
+fn split(apart: &Apart) {
     let shares = apart.secure.directory.path().join("settings/shares");
     let rotate = [
         "key",
@@ -58,18 +48,40 @@ async fn custodians_come_to_the_host_of_the_key() {
         "",
     );
     assert!(confirmed.status.success(), "{}", text(&confirmed));
+}
+
+/// Whether the key is sealed, as soon as the process says so.
+fn seal_status(apart: &Apart) -> Value {
+    let begun = Instant::now();
+    loop {
+        let status = apart.on_secure(&["unseal", "--status", "--output", "json"], "");
+        if let Ok(found) = serde_json::from_slice(&status.stdout) {
+            return found;
+        }
+        assert_eq!(status.status.code(), Some(5), "{}", text(&status));
+        assert!(begun.elapsed() < PATIENCE, "{}", apart.secure.read_log());
+    }
+}
+
+/// How often an event stands in the log of the Secure Service, done by the operator.
+async fn done_by_operator(apart: &Apart, event: SecureEvent) -> usize {
+    let log = apart.databases().audit_log(Log::Secure).await;
+    let rows = log
+        .iter()
+        .filter(|(row, _)| row.event_code == event.code() && row.actor_type == "local_operator");
+    rows.count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn custodians_come_to_the_host_of_the_key() {
+    let mut apart = Apart::prepare().await;
+    apart.secure.serve();
+    split(&apart);
 
     // A restart finds nobody who could open it, and listens; its operator sees that.
     assert!(apart.secure.stop("TERM"));
     apart.secure.spawn();
-    let status = loop {
-        let status = apart.on_secure(&["unseal", "--status", "--output", "json"], "");
-        if let Ok(Value::Object(status)) = serde_json::from_slice(&status.stdout) {
-            break status;
-        }
-        assert_eq!(status.status.code(), Some(5), "{}", text(&status));
-    };
-    assert_eq!(status["sealed"], true);
+    assert_eq!(seal_status(&apart)["sealed"], true);
     let doctor = apart.on_secure(&["doctor"], "");
     assert!(!doctor.status.success());
     assert!(
@@ -128,4 +140,25 @@ async fn everything_else_is_asked_of_the_core() {
     let metrics = local.get("http://localhost/metrics").send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(metrics.contains("clm_secure_commands_total"), "{metrics}");
+}
+
+/// Nobody certifies the listener while the key is sealed, so cores wait; custodians do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_certificate_of_the_listener_waits_for_the_custodians_alone() {
+    let mut apart = Apart::prepare().await;
+    apart.secure.serve();
+    split(&apart);
+    apart.pair("core-1");
+    assert!(apart.secure.stop("TERM"));
+    fs::remove_file(apart.secure.data_directory().join("transport-server.json")).unwrap();
+    apart.secure.spawn();
+    assert_eq!(seal_status(&apart)["sealed"], true);
+    apart.core.spawn();
+    for index in 0..2 {
+        let given = apart.on_secure(&["unseal", "--share", &share(&apart, index)], "");
+        assert!(given.status.success(), "{}", text(&given));
+    }
+    apart.secure.wait_ready();
+    apart.core.wait_ready();
+    apart.furnish().await;
 }

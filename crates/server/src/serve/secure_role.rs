@@ -2,6 +2,7 @@
 //! local socket for the operator of this host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clm_api::operator::{self, OperatorState};
@@ -24,26 +25,25 @@ use crate::listeners::{self, Connections};
 use crate::services::{SecureSide, Side as _};
 use crate::transport_server::TransportServer;
 
+/// Before cores are tried to be heard again, after that failed with an open master key.
+const OPENING_PAUSE: Duration = Duration::from_secs(5);
+
 /// Binds the address for cores.
 pub(super) fn bind(configuration: &Configuration) -> anyhow::Result<std::net::TcpListener> {
     listeners::bind_tcp("CLM_SECURE_LISTEN", configuration.secure_listen)
 }
 
-/// Serves until the stop.
+/// Serves until the stop. The operator of this host is heard first: a sealed master key may have to be
+/// opened before there is anything to listen for cores with.
 pub(super) async fn serve(
     serving: Serving<'_>,
     listener: std::net::TcpListener,
 ) -> anyhow::Result<()> {
     let stop = &serving.stop;
-    let opened = tokio::select! {
-        opened = open(&serving) => opened?,
+    let side = tokio::select! {
+        opened = open(&serving) => Arc::new(opened?),
         () = stop.cancelled() => return Ok(()),
     };
-    let Opened {
-        side,
-        gate,
-        identity,
-    } = opened;
     let tasks = TaskTracker::new();
     let loops = Loops {
         tasks: &tasks,
@@ -53,51 +53,121 @@ pub(super) async fn serve(
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    let server = RemoteServer::new(
-        Arc::clone(&side.secure) as _,
-        Arc::clone(&gate) as _,
-        Arc::clone(&side.clock),
-    );
-    let server = Arc::new(server);
-    let address = listener.local_addr().context("reading the bound address")?;
-    let listener = TcpListener::from_std(listener).context("listening for cores")?;
-    connections.accept_peers(listener, identity.acceptor(&gate)?, Arc::clone(&server));
-    let local = listeners::bind_unix(&serving.layout.socket())?;
     let operators = Operators::new(
         side.access().client,
         Arc::clone(&side.clock),
         Arc::new(SystemRng),
     );
     let operators = Arc::new(operators);
+    let local = listeners::bind_unix(&serving.layout.socket())?;
     let service = for_operators(&operators, serving.metrics.clone());
     connections.accept_local(local, service);
     background::start_secure(&side, &loops);
     background::keep_metrics_small(serving.metrics.clone(), &loops);
-    let keeping = identity.keep(Arc::clone(&side), Arc::clone(&gate), stop.clone());
-    tasks.spawn(keeping);
 
-    let lines = [
-        format!("secure     {}", reachable(address)),
-        format!(
-            "authority  {}",
-            hex::encode(Sha256::digest(gate.authority_der()))
-        ),
-    ];
-    tokio::select! {
-        () = announce(&side, &operators, &lines) => {}
-        () = stop.cancelled() => {}
-    }
+    let serving_cores = async {
+        announce_seal(&side);
+        let transport = Transport::open_with_key(&serving, &side).await?;
+        let served = transport.listen(&side, listener, &connections)?;
+        announce(&side, &operators, &served.lines).await;
+        anyhow::Ok(served.server)
+    };
+    let server = tokio::select! {
+        server = serving_cores => Some(server?),
+        () = stop.cancelled() => None,
+    };
     end(&loops).await;
-    // Commands that have begun end, whoever has gone away.
-    if tokio::time::timeout(DRAIN_TIMEOUT, server.finish())
-        .await
-        .is_err()
-    {
-        tracing::warn!("some commands did not end in time; their outcome is settled by a retry");
+    if let Some(server) = server {
+        finish(&server).await;
     }
     side.close().await;
     let _ = std::fs::remove_file(serving.layout.socket());
     Ok(())
+}
+
+/// Commands that have begun end, whoever has gone away.
+async fn finish(server: &RemoteServer) {
+    let ended = tokio::time::timeout(DRAIN_TIMEOUT, server.finish());
+    if ended.await.is_err() {
+        tracing::warn!("some commands did not end in time; their outcome is settled by a retry");
+    }
+}
+
+async fn open(serving: &Serving<'_>) -> anyhow::Result<SecureSide> {
+    let configuration = serving.configuration;
+    let default_file = serving.layout.file("master.key");
+    let sources = configuration.master_key.sources(default_file, true);
+    let connection = connection(configuration, "CLM_SECURE_DATABASE_URL")?;
+    SecureSide::open(connection, sources).await
+}
+
+/// What cores are heard with.
+struct Transport {
+    gate: Arc<TransportGate>,
+    identity: Arc<TransportServer>,
+}
+
+/// The listener for cores, and what people are told about it.
+struct Served {
+    server: Arc<RemoteServer>,
+    lines: Vec<String>,
+}
+
+impl Transport {
+    async fn open(serving: &Serving<'_>, side: &SecureSide) -> anyhow::Result<Self> {
+        let lifetime = serving.configuration.transport_lifetime;
+        let gate = TransportGate::open(&side.secure, lifetime)
+            .await
+            .context("opening the gate for cores")?;
+        let identity = TransportServer::open(serving.layout, side, &gate).await?;
+        Ok(Self { gate, identity })
+    }
+
+    /// The same, after the custodians have come where that takes the master key. From then on nothing
+    /// ends the process, which would be sealed again.
+    async fn open_with_key(serving: &Serving<'_>, side: &SecureSide) -> anyhow::Result<Self> {
+        if side.has_key() {
+            return Self::open(serving, side).await;
+        }
+        let mut key = side.secure.watch_master_key();
+        loop {
+            let had_key = side.has_key();
+            let error = match Self::open(serving, side).await {
+                Ok(transport) => return Ok(transport),
+                Err(error) => error,
+            };
+            tracing::warn!(error.detail = %format!("{error:#}"), "no core can be heard yet");
+            if had_key {
+                tokio::time::sleep(OPENING_PAUSE).await;
+            }
+            key.wait_for(|is_open| *is_open).await?;
+        }
+    }
+
+    fn listen(
+        self,
+        side: &Arc<SecureSide>,
+        listener: std::net::TcpListener,
+        connections: &Connections,
+    ) -> anyhow::Result<Served> {
+        let Self { gate, identity } = self;
+        let server = Arc::new(RemoteServer::new(
+            Arc::clone(&side.secure) as _,
+            Arc::clone(&gate) as _,
+            Arc::clone(&side.clock),
+        ));
+        let address = listener.local_addr().context("reading the bound address")?;
+        let authority = hex::encode(Sha256::digest(gate.authority_der()));
+        let lines = vec![
+            format!("secure     {}", reachable(address)),
+            format!("authority  {authority}"),
+        ];
+        let listener = TcpListener::from_std(listener).context("listening for cores")?;
+        connections.accept_peers(listener, identity.acceptor(&gate)?, Arc::clone(&server));
+        let keeping = identity.keep(Arc::clone(side), gate, connections.stop.clone());
+        connections.tasks.spawn(keeping);
+        Ok(Served { server, lines })
+    }
 }
 
 /// What the operator of this host can ask.
@@ -113,45 +183,28 @@ fn for_operators(operators: &Arc<Operators>, metrics: PrometheusHandle) -> Servi
     }
 }
 
-/// What is opened before anybody is heard.
-struct Opened {
-    side: Arc<SecureSide>,
-    gate: Arc<TransportGate>,
-    identity: Arc<TransportServer>,
+/// Says that custodians have to come, where that is so.
+#[expect(
+    clippy::print_stdout,
+    reason = "people have to come, and nothing else tells them"
+)]
+fn announce_seal(side: &SecureSide) {
+    if !side.has_key() {
+        let (provider, version, status) = side.secure.master_key_in_force();
+        println!("{}", sealed_lines((version, provider), &status).join("\n"));
+    }
 }
 
-async fn open(serving: &Serving<'_>) -> anyhow::Result<Opened> {
-    let (configuration, layout) = (serving.configuration, serving.layout);
-    let sources = configuration
-        .master_key
-        .sources(layout.file("master.key"), true);
-    let connection = connection(configuration, "CLM_SECURE_DATABASE_URL")?;
-    let side = Arc::new(SecureSide::open(connection, sources).await?);
-    let gate = TransportGate::open(&side.secure, configuration.transport_lifetime)
-        .await
-        .context("opening the gate for cores")?;
-    let identity = TransportServer::open(layout, &side, &gate).await?;
-    Ok(Opened {
-        side,
-        gate,
-        identity,
-    })
-}
-
-/// Tells a person what is there, and waits for the custodians of a sealed key.
+/// Tells a person what is there, once the master key is open.
 #[expect(
     clippy::print_stdout,
     reason = "the one thing that a person at the terminal waits for"
 )]
 async fn announce(side: &SecureSide, operators: &Operators, lines: &[String]) {
     println!("{}", lines.join("\n"));
-    if !side.has_key() {
-        let (provider, version, status) = side.secure.master_key_in_force();
-        println!("{}", sealed_lines((version, provider), &status).join("\n"));
-        let mut key = side.secure.watch_master_key();
-        if key.wait_for(|is_open| *is_open).await.is_err() {
-            return;
-        }
+    let mut key = side.secure.watch_master_key();
+    if key.wait_for(|is_open| *is_open).await.is_err() {
+        return;
     }
     let operator = Operator {
         uid: rustix::process::geteuid().as_raw(),
