@@ -46,7 +46,8 @@ pub(crate) struct Arguments {
     pub(crate) quick: bool,
     /// What to measure.
     #[arg(long, value_enum, value_delimiter = ',',
-        default_values_t = [Subject::Product, Subject::Bare, Subject::Cfssl, Subject::Rotation])]
+        default_values_t = [Subject::Product, Subject::Remote, Subject::Bare, Subject::Cfssl,
+            Subject::Rotation])]
     pub(crate) subjects: Vec<Subject>,
     /// The program to measure; built from this checkout when absent.
     #[arg(long)]
@@ -68,6 +69,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Subject {
     /// The platform over REST.
     Product,
+    /// The same with core and Secure Service in two processes.
+    Remote,
     /// The bare loop over two databases.
     Bare,
     /// `cfssl serve`.

@@ -31,7 +31,7 @@ use self::certificate::{Authority, Template};
 use self::seed::Seed;
 
 /// Connections beside the two pools, as in the product.
-const SPARE_CONNECTIONS: u32 = 10;
+pub(crate) const SPARE_CONNECTIONS: u32 = 10;
 /// The account that the databases run as when we are root: that of the product.
 const ACCOUNT_NAME: &str = "clm";
 
@@ -63,11 +63,7 @@ impl BareLoop {
     ) -> anyhow::Result<Self> {
         let pools = PoolOptions::default();
         let connections = pools.connections_max * 2 + SPARE_CONNECTIONS;
-        let account = if rustix::process::geteuid().is_root() {
-            Some(Account::ensure_system_account(ACCOUNT_NAME)?)
-        } else {
-            None
-        };
+        let account = account()?;
         let cluster = Cluster::start(ClusterOptions {
             data_directory: directory.join("data"),
             socket_directory: directory.join("s"),
@@ -160,6 +156,17 @@ impl Client for BareClient {
         let issuance = template.sign(authority)?;
         statements::write_secure(secure, &issuance, seed).await?;
         statements::write_core(core, &issuance, seed).await
+    }
+}
+
+/// The account that databases run as, when we are root.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn account() -> anyhow::Result<Option<Account>> {
+    match rustix::process::geteuid().is_root() {
+        true => Ok(Some(Account::ensure_system_account(ACCOUNT_NAME)?)),
+        false => Ok(None),
     }
 }
 

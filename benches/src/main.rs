@@ -1,5 +1,5 @@
-//! The benchmark harness: issuance over REST, beside a bare loop over the same two databases and
-//! beside `cfssl serve`, in one run; memory; start-up time. `docs/development/benchmarks.md` says
+//! The benchmark harness: issuance over REST, beside the same in two processes, beside a bare loop over
+//! the same two databases and beside `cfssl serve`, in one run; memory; start-up time. `docs/development/benchmarks.md` says
 //! how and why.
 //!
 //! A figure of one subject alone means nothing on a shared machine: every goal that is about speed
@@ -7,6 +7,7 @@
 //! written into the repository, and every process that is started here ends with this one. Start
 //! with [`rounds`].
 
+mod apart;
 mod arguments;
 mod bare_loop;
 mod cfssl;

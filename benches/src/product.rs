@@ -70,19 +70,7 @@ impl Installation {
         let command = self.command(&out, &log)?;
         let begun = Instant::now();
         let mut process = Process::spawn("clm", command)?;
-        loop {
-            if let Some(status) = process.ended() {
-                bail!("clm ended at its start ({status}): {}", tail(&log));
-            }
-            if begun.elapsed() > READY_WITHIN {
-                bail!("clm is not ready after {READY_WITHIN:?}: {}", tail(&log));
-            }
-            // The address is not known before, because the system chooses the port.
-            if fs::read_to_string(&out).is_ok_and(|out| out.lines().any(|line| line == "ready")) {
-                break;
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        wait_until_ready(&mut process, &out, &log).await?;
         let bootstrap = self.read_bootstrap()?;
         let ready = Endpoint::new(address(&bootstrap.url)?, "/readyz")?;
         let answer = Connection::to(&ready).send(ready.get()).await?;
@@ -103,14 +91,7 @@ impl Installation {
     }
 
     fn command(&self, out: &Path, log: &Path) -> anyhow::Result<Command> {
-        let mut command = Command::new(&self.program);
-        command.arg("serve");
-        // No setting of whoever runs the benchmark.
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"CLM_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = program(&self.program, &["serve"]);
         command
             .env("CLM_DATA_DIR", &self.data_directory)
             .env("CLM_HTTP_LISTEN", "127.0.0.1:0")
@@ -134,6 +115,43 @@ impl Installation {
     fn run_directory(&self) -> Option<PathBuf> {
         let socket = fs::read_link(self.data_directory.join("clm.sock")).ok()?;
         Some(socket.parent()?.to_path_buf())
+    }
+}
+
+/// The program, without any setting of whoever runs the benchmark.
+pub(crate) fn program(path: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
+    command.args(arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"CLM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Waits until a program says so in its output, and returns that: the addresses stand there, because
+/// the system chooses the ports.
+///
+/// # Errors
+/// When it ends or is not ready in time.
+pub(crate) async fn wait_until_ready(
+    process: &mut Process,
+    out: &Path,
+    log: &Path,
+) -> anyhow::Result<String> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = process.ended() {
+            bail!("clm ended at its start ({status}): {}", tail(log));
+        }
+        if begun.elapsed() > READY_WITHIN {
+            bail!("clm is not ready after {READY_WITHIN:?}: {}", tail(log));
+        }
+        match fs::read_to_string(out) {
+            Ok(out) if out.lines().any(|line| line == "ready") => return Ok(out),
+            _ => tokio::time::sleep(POLL).await,
+        }
     }
 }
 
@@ -181,29 +199,47 @@ impl Server {
 
     /// Signs in as the administrator and makes an API key.
     async fn make_api_key(&self) -> anyhow::Result<String> {
-        let connect = |credential| {
-            ApiClient::over_network(&self.bootstrap.url, credential, &ClientOptions::default())
-        };
-        let sign_in = SessionCreate {
-            username: self.bootstrap.username.clone(),
-            password: self.bootstrap.password.clone(),
-            organization: None,
-        };
-        let (_, session) = connect(Credential::None)?
-            .sign_in(&sign_in)
-            .await
-            .context("signing in")?;
-        let wanted = ApiKeyCreate {
-            name: "benchmark".to_owned(),
-            scopes: None,
-            expires_at: None,
-        };
-        let created = connect(session)?
-            .create_api_key(&wanted)
-            .await
-            .context("making an API key")?;
-        Ok(created.secret)
+        let Bootstrap {
+            url,
+            username,
+            password,
+        } = &self.bootstrap;
+        make_api_key(&sign_in(url, username, password).await?).await
     }
+}
+
+/// Signs in as an administrator.
+///
+/// # Errors
+/// When that is refused.
+pub(crate) async fn sign_in(
+    url: &str,
+    username: &str,
+    password: &str,
+) -> anyhow::Result<ApiClient> {
+    let connect = |credential| ApiClient::over_network(url, credential, &ClientOptions::default());
+    let sign_in = SessionCreate {
+        username: username.to_owned(),
+        password: password.to_owned(),
+        organization: None,
+    };
+    let signed_in = connect(Credential::None)?.sign_in(&sign_in).await;
+    let (_, session) = signed_in.context("signing in")?;
+    Ok(connect(session)?)
+}
+
+/// Makes an API key.
+///
+/// # Errors
+/// When that is refused.
+pub(crate) async fn make_api_key(administrator: &ApiClient) -> anyhow::Result<String> {
+    let wanted = ApiKeyCreate {
+        name: "benchmark".to_owned(),
+        scopes: None,
+        expires_at: None,
+    };
+    let created = administrator.create_api_key(&wanted).await;
+    Ok(created.context("making an API key")?.secret)
 }
 
 /// A running installation that can be asked for certificates.
@@ -211,8 +247,12 @@ impl Server {
 pub(crate) struct Product {
     pub(crate) server: Server,
     api_key: String,
-    shared: Arc<Shared>,
+    asked: Asked,
 }
+
+/// Where certificates are asked for, and with what.
+#[derive(Debug)]
+pub(crate) struct Asked(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -227,31 +267,17 @@ impl Product {
     /// When it does not.
     pub(crate) async fn prepare(server: Server, csrs: &[Csr]) -> anyhow::Result<Self> {
         let api_key = server.make_api_key().await?;
-        let path = format!("{BASE_PATH}/certificate-requests");
-        let endpoint = Endpoint::new(address(&server.bootstrap.url)?, &path)?
-            .with_header("authorization", &format!("Bearer {api_key}"))?;
-        let bodies = csrs.iter().map(body).collect::<anyhow::Result<_>>()?;
-        let product = Self {
+        let asked = Asked::prepare(&server.bootstrap.url, &api_key, csrs).await?;
+        Ok(Self {
             server,
             api_key,
-            shared: Arc::new(Shared {
-                endpoint,
-                bodies: Turns::new(bodies),
-            }),
-        };
-        let answer = product
-            .client()
-            .ask()
-            .await
-            .context("asking clm at first")?;
-        let _certificate: CertificateRequestCreated =
-            serde_json::from_slice(&answer).context("reading the first certificate")?;
-        Ok(product)
+            asked,
+        })
     }
 
     /// So many clients.
     pub(crate) fn clients(&self, count: u16) -> Vec<ProductClient> {
-        (0..count).map(|_| self.client()).collect()
+        self.asked.clients(count)
     }
 
     /// Clients whose keys the platform makes and keeps.
@@ -262,7 +288,7 @@ impl Product {
             ..CertificateRequestCreate::default()
         })?;
         let shared = Arc::new(Shared {
-            endpoint: self.shared.endpoint.clone(),
+            endpoint: self.asked.0.endpoint.clone(),
             bodies: Turns::new([body].into()),
         });
         let client = |_| ProductClient {
@@ -286,12 +312,38 @@ impl Product {
             &ClientOptions::default(),
         )?)
     }
+}
+
+impl Asked {
+    /// Shows by one request that certificates are issued there.
+    ///
+    /// # Errors
+    /// When none is.
+    pub(crate) async fn prepare(url: &str, api_key: &str, csrs: &[Csr]) -> anyhow::Result<Self> {
+        let path = format!("{BASE_PATH}/certificate-requests");
+        let endpoint = Endpoint::new(address(url)?, &path)?
+            .with_header("authorization", &format!("Bearer {api_key}"))?;
+        let bodies = csrs.iter().map(body).collect::<anyhow::Result<_>>()?;
+        let asked = Self(Arc::new(Shared {
+            endpoint,
+            bodies: Turns::new(bodies),
+        }));
+        let answer = asked.client().ask().await.context("asking clm at first")?;
+        let _certificate: CertificateRequestCreated =
+            serde_json::from_slice(&answer).context("reading the first certificate")?;
+        Ok(asked)
+    }
+
+    /// So many clients.
+    pub(crate) fn clients(&self, count: u16) -> Vec<ProductClient> {
+        (0..count).map(|_| self.client()).collect()
+    }
 
     fn client(&self) -> ProductClient {
         ProductClient {
-            connection: Connection::to(&self.shared.endpoint),
+            connection: Connection::to(&self.0.endpoint),
             keys: "benchmark-request",
-            shared: Arc::clone(&self.shared),
+            shared: Arc::clone(&self.0),
         }
     }
 }

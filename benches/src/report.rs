@@ -63,6 +63,7 @@ pub(crate) struct Memory {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
     pub(crate) product: Option<Sample>,
+    pub(crate) remote: Option<Sample>,
     pub(crate) bare: Option<Sample>,
     pub(crate) cfssl: Option<Sample>,
 }
@@ -72,8 +73,9 @@ impl Round {
     pub(crate) fn summary(&self) -> String {
         let rate = |sample: &Option<Sample>| number(sample.as_ref().map(|one| one.per_second), 0);
         format!(
-            "product {}/s, bare {}/s, cfssl {}/s",
+            "product {}/s, remote {}/s, bare {}/s, cfssl {}/s",
             rate(&self.product),
+            rate(&self.remote),
             rate(&self.bare),
             rate(&self.cfssl)
         )
@@ -82,6 +84,7 @@ impl Round {
     fn samples(&self) -> impl Iterator<Item = (&'static str, &Sample)> {
         [
             ("product", &self.product),
+            ("product in two processes", &self.remote),
             ("bare loop", &self.bare),
             ("cfssl", &self.cfssl),
         ]
@@ -94,6 +97,7 @@ impl Round {
 #[derive(Clone, Debug, PartialEq)]
 struct Medians {
     product: Option<f64>,
+    remote: Option<f64>,
     bare: Option<f64>,
     cfssl: Option<f64>,
     p50_ms: Option<f64>,
@@ -108,6 +112,7 @@ impl Medians {
         let rate = |sample: &Option<Sample>| sample.as_ref().map(|one| one.per_second);
         Self {
             product: product(|sample| sample.per_second),
+            remote: median_of(rounds, |round| rate(&round.remote)),
             bare: median_of(rounds, |round| rate(&round.bare)),
             cfssl: median_of(rounds, |round| rate(&round.cfssl)),
             p50_ms: product(|sample| sample.p50_ms),
@@ -196,6 +201,8 @@ impl Report {
         let mut table = table(&[
             "clients",
             "product/s",
+            "remote/s",
+            "remote:product",
             "bare/s",
             "product:bare",
             "(of rounds)",
@@ -209,6 +216,8 @@ impl Report {
             table.add_row([
                 clients.to_string(),
                 number(medians.product, 0),
+                number(medians.remote, 0),
+                number(ratio(medians.remote, medians.product), 2),
                 number(medians.bare, 0),
                 number(ratio(medians.product, medians.bare), 2),
                 range_of_ratios(rounds),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
+use crate::apart::Apart;
 use crate::arguments::{Arguments, Plan, Subject};
 use crate::bare_loop::BareLoop;
 use crate::cfssl::Cfssl;
@@ -35,6 +36,7 @@ pub(crate) struct Bench {
     arguments: Arguments,
     plan: Plan,
     product: Option<Product>,
+    apart: Option<Apart>,
     bare: Option<BareLoop>,
     cfssl: Option<Cfssl>,
     // After all that lives in it.
@@ -63,6 +65,7 @@ impl Bench {
             arguments: arguments.clone(),
             plan: arguments.plan(),
             product: None,
+            apart: None,
             bare: None,
             cfssl: None,
             directory,
@@ -105,6 +108,9 @@ impl Bench {
         if let Some(product) = self.product.take() {
             outcomes.push(product.server.stop().await.map(drop));
         }
+        if let Some(apart) = self.apart.take() {
+            outcomes.push(apart.stop().await);
+        }
         if let Some(bare) = self.bare.take() {
             outcomes.push(bare.stop().await);
         }
@@ -117,10 +123,7 @@ impl Bench {
         csrs: &Arc<[Csr]>,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        let program = match &self.arguments.program {
-            Some(program) => std::path::absolute(program).context("finding the program")?,
-            None => build()?,
-        };
+        let program = self.program()?;
         report.versions.push(version(&program)?);
         let mut memory = Memory::default();
         for number in 1..=self.plan.installations {
@@ -155,11 +158,27 @@ impl Bench {
         Ok(())
     }
 
+    /// The program that is measured.
+    fn program(&self) -> anyhow::Result<PathBuf> {
+        match &self.arguments.program {
+            Some(program) => std::path::absolute(program).context("finding the program"),
+            None => build(),
+        }
+    }
+
     async fn start_yardsticks(
         &mut self,
         csrs: &Arc<[Csr]>,
         report: &mut Report,
     ) -> anyhow::Result<()> {
+        if self.arguments.wants(Subject::Remote) {
+            progress("starting core and Secure Service in two processes");
+            let directory = self.directory.path().join("apart");
+            std::fs::create_dir(&directory).context("making a directory")?;
+            let program = self.program()?;
+            let programs = (program.as_path(), self.arguments.pg_bin.as_deref());
+            self.apart = Some(Apart::start(&directory, programs, csrs).await?);
+        }
         if self.arguments.wants(Subject::Bare) {
             progress("starting the databases of the bare loop");
             let directory = self.directory.path().join("bare");
@@ -218,6 +237,10 @@ impl Bench {
             if let Some(memory) = &mut report.memory {
                 memory.postgresql_load_peak = largest(memory.postgresql_load_peak, used);
             }
+        }
+        if let Some(apart) = &self.apart {
+            tokio::time::sleep(PAUSE).await;
+            round.remote = Some(load::run(apart.clients(clients), self.plan.period).await?);
         }
         if let Some(bare) = &self.bare {
             tokio::time::sleep(PAUSE).await;

@@ -11,6 +11,9 @@ const SHARE_OF_BARE_TARGET: f64 = 0.60;
 /// The same of `cfssl serve`, which stores nothing.
 const SHARE_OF_CFSSL_MIN: f64 = 0.50;
 const SHARE_OF_CFSSL_TARGET: f64 = 1.0;
+/// Certificates per second of two processes, as a share of those of one.
+const SHARE_OF_ONE_PROCESS_MIN: f64 = 0.70;
+const SHARE_OF_ONE_PROCESS_TARGET: f64 = 0.85;
 /// Private keys that a rotation moves per second, as a share of a bare batched `UPDATE`.
 const SHARE_OF_UPDATE_MIN: f64 = 0.50;
 const SHARE_OF_UPDATE_TARGET: f64 = 0.80;
@@ -104,6 +107,13 @@ pub(super) fn of(report: &Report) -> Vec<Goal> {
             share(|medians| medians.cfssl),
             SHARE_OF_CFSSL_MIN,
             SHARE_OF_CFSSL_TARGET,
+        ));
+        let remote = medians.as_ref();
+        goals.push(Goal::share(
+            format!("two processes, share of one, {clients} clients"),
+            remote.and_then(|medians| ratio(medians.remote, medians.product)),
+            SHARE_OF_ONE_PROCESS_MIN,
+            SHARE_OF_ONE_PROCESS_TARGET,
         ));
     }
     let rotation = report.rotation.as_ref();

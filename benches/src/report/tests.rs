@@ -18,7 +18,7 @@ fn round(product: f64, bare: f64) -> Round {
     Round {
         product: sample(product),
         bare: sample(bare),
-        cfssl: None,
+        ..Round::default()
     }
 }
 
