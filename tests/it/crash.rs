@@ -1,6 +1,7 @@
 //! Faults at the worst moment: nothing that a client was told is lost, nothing is done twice, and
 //! both databases agree again by themselves.
 
+mod apart;
 mod clients;
 mod external;
 mod ledger;

@@ -2,6 +2,7 @@
 //! write: dumps of both databases, the write-ahead log and all other files of the server, the logs,
 //! standard output, and the environment of PostgreSQL's processes.
 
+mod apart;
 mod keys;
 mod master_keys;
 mod plants;

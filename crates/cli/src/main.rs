@@ -19,10 +19,12 @@ mod session;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Parser as _;
 use clm_api_types::client::ClientError;
+use clm_server::serve::Prepared;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Global};
 
 /// An issuance is many small allocations on several threads, which this does in half the time of
 /// glibc's.
@@ -30,34 +32,25 @@ use crate::arguments::{Arguments, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if matches!(arguments.command, Command::Serve { .. })
-        && let Err(error) = clm_server::hardening::apply()
-    {
-        return fail(&error);
-    }
-    // Threads are started only now: nothing before may depend on them.
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::from(error)),
+    let Arguments { global, command } = Arguments::parse();
+    let outcome = match command {
+        // It gives up what it never needs while there is one thread.
+        Command::Serve { role } => Prepared::new(role).and_then(|prepared| {
+            in_runtime(clm_server::serve::run(prepared)).map(|()| ExitCode::SUCCESS)
+        }),
+        command => in_runtime(run(global, command)),
     };
-    match runtime.block_on(run(arguments)) {
-        Ok(code) => code,
-        Err(error) => fail(&error),
-    }
+    outcome.unwrap_or_else(|error| fail(&error))
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { global, command } = arguments;
+fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build()?.block_on(work)
+}
+
+async fn run(global: Global, command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve { role } => {
-            let configuration = clm_server::Configuration::load_for_serving(role)?;
-            clm_server::serve::run(configuration).await?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Serve { .. } => bail!("the server starts before there are threads"),
         Command::Login(login) => session::login(&global, login).await,
         Command::Logout => session::logout(&global).await,
         Command::Whoami => session::whoami(&global).await,

@@ -15,7 +15,7 @@ use rustix::thread::set_no_new_privs;
 ///
 /// # Errors
 /// When the system refuses what it never needs to refuse.
-pub fn apply() -> anyhow::Result<()> {
+pub(crate) fn apply() -> anyhow::Result<()> {
     let nothing = Rlimit {
         current: Some(0),
         maximum: Some(0),

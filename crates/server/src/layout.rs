@@ -102,6 +102,17 @@ impl Layout {
         master_key_files(&self.state_directory)
     }
 
+    /// All directories that the server writes to.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        [
+            &self.data_directory,
+            &self.state_directory,
+            &self.run_directory,
+        ]
+        .map(PathBuf::clone)
+        .to_vec()
+    }
+
     /// The private PostgreSQL's files.
     pub(crate) fn cluster_directory(&self) -> PathBuf {
         self.file("postgresql")

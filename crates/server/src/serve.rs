@@ -16,6 +16,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clm_database::cluster::Account;
 use clm_database::roles;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rustix::fs::OFlags;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::background::Loops;
 use crate::configuration::{Role, refuse_key_files};
+use crate::confinement::{self, Confinement};
 use crate::layout::{self, Layout};
 use crate::lock::Lock;
 use crate::services::Connection;
@@ -35,14 +37,52 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// A further signal so long after the first one ends the process at once.
 const IMPATIENCE_AFTER: Duration = Duration::from_secs(2);
 
+/// A server that has its settings and has given up what it never needs, before it has a thread or a key.
+pub struct Prepared {
+    configuration: Configuration,
+    confinement: Option<Confinement>,
+}
+
+impl Prepared {
+    /// Reads the settings and hardens the process. To be called while it has one thread: the others
+    /// inherit what is a thread's.
+    ///
+    /// # Errors
+    /// When a setting cannot be understood or does not belong to the role, or when the system refuses what
+    /// it never needs to refuse.
+    pub fn new(role: Option<Role>) -> anyhow::Result<Self> {
+        hardening::apply()?;
+        let configuration = Configuration::load_for_serving(role)?;
+        let confinement = match configuration.role {
+            Role::All | Role::Core => None,
+            Role::Secure => {
+                let account = embedded::account(configuration.role)?;
+                let layout = Layout::prepare(&configuration.data_directory, account.as_ref())?;
+                Some(confinement::confine(&configuration, &layout)?)
+            }
+        };
+        Ok(Self {
+            configuration,
+            confinement,
+        })
+    }
+}
+
 /// Runs the server until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// Says which step failed and what to do.
-pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
+pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
+    let Prepared {
+        configuration,
+        confinement,
+    } = prepared;
     // First of all: from here on a signal is a wish, not an end.
     let stop = stop_signal()?;
     start_log(&configuration)?;
+    if let Some(confinement) = confinement {
+        confinement.tell();
+    }
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("starting the metrics")?;
@@ -69,12 +109,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         });
     }
     let outcome = async {
-        if let Some(account) = &account {
-            hand_over(&layout, account)?;
-            privileges::drop_to(account)?;
-            hardening::forbid_dumps()?;
-        }
-        hardening::lock_memory();
+        settle(&layout, account.as_ref())?;
         let private = cluster
             .as_ref()
             .map(|cluster| cluster.admin_connect_options(roles::MAINTENANCE_DATABASE));
@@ -163,11 +198,19 @@ pub(crate) fn connection(configuration: &Configuration, name: &str) -> anyhow::R
     })
 }
 
+/// Becomes the account that the server runs as, and keeps its memory out of swap.
+fn settle(layout: &Layout, account: Option<&Account>) -> anyhow::Result<()> {
+    if let Some(account) = account {
+        hand_over(layout, account)?;
+        privileges::drop_to(account)?;
+        hardening::forbid_dumps()?;
+    }
+    hardening::lock_memory();
+    Ok(())
+}
+
 /// Gives the files that root made to the account.
-pub(crate) fn hand_over(
-    layout: &Layout,
-    account: &clm_database::cluster::Account,
-) -> anyhow::Result<()> {
+pub(crate) fn hand_over(layout: &Layout, account: &Account) -> anyhow::Result<()> {
     for name in ["clm.lock", "bootstrap.json", "root-ca.pem"]
         .into_iter()
         .chain(transport_files::NAMES)

@@ -8,7 +8,9 @@ use std::time::Instant;
 use clm_domain::audit::SecureEvent;
 use clm_tests::Apart;
 use clm_tests::databases::{Log, PATIENCE};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::support::{CERTIFICATE_REQUESTS, Requester, problem};
 
 /// A share of the key, by its place.
 fn share(apart: &Apart, index: usize) -> String {
@@ -161,4 +163,44 @@ async fn a_lost_certificate_of_the_listener_waits_for_the_custodians_alone() {
     apart.secure.wait_ready();
     apart.core.wait_ready();
     apart.furnish().await;
+}
+
+/// Custodians may come to a core as well; it says meanwhile what it waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_service_is_opened_through_a_core() {
+    let mut apart = Apart::start().await;
+    let requester = Requester::at(&apart.url, &apart.furnish().await);
+    split(&apart);
+    assert!(apart.secure.stop("TERM"));
+    apart.secure.spawn();
+    let asked = json!({
+        "subject_alternative_names": ["DNS:one.example"], "key_algorithm": "ecdsa-p256",
+    });
+    assert_eq!(seal_status(&apart)["sealed"], true);
+    let begun = Instant::now();
+    let refused = loop {
+        let refused = requester
+            .post(CERTIFICATE_REQUESTS, &asked)
+            .await
+            .expect(503);
+        assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+        // The listener may open a little later than the local socket.
+        if problem(&refused).code != "secure_service_unavailable" {
+            break problem(&refused).code;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", apart.secure.read_log());
+    };
+    assert_eq!(refused, "sealed");
+    let ready = requester.get("/readyz").await.expect(503);
+    assert!(ready.text.contains("sealed: 2 more of 3"), "{ready:?}");
+    for index in 0..2 {
+        let share = fs::read_to_string(share(&apart, index)).unwrap();
+        let given = apart.on_core(&["unseal", "--share-stdin"], &share);
+        assert!(given.status.success(), "{}", text(&given));
+    }
+    apart.secure.wait_ready();
+    requester
+        .post(CERTIFICATE_REQUESTS, &asked)
+        .await
+        .expect(201);
 }
