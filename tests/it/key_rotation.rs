@@ -5,6 +5,7 @@
 pub(crate) mod bench;
 mod command_line;
 mod damage;
+mod left_behind;
 mod lifecycle;
 mod race;
 

@@ -77,7 +77,8 @@ impl Item {
 
 /// Seals anew under one key what another one sealed.
 pub(crate) struct Mover {
-    from: Arc<DataKey>,
+    /// Those that open, newest first.
+    left: Vec<Arc<DataKey>>,
     to: Arc<DataKey>,
     rng: Arc<dyn Rng>,
 }
@@ -161,21 +162,53 @@ impl DataKeys {
         Ok(envelope::open(&key.material, &place, sealed)?)
     }
 
-    /// What seals anew under `to` what `from` sealed, both of the organization.
+    /// What seals anew under `to` what `from` sealed, and what those among `earlier` sealed that can be
+    /// unwrapped; all of the organization.
     ///
     /// # Errors
-    /// [`Failure::Envelope`] when one of them does not unwrap; `KeyUnavailable` when one of them
-    /// is revoked or gone.
+    /// [`Failure::Envelope`] when `from` or `to` does not unwrap; `KeyUnavailable` when one of them is
+    /// revoked or gone.
     pub(crate) async fn mover(
         &self,
         organization_id: OrganizationId,
         (from, to): (EncryptionKeyId, EncryptionKeyId),
+        earlier: &[EncryptionKeyId],
     ) -> Result<Mover, Failure> {
+        let to = self.by_id(organization_id, to).await?;
+        let mut left = vec![self.by_id(organization_id, from).await?];
+        for id in earlier.iter().filter(|id| **id != from) {
+            match self.by_id(organization_id, *id).await {
+                Ok(key) => left.push(key),
+                Err(Failure::Envelope(error)) => {
+                    tracing::warn!(%error, "what an earlier data key sealed stays where it is");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
         Ok(Mover {
-            from: self.by_id(organization_id, from).await?,
-            to: self.by_id(organization_id, to).await?,
+            left,
+            to,
             rng: Arc::clone(&self.rng),
         })
+    }
+
+    /// The key that follows the one of `mover`, which has sealed as often as it may.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(crate) async fn successor(
+        &self,
+        mover: &Mover,
+        cause: &Cause<'_>,
+    ) -> Result<EncryptionKeyId, Failure> {
+        self.roll_over(&mover.to, cause).await?;
+        self.forget_active(mover.to.organization_id);
+        Ok(self.active(mover.to.organization_id, cause).await?.id)
+    }
+
+    /// Most seals of a key that is made here.
+    pub(crate) const fn seals_max(&self) -> i64 {
+        self.seals_max
     }
 
     /// Counts seals that `mover` is about to make; false when its key may not seal so often, or
@@ -273,16 +306,22 @@ impl DataKeys {
 }
 
 impl Mover {
-    /// Seals an item anew. The seal must have been counted.
+    /// Seals an item of one of the keys that are left anew. The seal must have been counted.
     ///
     /// # Errors
     /// [`EnvelopeError`] naming the row when it does not open.
-    pub(crate) fn reseal(&self, item: Item, sealed: &Sealed) -> Result<Sealed, EnvelopeError> {
-        let place = |key: &DataKey| item.place(key.organization_id, key.id);
-        let opened = envelope::open(&self.from.material, &place(&self.from), sealed)?;
+    pub(crate) fn reseal(
+        &self,
+        (left, item): (EncryptionKeyId, Item),
+        sealed: &Sealed,
+    ) -> Result<Sealed, EnvelopeError> {
+        let place = |id| item.place(self.to.organization_id, id);
+        let key = self.left.iter().find(|key| key.id == left);
+        let key = key.ok_or_else(|| EnvelopeError::Open(place(left)))?;
+        let opened = envelope::open(&key.material, &place(left), sealed)?;
         envelope::seal(
             &self.to.material,
-            &place(&self.to),
+            &place(self.to.id),
             &opened,
             self.rng.as_ref(),
         )

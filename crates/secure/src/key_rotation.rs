@@ -98,7 +98,9 @@ impl Secure {
     /// Moves batches of one rotation until it has to wait, ends, or others shall have a turn.
     async fn carry_on(&self, due: &DueRotation, batches_left: &mut u32) -> Result<(), Failure> {
         let keys = (due.from, due.to);
-        let mover = Arc::new(self.data_keys.mover(due.organization_id, keys).await?);
+        let earlier = self.store.left_keys(due).await?;
+        let mover = self.data_keys.mover(due.organization_id, keys, &earlier);
+        let mover = Arc::new(mover.await?);
         while *batches_left > 0 {
             *batches_left -= 1;
             match self.move_batch(due, &mover).await? {
@@ -118,10 +120,10 @@ impl Secure {
         due: &DueRotation,
         mover: &Arc<Mover>,
     ) -> Result<BatchOutcome, Failure> {
-        let plan = plan(due, self.clock.now());
+        let mut plan = plan(due, self.clock.now());
+        plan.items_max = plan.items_max.min(self.data_keys.seals_max());
         if !self.data_keys.count_moves(mover, plan.items_max).await? {
-            let message = "the new key has sealed as often as it may";
-            self.end(due, Some(message)).await?;
+            self.succeed(due, mover).await?;
             return Ok(BatchOutcome::Lost);
         }
         let sealing = Arc::clone(mover);
@@ -140,6 +142,29 @@ impl Secure {
         mover.give_back(unused.max(0));
         metrics::counter!("clm_key_rotation_items_total").increment(moved);
         Ok(outcome)
+    }
+
+    /// The new key has sealed as often as it may: its successor takes over. The key that seals again
+    /// while a rotation is rolled back has none in that rotation.
+    async fn succeed(&self, due: &DueRotation, mover: &Mover) -> Result<(), Failure> {
+        if due.is_rollback {
+            return self
+                .end(due, Some("the old key has sealed as often as it may"))
+                .await;
+        }
+        let cause = Cause {
+            actor: &Actor::System,
+            organization_id: due.organization_id,
+            request_id: RequestId::generate(self.clock.now(), self.rng.as_ref()),
+        };
+        let successor = self.data_keys.successor(mover, &cause).await?;
+        if self.store.succeed_in_rotation(due, successor).await? {
+            tracing::info!(
+                key_rotation.id = %due.id, encryption_key.id = %successor,
+                "another key takes over in a rotation"
+            );
+        }
+        Ok(())
     }
 
     /// What cannot go on for now waits; what never can ends as failed.

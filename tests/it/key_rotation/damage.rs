@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::bench::{Bench, ITEMS};
 
-const FLIP: &str = "UPDATE private_keys SET encrypted_key_material =
+pub(super) const FLIP: &str = "UPDATE private_keys SET encrypted_key_material =
     set_bit(encrypted_key_material, 3, 1 - get_bit(encrypted_key_material, 3)) WHERE id = $1";
 const MOVE: &str = "UPDATE private_keys t SET encrypted_key_material = s.encrypted_key_material,
         encryption_iv = s.encryption_iv, encryption_auth_tag = s.encryption_auth_tag
@@ -157,7 +157,7 @@ async fn a_compromise_lists_what_was_exposed() {
 }
 
 /// All pages.
-async fn exposed(
+pub(super) async fn exposed(
     bench: &Bench,
     organization: OrganizationId,
     rotation: &KeyRotation,

@@ -19,6 +19,7 @@ fn due(items_per_second_max: Option<u32>) -> DueRotation {
         rotation_type: KeyRotationType::Manual,
         from: id.into(),
         to: Uuid::from_u128(2).into(),
+        old: id.into(),
         is_rollback: false,
         items_per_second_max,
         turned_at: at(0),

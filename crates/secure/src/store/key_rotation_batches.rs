@@ -18,6 +18,9 @@ use crate::data_keys::Item;
 use crate::envelope::Sealed;
 use crate::key_rotation::progress::{BatchOutcome, BatchPlan, Next, Progress};
 
+/// Most keys that one rotation leaves; the newest ones, the next rotation goes on.
+const LEFT_KEYS_MAX: i64 = 64;
+
 /// A running rotation whose next batch is due.
 #[derive(Clone, Debug)]
 pub(crate) struct DueRotation {
@@ -28,18 +31,23 @@ pub(crate) struct DueRotation {
     pub(crate) from: EncryptionKeyId,
     /// The key that is active.
     pub(crate) to: EncryptionKeyId,
+    /// Where the versions part: what is sealed under this one and those before it moves, or, while a
+    /// rotation is rolled back, what is sealed under those behind it.
+    pub(crate) old: EncryptionKeyId,
     pub(crate) is_rollback: bool,
     pub(crate) items_per_second_max: Option<u32>,
     /// When `to` became active.
     pub(crate) turned_at: DateTime<Utc>,
 }
 
-/// Seals one item anew; none when it does not open.
-pub(crate) type Reseal = Arc<dyn Fn(Item, &Sealed) -> Option<Sealed> + Send + Sync>;
+/// Seals one item of a key anew; none when it does not open.
+pub(crate) type Reseal =
+    Arc<dyn Fn((EncryptionKeyId, Item), &Sealed) -> Option<Sealed> + Send + Sync>;
 
 /// A private key, or, with a purpose, a secret.
 struct ItemRow {
     id: Uuid,
+    encryption_key_id: Uuid,
     purpose: Option<String>,
     material: Option<Vec<u8>>,
     encryption_iv: Option<Vec<u8>>,
@@ -53,12 +61,16 @@ struct Resealed {
     private_keys: Columns,
     secrets: Columns,
     failed: Vec<Uuid>,
+    /// Of those that failed, the ones under the key that is being left. What an earlier rotation has
+    /// left behind was its failure.
+    failed_now: Vec<Uuid>,
 }
 
 /// What was sealed anew in one table, column by column.
 #[derive(Default)]
 struct Columns {
     ids: Vec<Uuid>,
+    left: Vec<Uuid>,
     materials: Vec<Vec<u8>>,
     nonces: Vec<Vec<u8>>,
     tags: Vec<Vec<u8>>,
@@ -157,18 +169,68 @@ impl SecureStore {
                         return Ok(BatchOutcome::Lost);
                     };
                     let cursor = progress.cursor_private_key_id;
-                    let items = page(connection, &due, cursor, plan.items_max).await?;
+                    let left = left_keys(connection, &due).await?;
+                    let items = page(connection, &due, (&left, cursor), plan.items_max).await?;
                     let has_more = i64::try_from(items.len()).is_ok_and(|n| n >= plan.items_max);
                     let last = items.last().map(|item| item.id);
-                    let resealed = seal_anew(items, &reseal);
+                    let resealed = seal_anew(items, due.from, &reseal);
                     let moved = move_keys(connection, &due, &resealed.private_keys).await?
                         + move_secrets(connection, &due, &resealed.secrets).await?;
                     if due.exposes() {
                         expose(connection, &due, &resealed.failed).await?;
                     }
-                    let next = progress.advance(&plan, &resealed.failed, (last, has_more));
+                    let next = progress.advance(&plan, &resealed.failed_now, (last, has_more));
                     record(connection, &due, &next, moved).await?;
                     Ok::<_, Abort<DatabaseError>>(next.outcome(moved))
+                })
+            })
+            .await
+    }
+}
+
+impl SecureStore {
+    /// The keys that a rotation leaves: the one that was active, and those that were so before and may
+    /// still have sealed something; of a rotation that is rolled back, those that followed.
+    pub(crate) async fn left_keys(
+        &self,
+        due: &DueRotation,
+    ) -> Result<Vec<EncryptionKeyId>, DatabaseError> {
+        let ids = self
+            .pool
+            .transact("find keys that are left", KEY_ROTATION, |connection| {
+                let due = due.clone();
+                Box::pin(async move {
+                    Ok::<_, Abort<DatabaseError>>(left_keys(connection, &due).await?)
+                })
+            })
+            .await?;
+        Ok(ids.into_iter().map(EncryptionKeyId::from).collect())
+    }
+
+    /// Lets another key take over from the new one of a running rotation, which has sealed as often as
+    /// it may; false when the rotation has ended or turned round.
+    pub(crate) async fn succeed_in_rotation(
+        &self,
+        due: &DueRotation,
+        successor: EncryptionKeyId,
+    ) -> Result<bool, DatabaseError> {
+        self.pool
+            .transact("succeed in key rotation", KEY_ROTATION, |connection| {
+                let due = due.clone();
+                Box::pin(async move {
+                    let done = sqlx::query!(
+                        r#"-- key_rotation_batches::succeed
+                        UPDATE key_rotation_history SET new_encryption_key_id = $4
+                        WHERE organization_id = $1 AND id = $2 AND new_encryption_key_id = $3
+                          AND status = 'in_progress' AND rollback_started_at IS NULL"#,
+                        due.organization_id.as_uuid(),
+                        due.id.as_uuid(),
+                        due.to.as_uuid(),
+                        successor.as_uuid(),
+                    )
+                    .execute(connection)
+                    .await?;
+                    Ok::<_, Abort<DatabaseError>>(done.rows_affected() > 0)
                 })
             })
             .await
@@ -197,6 +259,7 @@ fn due(row: KeyRotationRow) -> Result<DueRotation, DatabaseError> {
         rotation_type: word("key_rotation_history.rotation_type", &row.rotation_type)?,
         from: from.into(),
         to: to.into(),
+        old: old.into(),
         is_rollback,
         // Going back is not throttled: somebody waits for it, perhaps to declare a compromise.
         items_per_second_max: row
@@ -207,18 +270,21 @@ fn due(row: KeyRotationRow) -> Result<DueRotation, DatabaseError> {
     })
 }
 
-fn seal_anew(rows: Vec<ItemRow>, reseal: &Reseal) -> Resealed {
+fn seal_anew(rows: Vec<ItemRow>, from: EncryptionKeyId, reseal: &Reseal) -> Resealed {
     let mut resealed = Resealed::default();
     for row in rows {
-        let id = row.id;
+        let (id, left) = (row.id, row.encryption_key_id);
         let is_secret = row.purpose.is_some();
         let item = row.item().ok();
         let sealed = row.into_sealed().ok();
         let anew = item
             .zip(sealed)
-            .and_then(|(item, sealed)| reseal(item, &sealed));
+            .and_then(|(item, sealed)| reseal((left.into(), item), &sealed));
         let Some(sealed) = anew else {
             resealed.failed.push(id);
+            if left == from.as_uuid() {
+                resealed.failed_now.push(id);
+            }
             continue;
         };
         let columns = match is_secret {
@@ -226,6 +292,7 @@ fn seal_anew(rows: Vec<ItemRow>, reseal: &Reseal) -> Resealed {
             false => &mut resealed.private_keys,
         };
         columns.ids.push(id);
+        columns.left.push(left);
         columns.materials.push(sealed.ciphertext);
         columns.nonces.push(sealed.nonce.to_vec());
         columns.tags.push(sealed.tag.to_vec());
@@ -277,31 +344,60 @@ pub(super) async fn lease(
     .await
 }
 
-/// The next items under the old key, deleted ones too: who restores one must be able to open it.
+/// See [`SecureStore::left_keys`].
+pub(super) async fn left_keys(
+    connection: &mut PgConnection,
+    due: &DueRotation,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"-- key_rotation_batches::left_keys
+        SELECT k.id FROM encryption_keys k
+        JOIN encryption_keys o ON o.organization_id = k.organization_id AND o.id = $2
+        WHERE k.organization_id = $1 AND k.key_type = 'data' AND k.deleted_at IS NULL
+          AND k.status IN ('rotating', 'retired') AND k.id <> $3
+          AND (k.key_version > o.key_version) = $4
+        ORDER BY k.key_version DESC LIMIT $5"#,
+        due.organization_id.as_uuid(),
+        due.old.as_uuid(),
+        due.to.as_uuid(),
+        due.is_rollback,
+        LEFT_KEYS_MAX,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The next items under the keys that are left, deleted ones too: who restores one must be able to open
+/// it.
 async fn page(
     connection: &mut PgConnection,
     due: &DueRotation,
-    cursor: Option<Uuid>,
+    (left, cursor): (&[Uuid], Option<Uuid>),
     limit: i64,
 ) -> Result<Vec<ItemRow>, sqlx::Error> {
-    // Each table is read by its own index and no further than the page.
+    // For each key, each table is read by its own index and no further than the page.
     sqlx::query_as!(
         ItemRow,
         r#"-- key_rotation_batches::page
-        (SELECT id AS "id!", NULL::text AS purpose, encrypted_key_material AS material,
-            encryption_iv, encryption_auth_tag, encryption_algorithm
-         FROM private_keys
-         WHERE organization_id = $1 AND encryption_key_id = $2 AND id > $3
-         ORDER BY id LIMIT $4)
-        UNION ALL
-        (SELECT id, purpose, encrypted_secret, encryption_iv, encryption_auth_tag,
-            encryption_algorithm
-         FROM sealed_secrets
-         WHERE organization_id = $1 AND encryption_key_id = $2 AND id > $3
-         ORDER BY id LIMIT $4)
-        ORDER BY 1 LIMIT $4"#,
+        SELECT i.id AS "id!", i.encryption_key_id AS "encryption_key_id!", i.purpose, i.material,
+            i.encryption_iv, i.encryption_auth_tag, i.encryption_algorithm
+        FROM unnest($2::uuid[]) AS k (id)
+        CROSS JOIN LATERAL (
+            (SELECT id, encryption_key_id, NULL::text AS purpose,
+                encrypted_key_material AS material, encryption_iv, encryption_auth_tag,
+                encryption_algorithm
+             FROM private_keys
+             WHERE organization_id = $1 AND encryption_key_id = k.id AND id > $3
+             ORDER BY id LIMIT $4)
+            UNION ALL
+            (SELECT id, encryption_key_id, purpose, encrypted_secret, encryption_iv,
+                encryption_auth_tag, encryption_algorithm
+             FROM sealed_secrets
+             WHERE organization_id = $1 AND encryption_key_id = k.id AND id > $3
+             ORDER BY id LIMIT $4)) AS i
+        ORDER BY i.id LIMIT $4"#,
         due.organization_id.as_uuid(),
-        due.from.as_uuid(),
+        left,
         cursor.unwrap_or_default(),
         limit,
     )
@@ -323,11 +419,11 @@ async fn move_keys(
         SET encrypted_key_material = n.material, encryption_iv = n.nonce,
             encryption_auth_tag = n.tag, encryption_key_id = $3,
             compromised_by_rotation_id = coalesce($8, p.compromised_by_rotation_id)
-        FROM unnest($4::uuid[], $5::bytea[], $6::bytea[], $7::bytea[])
-            AS n (id, material, nonce, tag)
-        WHERE p.organization_id = $1 AND p.id = n.id AND p.encryption_key_id = $2"#,
+        FROM unnest($4::uuid[], $2::uuid[], $5::bytea[], $6::bytea[], $7::bytea[])
+            AS n (id, left_key_id, material, nonce, tag)
+        WHERE p.organization_id = $1 AND p.id = n.id AND p.encryption_key_id = n.left_key_id"#,
         due.organization_id.as_uuid(),
-        due.from.as_uuid(),
+        &resealed.left,
         due.to.as_uuid(),
         &resealed.ids,
         &resealed.materials,
@@ -354,11 +450,11 @@ async fn move_secrets(
         SET encrypted_secret = n.material, encryption_iv = n.nonce,
             encryption_auth_tag = n.tag, encryption_key_id = $3,
             compromised_by_rotation_id = coalesce($8, s.compromised_by_rotation_id)
-        FROM unnest($4::uuid[], $5::bytea[], $6::bytea[], $7::bytea[])
-            AS n (id, material, nonce, tag)
-        WHERE s.organization_id = $1 AND s.id = n.id AND s.encryption_key_id = $2"#,
+        FROM unnest($4::uuid[], $2::uuid[], $5::bytea[], $6::bytea[], $7::bytea[])
+            AS n (id, left_key_id, material, nonce, tag)
+        WHERE s.organization_id = $1 AND s.id = n.id AND s.encryption_key_id = n.left_key_id"#,
         due.organization_id.as_uuid(),
-        due.from.as_uuid(),
+        &resealed.left,
         due.to.as_uuid(),
         &resealed.ids,
         &resealed.materials,

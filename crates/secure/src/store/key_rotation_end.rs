@@ -11,7 +11,7 @@ use clm_domain::states::{EncryptionKeyStatus, KeyRotationStatus};
 use clm_secure_api::reply::KeyRotation;
 use sqlx::PgConnection;
 
-use super::key_rotation_batches::{DueRotation, lease};
+use super::key_rotation_batches::{DueRotation, lease, left_keys};
 use super::key_rotations::KeyRotationRow;
 use super::{KEY_ROTATION, SecureStore, audit};
 
@@ -112,7 +112,7 @@ async fn begin_again(connection: &mut PgConnection, due: &DueRotation) -> Result
 }
 
 /// The key that was left goes out of use. One that is compromised opens nothing any more, unless
-/// something is still sealed under it.
+/// something is still sealed under it, and with it those before it that were left as well.
 async fn retire(
     connection: &mut PgConnection,
     due: &DueRotation,
@@ -134,6 +134,32 @@ async fn retire(
         status.as_str(),
         now,
         is_revoked.then_some(now),
+    )
+    .execute(&mut *connection)
+    .await?;
+    if is_revoked {
+        revoke_earlier(connection, due, now).await?;
+    }
+    Ok(())
+}
+
+async fn revoke_earlier(
+    connection: &mut PgConnection,
+    due: &DueRotation,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let left = left_keys(connection, due).await?;
+    sqlx::query!(
+        r#"-- key_rotation_batches::revoke_earlier
+        UPDATE encryption_keys k SET status = 'revoked', revoked_at = $3
+        WHERE k.organization_id = $1 AND k.id = ANY ($2) AND k.status = 'retired'
+          AND NOT EXISTS (SELECT FROM private_keys p
+            WHERE p.organization_id = $1 AND p.encryption_key_id = k.id)
+          AND NOT EXISTS (SELECT FROM sealed_secrets s
+            WHERE s.organization_id = $1 AND s.encryption_key_id = k.id)"#,
+        due.organization_id.as_uuid(),
+        &left,
+        now,
     )
     .execute(connection)
     .await?;

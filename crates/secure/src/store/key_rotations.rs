@@ -302,16 +302,19 @@ async fn complete_start(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"-- key_rotations::complete_start
+        WITH of_left_key AS (
+            SELECT id FROM encryption_keys
+            WHERE organization_id = $1 AND key_type = 'data' AND deleted_at IS NULL
+              AND status IN ('rotating', 'retired'))
         UPDATE key_rotation_history SET new_encryption_key_id = $3, items_total = (
             SELECT count(*) FROM private_keys
-            WHERE organization_id = $1 AND encryption_key_id = $4) + (
+            WHERE organization_id = $1 AND encryption_key_id IN (SELECT id FROM of_left_key)) + (
             SELECT count(*) FROM sealed_secrets
-            WHERE organization_id = $1 AND encryption_key_id = $4)
+            WHERE organization_id = $1 AND encryption_key_id IN (SELECT id FROM of_left_key))
         WHERE organization_id = $1 AND id = $2"#,
         new.organization_id.as_uuid(),
         new.id.as_uuid(),
         new.new_key.id.as_uuid(),
-        new.old_encryption_key_id.as_uuid(),
     )
     .execute(connection)
     .await?;
