@@ -14,6 +14,7 @@ pub(crate) mod issuer_limits;
 pub(crate) mod issuers;
 pub(crate) mod key_rotation_batches;
 pub(crate) mod key_rotation_end;
+mod key_rotation_items;
 pub(crate) mod key_rotations;
 pub(crate) mod master_key_rotation;
 pub(crate) mod master_keys;
