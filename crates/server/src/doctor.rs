@@ -8,6 +8,7 @@ use clm_database::cluster;
 
 use crate::Configuration;
 use crate::layout::{self, Existing};
+use crate::transport_files;
 
 /// How a finding should be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +33,21 @@ pub struct Finding {
 }
 
 /// Files that hold a secret in plaintext; everything else secret is sealed or hashed.
-const SECRET_FILES: &[(&str, &str)] = &[(
-    "bootstrap.json",
-    "holds the first administrator's password until it is changed",
-)];
+const SECRET_FILES: &[(&str, &str)] = &[
+    (
+        "bootstrap.json",
+        "holds the first administrator's password until it is changed",
+    ),
+    (
+        transport_files::CORE,
+        "holds the key with which this core gives commands to its Secure Service: never copy it, pair \
+         another core",
+    ),
+    (
+        transport_files::SERVER,
+        "holds the key with which this Secure Service is known to its cores",
+    ),
+];
 
 /// Looks at the installation from outside; changes nothing.
 pub fn examine(configuration: &Configuration) -> Vec<Finding> {

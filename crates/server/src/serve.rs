@@ -30,7 +30,7 @@ use crate::confinement::{self, Confinement};
 use crate::layout::{self, Layout};
 use crate::lock::Lock;
 use crate::services::Connection;
-use crate::{Configuration, embedded, hardening, privileges, transport_files};
+use crate::{Configuration, embedded, files, hardening, privileges, transport_files};
 
 /// How long connections may take to finish their requests at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -95,6 +95,8 @@ pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
     if configuration.role == Role::Core {
         refuse_key_files(&layout.state_directory, &layout.master_key_files())?;
     }
+    // With what a killed process was writing: it may be half a key.
+    files::sweep(&layout.state_directory, &transport_files::NAMES)?;
     let bound = Bound::new(&configuration)?;
 
     let mut cluster = None;
