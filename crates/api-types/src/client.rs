@@ -182,6 +182,17 @@ impl Client {
             .map(drop)
     }
 
+    /// Ends one of the own sessions.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn end_session(&self, id: &str) -> Result<(), ClientError> {
+        let path = format!("/sessions/{}", segment(id));
+        self.send(Method::DELETE, &path, NO_BODY, None)
+            .await
+            .map(drop)
+    }
+
     /// Own sessions.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+pub(crate) mod access;
 pub(crate) mod pair;
 pub(crate) mod second_factor;
 
@@ -90,6 +91,12 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// API keys: credentials of programs, which act for their owner.
+    #[command(subcommand)]
+    ApiKey(access::ApiKeyCommand),
+    /// Your sessions.
+    #[command(subcommand)]
+    Session(access::SessionCommand),
     /// Programs that call a Secure Service in a process of its own.
     #[command(subcommand)]
     Pair(pair::PairCommand),

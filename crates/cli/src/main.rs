@@ -4,6 +4,7 @@
 //! REST through `clm-api-types`. Exit codes: 0 done, 1 failed or differences found, 2 wrong usage,
 //! 3 not signed in or not allowed, 4 not found, 5 the server cannot be reached or says to try again.
 
+mod access;
 mod arguments;
 mod certificates;
 mod connect;
@@ -60,6 +61,8 @@ async fn run(global: Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(command) => keys::key(&global, command).await,
         Command::Unseal(arguments) => master_key::unseal(&global, arguments).await,
         Command::Seal { force } => master_key::seal(&global, force).await,
+        Command::ApiKey(command) => access::api_key(&global, command).await,
+        Command::Session(command) => access::session(&global, command).await,
         Command::Pair(command) => pair::pair(&global, command).await,
         Command::User(command) => database::user(command).await,
         Command::Db(command) => database::db(&global, command).await,

@@ -6,14 +6,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use clm_core::{Core, OpContext, master_key, transport_key};
 use clm_domain::clock::Clock;
+use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::SYSTEM_ORGANIZATION;
-use clm_secure_api::SecureClient;
 use clm_secure_api::remote::RenewRequest;
 use clm_secure_api::remote::client::RemoteSecure;
 use clm_secure_api::remote::dial::TlsDial;
 use clm_secure_api::remote::tls::client_config;
+use clm_secure_api::{CallContext, Command, Reply, SecureClient, SecureError, SecureService};
 use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +83,7 @@ impl SecureAway {
     /// For the core.
     pub(crate) fn access(&self) -> SecureAccess {
         SecureAccess {
-            client: SecureClient::new(Arc::clone(&self.remote) as _),
+            client: SecureClient::new(Arc::new(Behind(Arc::clone(&self.remote)))),
             key: self.key.subscribe(),
         }
     }
@@ -176,6 +178,31 @@ impl SecureAway {
         let paired = self.paired.read().unwrap_or_else(PoisonError::into_inner);
         paired.clone()
     }
+}
+
+/// The other side, as the core's own callers may hear of it: that it does not know this core is not their
+/// mistake.
+struct Behind(Arc<RemoteSecure>);
+
+#[async_trait]
+impl SecureService for Behind {
+    async fn call(&self, context: CallContext, command: Command) -> Result<Reply, SecureError> {
+        let heard = self.0.call(context, command).await;
+        heard.map_err(|error| match error.0.kind {
+            ErrorKind::Unauthenticated => refused(&error),
+            _ => error,
+        })
+    }
+}
+
+fn refused(error: &SecureError) -> SecureError {
+    tracing::error!(
+        error.code = %error.0.code, error.detail = %error.0.message,
+        "the Secure Service does not hear this core"
+    );
+    let message = "The Secure Service does not hear this server any more. Nothing was done; its operator \
+        has to pair it again.";
+    Fault::new(ErrorKind::Upstream, "secure_service_refuses", message).into()
 }
 
 fn config_of(paired: &TransportFile) -> anyhow::Result<ClientConfig> {

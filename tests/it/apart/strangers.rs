@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use clm_secure_api::remote::tls;
 use clm_tests::{Apart, openssl};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::support::{CERTIFICATE_REQUESTS, Requester, problem};
 
 use super::peer::{Credential, client, is_heard};
 
@@ -139,6 +142,7 @@ async fn other_protocols_lead_nowhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_core_is_not_heard_any_more() {
     let apart = Apart::start().await;
+    let key = apart.furnish().await;
     let peer = Credential::of_core(&apart).client(&apart);
     is_heard(&peer).await.unwrap();
     assert!(
@@ -159,6 +163,19 @@ async fn a_revoked_core_is_not_heard_any_more() {
     // With a new connection as well, and its next certificate is refused.
     let again = Arc::new(Credential::of_core(&apart).client(&apart));
     assert_eq!(is_heard(&again).await.unwrap_err(), "peer_revoked");
+    // Its callers are told that it is not their mistake.
+    let requester = Requester::at(&apart.url, &key);
+    let asked = json!({
+        "subject_alternative_names": ["DNS:one.example"], "key_algorithm": "ecdsa-p256",
+    });
+    let told = requester
+        .post(CERTIFICATE_REQUESTS, &asked)
+        .await
+        .expect(503);
+    assert_eq!(problem(&told).code, "secure_service_refuses");
+    assert!(told.headers.contains_key("retry-after"), "{told:?}");
+    let ready = requester.get("/readyz").await.expect(503);
+    assert!(ready.text.contains("pair it again"), "{ready:?}");
     let unknown = apart.on_secure(&["pair", "revoke", "core-9"], "");
     assert!(!unknown.status.success());
     assert!(

@@ -1,0 +1,122 @@
+//! `clm api-key` and `clm session`: credentials of one's own.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use chrono::TimeDelta;
+use clm_api_types::api_keys::ApiKeyCreate;
+use clm_api_types::client::Client;
+use clm_domain::clock::Clock as _;
+use clm_domain::permission::Permissions;
+use clm_server::SystemClock;
+
+use crate::arguments::access::{self, ApiKeyCommand, SessionCommand};
+use crate::arguments::{Format, Global, Paging};
+use crate::certificates::query;
+use crate::keys::time;
+use crate::{connect, output};
+
+/// `clm api-key …`
+pub(crate) async fn api_key(global: &Global, command: ApiKeyCommand) -> anyhow::Result<ExitCode> {
+    let client = connect::client(global)?;
+    match command {
+        ApiKeyCommand::Create(arguments) => create(global, &client, arguments).await?,
+        ApiKeyCommand::List(paging) => list_keys(global, &client, paging).await?,
+        ApiKeyCommand::Revoke { id } => {
+            client.revoke_api_key(&id).await?;
+            output::line("revoked");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The key goes to standard output, whole and alone, so that it can be piped.
+#[expect(clippy::print_stderr, reason = "standard output is the key's")]
+async fn create(
+    global: &Global,
+    client: &Client,
+    arguments: access::ApiKeyCreate,
+) -> anyhow::Result<()> {
+    let valid = arguments
+        .valid_days
+        .map(|days| TimeDelta::days(days.into()));
+    let expires_at = valid
+        .map(|valid| SystemClock.now().checked_add_signed(valid))
+        .map(|end| end.context("--valid-days is too long"))
+        .transpose()?;
+    let request = ApiKeyCreate {
+        name: arguments.name,
+        scopes: scopes(&arguments.scopes)?,
+        expires_at,
+    };
+    let created = client.create_api_key(&request).await?;
+    if global.output == Format::Json {
+        return output::json(&created);
+    }
+    output::line(&created.secret);
+    eprintln!(
+        "API key {}; it is shown this once",
+        output::printable(&created.api_key.name)
+    );
+    Ok(())
+}
+
+/// What the key is narrowed to; the names of resources and actions are checked where they are known.
+fn scopes(texts: &[String]) -> anyhow::Result<Option<Permissions>> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let mut scopes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for text in texts {
+        let Some((resource, action)) = text.split_once(':') else {
+            bail!("--scope '{text}' must be RESOURCE:ACTION, such as certificate:read");
+        };
+        scopes.entry(resource).or_default().push(action);
+    }
+    let scopes = serde_json::to_value(scopes)?;
+    let understood = serde_json::from_value(scopes);
+    understood.map(Some).context("reading --scope")
+}
+
+async fn list_keys(global: &Global, client: &Client, paging: Paging) -> anyhow::Result<()> {
+    let page = client.list_api_keys(&query(paging)).await?;
+    let headers = ["id", "name", "ends in", "created", "expires", "revoked"];
+    output::list(global.output, &page, &headers, |key| {
+        vec![
+            key.id.to_string(),
+            key.name.clone(),
+            key.last_four.clone(),
+            time(Some(key.created_at)),
+            time(key.expires_at),
+            time(key.revoked_at),
+        ]
+    })
+}
+
+/// `clm session …`
+pub(crate) async fn session(global: &Global, command: SessionCommand) -> anyhow::Result<ExitCode> {
+    let client = connect::client(global)?;
+    match command {
+        SessionCommand::List(paging) => {
+            let page = client.list_sessions(&query(paging)).await?;
+            let headers = ["id", "since", "last seen", "ends", "from", "this one"];
+            output::list(global.output, &page, &headers, |session| {
+                let is_current = if session.is_current { "yes" } else { "" };
+                vec![
+                    session.id.to_string(),
+                    time(Some(session.created_at)),
+                    time(Some(session.last_seen_at)),
+                    time(Some(session.expires_at)),
+                    session.ip_address.clone().unwrap_or_default(),
+                    is_current.to_owned(),
+                ]
+            })?;
+        }
+        SessionCommand::End { id } => {
+            client.end_session(&id).await?;
+            output::line("ended");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
