@@ -16,14 +16,17 @@ use crate::layout::Layout;
 use crate::serve::connection;
 
 /// What the system's library reads: names of hosts and users, certificates of databases, randomness.
-const READ: [&str; 9] = [
+const READ: [&str; 12] = [
     "/etc",
     "/usr",
     "/lib",
     "/lib64",
+    "/var/lib/ca-certificates",
     "/proc",
     "/sys/fs/cgroup",
     "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
     "/dev/null",
     "/dev/urandom",
 ];
@@ -75,6 +78,7 @@ pub(crate) fn confine(
     let files = layout.master_key_files();
     let files = files.iter().map(|name| layout.file(name));
     for file in places.file.clone().into_iter().chain(files) {
+        let file = std::path::absolute(file).context("finding the master key")?;
         reach.write.extend(file.parent().map(Path::to_path_buf));
         let target = file.canonicalize().ok();
         let beside = target.as_deref().and_then(Path::parent);

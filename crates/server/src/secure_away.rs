@@ -2,7 +2,7 @@
 //! when that is renewed, and whether the other side can do anything now.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -28,6 +28,10 @@ use crate::transport_files::{CORE, TransportFile};
 
 /// Between two looks at the other side.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// The same after it has refused this core.
+const REFUSED_PERIOD: Duration = Duration::from_secs(60);
+/// The code that callers hear then.
+const REFUSES: &str = "secure_service_refuses";
 /// How long a look may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest and shortest rest between two looks at the clock, for the certificate.
@@ -38,12 +42,14 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// The other side.
 pub(crate) struct SecureAway {
-    remote: Arc<RemoteSecure>,
+    remote: RemoteSecure,
     dial: Arc<TlsDial>,
     path: PathBuf,
     paired: RwLock<TransportFile>,
     clock: Arc<dyn Clock>,
     key: watch::Sender<bool>,
+    /// What was found when something was last said about it.
+    said: Mutex<Option<Result<bool, String>>>,
 }
 
 impl SecureAway {
@@ -71,19 +77,20 @@ impl SecureAway {
         let dial = Arc::new(TlsDial::new(address, config_of(&paired)?));
         let remote = RemoteSecure::new(Arc::clone(&dial) as _, Arc::clone(&clock));
         Ok(Arc::new(Self {
-            remote: Arc::new(remote),
+            remote,
             dial,
             path: path.to_path_buf(),
             paired: RwLock::new(paired),
             clock,
             key: watch::Sender::new(false),
+            said: Mutex::default(),
         }))
     }
 
     /// For the core.
-    pub(crate) fn access(&self) -> SecureAccess {
+    pub(crate) fn access(self: &Arc<Self>) -> SecureAccess {
         SecureAccess {
-            client: SecureClient::new(Arc::new(Behind(Arc::clone(&self.remote)))),
+            client: SecureClient::new(Arc::clone(self) as _),
             key: self.key.subscribe(),
         }
     }
@@ -92,8 +99,9 @@ impl SecureAway {
     pub(crate) fn start(self: &Arc<Self>, core: &Arc<CoreSide>, loops: &Loops<'_>) {
         let (this, core, stop) = (Arc::clone(self), Arc::clone(core), loops.stop.clone());
         loops.tasks.spawn(async move {
-            while rest(LOOK_PERIOD, &stop).await {
-                this.look(&core.core).await;
+            let mut pause = LOOK_PERIOD;
+            while rest(pause, &stop).await {
+                pause = this.look(&core.core).await;
             }
         });
         let (this, stop) = (Arc::clone(self), loops.stop.clone());
@@ -102,31 +110,44 @@ impl SecureAway {
             .spawn(async move { this.keep_certificate(&stop).await });
     }
 
-    /// Sees whether the other side can be reached and has its key, and says so when that changed.
-    pub(crate) async fn look(&self, core: &Core) {
+    /// Sees whether the other side can be reached and has its key, and says so when that changed. Returns
+    /// how long to rest before the next look: each refusal is recorded on the other side.
+    pub(crate) async fn look(&self, core: &Core) -> Duration {
+        let mut pause = LOOK_PERIOD;
         let system = OpContext::system(core, SYSTEM_ORGANIZATION);
         let asked = master_key::seal_status(&system, core);
         let found = match tokio::time::timeout(LOOK_TIMEOUT, asked).await {
             Ok(Ok(status)) => Ok(!status.sealed),
+            Ok(Err(error)) if error.0.code == REFUSES => {
+                pause = REFUSED_PERIOD;
+                Err(error.to_string())
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it does not answer".to_owned()),
         };
         let has_key = *found.as_ref().unwrap_or(&false);
-        if !self
-            .key
-            .send_if_modified(|known| std::mem::replace(known, has_key) != has_key)
-        {
+        self.key
+            .send_if_modified(|known| std::mem::replace(known, has_key) != has_key);
+        self.tell(found);
+        pause
+    }
+
+    /// Says what was found, unless it is what was said last.
+    fn tell(&self, found: Result<bool, String>) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_ref() == Some(&found) {
             return;
         }
-        match found {
+        match &found {
             Ok(true) => tracing::info!("the Secure Service is there, and its master key is open"),
             Ok(false) => {
-                tracing::warn!("the Secure Service is there, and its master key is sealed")
+                tracing::warn!("the Secure Service is there, and its master key is sealed");
             }
             Err(error) => {
                 tracing::warn!(error.detail = error, "the Secure Service is away");
             }
         }
+        *said = Some(found);
     }
 
     async fn keep_certificate(&self, stop: &CancellationToken) {
@@ -151,7 +172,8 @@ impl SecureAway {
 
     async fn renew_if_due(&self) -> anyhow::Result<()> {
         let paired = self.paired();
-        if self.clock.now() < paired.renew_at {
+        // While the other side is away or sealed it certifies nobody.
+        if self.clock.now() < paired.renew_at || !*self.key.borrow() {
             return Ok(());
         }
         let (private_key_der, csr_der) = transport_key::new_with_request(&[])?;
@@ -180,29 +202,41 @@ impl SecureAway {
     }
 }
 
-/// The other side, as the core's own callers may hear of it: that it does not know this core is not their
-/// mistake.
-struct Behind(Arc<RemoteSecure>);
-
 #[async_trait]
-impl SecureService for Behind {
+impl SecureService for SecureAway {
     async fn call(&self, context: CallContext, command: Command) -> Result<Reply, SecureError> {
-        let heard = self.0.call(context, command).await;
-        heard.map_err(|error| match error.0.kind {
-            ErrorKind::Unauthenticated => refused(&error),
-            _ => error,
-        })
+        let heard = self.remote.call(context, command).await;
+        heard.map_err(|error| self.as_callers_hear(error))
     }
 }
 
-fn refused(error: &SecureError) -> SecureError {
-    tracing::error!(
-        error.code = %error.0.code, error.detail = %error.0.message,
-        "the Secure Service does not hear this core"
-    );
-    let message = "The Secure Service does not hear this server any more. Nothing was done; its operator \
-        has to pair it again.";
-    Fault::new(ErrorKind::Upstream, "secure_service_refuses", message).into()
+impl SecureAway {
+    /// That the other side does not know this core is not the mistake of its callers, who may hold good
+    /// credentials.
+    fn as_callers_hear(&self, error: SecureError) -> SecureError {
+        let is_refused = match error.0.kind {
+            ErrorKind::Unauthenticated => true,
+            // TLS says no more than that there is no connection.
+            ErrorKind::Upstream => self.has_ended(),
+            _ => false,
+        };
+        if !is_refused {
+            return error;
+        }
+        tracing::debug!(
+            error.code = %error.0.code, error.detail = %error.0.message,
+            "the Secure Service does not hear this core"
+        );
+        let message = "The Secure Service does not hear this server any more. Nothing was done; its \
+            operator has to pair it again (clm pair).";
+        Fault::new(ErrorKind::Upstream, REFUSES, message).into()
+    }
+
+    /// Whether the certificate of this core has ended.
+    fn has_ended(&self) -> bool {
+        let paired = self.paired.read().unwrap_or_else(PoisonError::into_inner);
+        paired.not_after < self.clock.now()
+    }
 }
 
 fn config_of(paired: &TransportFile) -> anyhow::Result<ClientConfig> {
