@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use clm_api_types::master_key::MasterKey;
 use clm_domain::states::MasterKeyProviderKind;
 use clm_server::Configuration;
-use clm_server::doctor::{Verdict, examine};
+use clm_server::doctor::{Verdict, examine, is_host_of_master_key};
 
 use crate::arguments::{Format, Global};
 use crate::{connect, output};
 
 /// Looks at the installation on this machine and at its server.
 pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
-    let mut rows: Vec<(Verdict, String, String)> = examine(&Configuration::load()?)
+    let configuration = Configuration::load()?;
+    let is_key_here = is_host_of_master_key(&configuration);
+    let mut rows: Vec<(Verdict, String, String)> = examine(&configuration)
         .into_iter()
         .map(|finding| (finding.verdict, finding.subject, finding.message))
         .collect();
@@ -21,7 +23,7 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         Ok(client) => match client.readiness().await {
             Ok(readiness) => {
                 if let Ok(key) = client.load_master_key().await {
-                    judge_master_key(&key, &mut rows);
+                    judge_master_key(&key, is_key_here, &mut rows);
                 }
                 rows.extend(readiness.checks.into_iter().map(|check| {
                     let verdict = if check.passed {
@@ -61,7 +63,7 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 /// Whether a copy of the master key exists, and which files hold one that is not in force any more.
-fn judge_master_key(key: &MasterKey, rows: &mut Vec<(Verdict, String, String)>) {
+fn judge_master_key(key: &MasterKey, is_here: bool, rows: &mut Vec<(Verdict, String, String)>) {
     for (verdict, subject, message) in rows.iter_mut() {
         let name = subject.rsplit('/').next().unwrap_or_default();
         let in_force = key.provider == MasterKeyProviderKind::File && *subject == key.place;
@@ -73,7 +75,7 @@ fn judge_master_key(key: &MasterKey, rows: &mut Vec<(Verdict, String, String)>) 
         }
     }
     let (version, provider) = (key.key_version, key.provider);
-    if provider == MasterKeyProviderKind::File && !Path::new(&key.place).exists() {
+    if is_here && provider == MasterKeyProviderKind::File && !Path::new(&key.place).exists() {
         let message = format!(
             "version {version} is in force and its file is not there: put the copy back, or replace \
              the key (clm key master rotate) while the server still has it"

@@ -28,6 +28,8 @@ pub(crate) struct Beginning<'a> {
     pub(crate) identity: Option<&'a Arc<TransportIdentity>>,
     pub(crate) password: Option<&'a SecretString>,
     pub(crate) is_embedded: bool,
+    /// Whether the Secure Service, and with it the master key, is somewhere else.
+    pub(crate) is_key_away: bool,
 }
 
 impl Beginning<'_> {
@@ -145,7 +147,14 @@ pub(crate) async fn announce(beginning: &Beginning<'_>, bootstrapped: Option<&Bo
     let core = &beginning.side.core;
     let system = OpContext::system(core, SYSTEM_ORGANIZATION);
     match clm_core::master_key::load(&system, core).await {
-        Ok(key) => println!("{}", master_key_lines(&key).join("\n")),
+        Ok(key) => {
+            let mut lines = master_key_lines(&key);
+            if beginning.is_key_away {
+                // How it is backed up is told where it is.
+                lines.truncate(1);
+            }
+            println!("{}", lines.join("\n"));
+        }
         Err(error) => {
             tracing::warn!(error.detail = %error, "the master key in force cannot be told");
         }

@@ -49,6 +49,17 @@ const SECRET_FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Whether the master key of the installation belongs to this host: not where there is a core that was
+/// paired with a Secure Service elsewhere.
+pub fn is_host_of_master_key(configuration: &Configuration) -> bool {
+    Existing::find(&configuration.data_directory).is_ok_and(|existing| {
+        !existing
+            .state_directory
+            .join(transport_files::CORE)
+            .exists()
+    })
+}
+
 /// Looks at the installation from outside; changes nothing.
 pub fn examine(configuration: &Configuration) -> Vec<Finding> {
     let directory = &configuration.data_directory;

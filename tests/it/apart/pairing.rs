@@ -48,4 +48,15 @@ async fn a_core_that_was_paired_issues_lists_and_exports() {
     );
     let ready = requester.get("/readyz").await.expect(200);
     assert!(ready.text.contains("master_key"), "{ready:?}");
+
+    // The core's host is not where the master key is looked for, nor where its backup is told.
+    let doctor = apart.on_core(&["doctor", "--output", "json"], "");
+    assert!(doctor.status.success(), "{doctor:?}");
+    let said = std::fs::read_to_string(apart.core.directory.path().join("stdout")).unwrap();
+    assert!(
+        said.contains("master key version 1") && !said.contains("back up"),
+        "{said}"
+    );
+    let said = std::fs::read_to_string(apart.secure.directory.path().join("stdout")).unwrap();
+    assert!(said.contains("back up"), "{said}");
 }

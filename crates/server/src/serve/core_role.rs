@@ -95,6 +95,7 @@ pub(super) async fn serve(serving: Serving<'_>, listening: Listening) -> anyhow:
         identity: identity.as_ref(),
         password: configuration.bootstrap_password.as_ref(),
         is_embedded: serving.private.is_some(),
+        is_key_away: configuration.role == Role::Core,
     };
     // Sealed, it has to wait: there is no key to make certificates with.
     let bootstrapped = match core.has_key() {
