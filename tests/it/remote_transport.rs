@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The machine's clock, as TLS has it.
-struct Now;
+pub(crate) struct Now;
 
 impl Clock for Now {
     #[expect(clippy::disallowed_methods, reason = "TLS judges by this clock too")]
@@ -94,10 +94,10 @@ impl ResolvesServerCert for Fixed {
 }
 
 /// An authority with the certificates that it has issued, in a directory.
-struct Authority(TempDir);
+pub(crate) struct Authority(TempDir);
 
 impl Authority {
-    fn make() -> Self {
+    pub(crate) fn make() -> Self {
         let authority = Self(tempfile::tempdir().unwrap());
         let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
             -subj /CN=transport -keyout ca.key -out ca.pem -addext keyUsage=critical,keyCertSign";
@@ -124,7 +124,7 @@ impl Authority {
     }
 
     /// A certificate for `name` with its key, PKCS#8 DER.
-    fn issue(&self, name: &str, usage: &str, days: i32) -> (Vec<u8>, SecretBytes) {
+    pub(crate) fn issue(&self, name: &str, usage: &str, days: i32) -> (Vec<u8>, SecretBytes) {
         let extensions = format!("subjectAltName={name}\nextendedKeyUsage={usage}\n");
         std::fs::write(self.path().join("extensions"), extensions).unwrap();
         self.openssl(

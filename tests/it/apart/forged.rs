@@ -1,213 +1,280 @@
-//! Commands of a core that was taken over: they do not go beyond what the Secure Service itself permits,
-//! and it records them.
+//! Who has the file of a core gives commands as that core, and no others: what it claims beyond its
+//! certificate is refused, what goes beyond limits too, and both are recorded.
 
-use chrono::{TimeDelta, Timelike as _};
+use chrono::{SubsecRound as _, TimeDelta};
 use clm_domain::actor::Actor;
 use clm_domain::certificate_plan::{BasicConstraints, CertificatePlan, extended_key_usage};
 use clm_domain::clock::Clock as _;
+use clm_domain::error::ErrorKind;
 use clm_domain::general_name::GeneralName;
-use clm_domain::ids::{
-    CertificateId, CertificateRequestId, OrganizationId, SYSTEM_ORGANIZATION, UserId,
-};
+use clm_domain::ids::{CertificateId, CertificateRequestId, OrganizationId, SYSTEM_ORGANIZATION};
 use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_domain::secret::SecretString;
 use clm_domain::states::CertificateType;
 use clm_pki::name::from_rfc4514;
-use clm_secure_api::command::IssuanceContext;
 use clm_secure_api::command::{
-    ChangeIssuerLimits, Command, ExportPrivateKey, IssueCertificate, IssuerLimitsChange, KeySource,
-    ListCertificateAuthorities, ResetTotp, Unseal,
+    ChangeIssuerLimits, CheckHealth, CreateCertificateAuthority, ExportPrivateKey, IssuanceContext,
+    IssueCertificate, IssuerLimitsChange, KeySource, ListCertificateAuthorities, ResetTotp,
 };
-use clm_secure_api::remote::client::RemoteSecure;
-use clm_secure_api::reply::{CertificateAuthority, Reply};
-use clm_secure_api::{CallContext, Caller};
+use clm_secure_api::reply::CertificateAuthority;
+use clm_secure_api::{Caller, SecureClient};
 use clm_tests::Apart;
-use sqlx::Row as _;
+use sqlx::PgPool;
+use uuid::Uuid;
 
-use super::peer::{Credential, Now, Random, ask, context};
+use super::visitor::{Stolen, context};
+use crate::remote_transport::Now;
 
-/// A core with two authorities, and somebody with its certificate.
-struct TakenOver {
-    apart: Apart,
-    peer: RemoteSecure,
-    issuing: CertificateAuthority,
+/// A paired core with authorities, and somebody who has its file.
+struct Thief {
+    /// What it was stolen from, which must go on running.
+    _apart: Apart,
+    core: Stolen,
+    client: SecureClient,
+    secure: PgPool,
+    organization: OrganizationId,
 }
 
-impl TakenOver {
+impl Thief {
     async fn start() -> Self {
         let apart = Apart::start().await;
         apart.furnish().await;
-        let peer = Credential::of_core(&apart).client(&apart);
-        let list = Command::ListCertificateAuthorities(ListCertificateAuthorities {
-            after: None,
-            limit: 10,
-        });
-        let organization = organization(&apart).await;
-        let found = ask(&peer, context(organization), list).await.unwrap();
-        let Reply::CertificateAuthorities(found) = found else {
-            panic!("{found:?}");
-        };
-        let issuing = found.into_iter().find(|one| one.name == "Issuing");
+        let core = Stolen::from(&apart.core);
+        let secure = apart.databases().secure;
+        let organization: Uuid =
+            sqlx::query_scalar("SELECT organization_id FROM issuers WHERE name = 'Issuing'")
+                .fetch_one(&secure)
+                .await
+                .unwrap();
         Self {
-            apart,
-            peer,
-            issuing: issuing.unwrap(),
+            client: SecureClient::new(std::sync::Arc::new(core.client())),
+            _apart: apart,
+            core,
+            secure,
+            organization: organization.into(),
         }
     }
 
-    fn context(&self) -> CallContext {
-        context(self.issuing.organization_id)
+    fn context(&self) -> clm_secure_api::CallContext {
+        context(self.organization, Actor::System)
     }
 
-    /// A plan without a fault for a key that the service makes.
-    fn plan(&self) -> CertificatePlan {
-        let begin = Now.now().with_nanosecond(0).unwrap();
-        let mut plan = CertificatePlan::end_entity(
-            CertificateType::Server,
-            from_rfc4514("CN=forged.example").unwrap(),
-            Vec::new(),
-            KeyAlgorithm::EcdsaP256,
-            (begin, begin + TimeDelta::days(1)),
-        );
-        plan.key_usage.digital_signature = true;
-        plan.extended_key_usage = vec![extended_key_usage::SERVER_AUTH.parse().unwrap()];
-        plan.subject_alternative_names = vec![GeneralName::Dns("forged.example".to_owned())];
-        plan
-    }
-
-    async fn issue(&self, plan: CertificatePlan) -> Result<Reply, String> {
-        let command = IssueCertificate {
-            certificate_request_id: CertificateRequestId::generate(Now.now(), &Random),
-            certificate_id: CertificateId::generate(Now.now(), &Random),
-            issuer_id: self.issuing.issuer_id,
-            key_source: KeySource::Generate,
-            plan,
-            context: IssuanceContext::default(),
+    async fn issuing(&self) -> CertificateAuthority {
+        let command = ListCertificateAuthorities {
+            after: None,
+            limit: 10,
         };
-        let command = Command::IssueCertificate(Box::new(command));
-        ask(&self.peer, self.context(), command).await
+        let listed = self
+            .client
+            .list_certificate_authorities(self.context(), command);
+        let mut found = listed.await.unwrap();
+        found.retain(|one| one.name == "Issuing");
+        found.remove(0)
     }
 
-    async fn certificates(&self) -> i64 {
-        let count = sqlx::query_scalar("SELECT count(*) FROM certificates");
-        count
-            .fetch_one(&self.apart.databases().secure)
+    async fn count(&self, statement: &'static str) -> i64 {
+        sqlx::query_scalar(statement)
+            .fetch_one(&self.secure)
             .await
             .unwrap()
     }
 
-    /// How often the Secure Service recorded a refusal with this code.
-    async fn recorded(&self, event: &str, code: &str) -> i64 {
-        let rows = sqlx::query(
-            "SELECT count(*) AS found FROM secure_audit_log
-             WHERE event_code = $1 AND details ->> 'code' = $2 AND result <> 'success'",
-        );
-        let rows = rows.bind(event).bind(code);
-        let row = rows.fetch_one(&self.apart.databases().secure).await;
-        row.unwrap().get("found")
+    async fn failures(&self, event: &str) -> i64 {
+        sqlx::query_scalar(
+            "SELECT count(*) FROM secure_audit_log WHERE event_code = $1 AND result = 'failure'",
+        )
+        .bind(event)
+        .fetch_one(&self.secure)
+        .await
+        .unwrap()
     }
 }
 
-async fn organization(apart: &Apart) -> OrganizationId {
-    OrganizationId::from(apart.databases().organization("default").await)
+fn change(authority: &CertificateAuthority) -> IssuerLimitsChange {
+    let mut limits = authority.limits.clone();
+    limits.certificate_authority = true;
+    IssuerLimitsChange {
+        issuer_id: authority.issuer_id,
+        limits,
+        revision: authority.revision,
+        reason: "a thief".to_owned(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_core_that_lies_issues_nothing_beyond_the_limits() {
-    let taken = TakenOver::start().await;
-    // The control: what it may do, it can.
-    let issued = taken.issue(taken.plan()).await;
-    assert!(matches!(issued, Ok(Reply::Issued(_))), "{issued:?}");
-    let before = taken.certificates().await;
+async fn what_is_claimed_beyond_the_certificate_is_refused_and_recorded() {
+    let thief = Thief::start().await;
+    let authority = thief.issuing().await;
+    let mut bootstrap = context(SYSTEM_ORGANIZATION, Actor::System);
+    bootstrap.caller = Caller::Bootstrap;
+    let refused = thief.client.check_health(bootstrap, CheckHealth {}).await;
+    assert_eq!(refused.unwrap_err().0.code, "caller_mismatch");
 
-    let mut authority = taken.plan();
-    authority.certificate_type = CertificateType::Intermediate;
-    authority.basic_constraints = Some(BasicConstraints {
+    let operator = || context(thief.organization, Actor::LocalOperator { uid: 0 });
+    let reset = ResetTotp {
+        user_id: Uuid::from_u128(2).into(),
+        reason: "a thief".to_owned(),
+    };
+    let refused = thief.client.reset_totp(operator(), reset).await;
+    assert_eq!(refused.unwrap_err().0.code, "caller_mismatch");
+    let command = ChangeIssuerLimits {
+        change: change(&authority),
+        proof: None,
+    };
+    let refused = thief.client.change_issuer_limits(operator(), command).await;
+    assert_eq!(refused.unwrap_err().0.code, "caller_mismatch");
+
+    let recorded: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT details ->> 'command', details ->> 'peer', details ->> 'claimed_caller'
+         FROM secure_audit_log WHERE event_code = 'command.refused' AND result = 'failure'
+         ORDER BY event_timestamp, id",
+    )
+    .fetch_all(&thief.secure)
+    .await
+    .unwrap();
+    let row = |command: &str, caller: &str| {
+        let texts = [command, "core-1", caller].map(str::to_owned);
+        <(String, String, String)>::from(texts)
+    };
+    let expected = [
+        row("check_health", "bootstrap"),
+        row("reset_totp", "core"),
+        row("change_issuer_limits", "core"),
+    ];
+    assert_eq!(recorded, expected);
+    assert_eq!(thief.issuing().await.limits, authority.limits);
+    assert!(thief.core.is_served().await);
+}
+
+/// Without a proof nobody widens limits, not as the platform and not as a person.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_do_not_change_without_a_proof() {
+    let thief = Thief::start().await;
+    let authority = thief.issuing().await;
+    let person = Actor::User {
+        user_id: Uuid::from_u128(1).into(),
+        session_id: Uuid::from_u128(1).into(),
+    };
+    for actor in [Actor::System, person] {
+        let command = ChangeIssuerLimits {
+            change: change(&authority),
+            proof: None,
+        };
+        let by = context(thief.organization, actor);
+        let refused = thief.client.change_issuer_limits(by, command).await;
+        assert_eq!(refused.unwrap_err().0.code, "step_up_required");
+    }
+    assert_eq!(thief.failures("issuer_limits.changed").await, 2);
+    assert_eq!(thief.issuing().await.limits, authority.limits);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_an_authority_does_not_leave() {
+    let thief = Thief::start().await;
+    let authority = thief.issuing().await;
+    let command = ExportPrivateKey {
+        certificate_id: authority.certificate_id,
+        passphrase: SecretString::new(clm_tests::apart::PASSWORD.to_owned()),
+    };
+    let refused = thief.client.export_private_key(thief.context(), command);
+    let refused = refused.await.map(drop).unwrap_err().0;
+    assert_eq!(refused.code, "private_key_not_exportable", "{refused:?}");
+    assert_eq!(thief.failures("private_key.exported").await, 1);
+    assert!(thief.core.is_served().await);
+}
+
+/// An authority for `inside.example` alone, as a core may make it.
+async fn narrow(thief: &Thief) -> CertificateAuthority {
+    let mut limits = thief.issuing().await.limits;
+    limits.names.dns_domains = Some(vec!["inside.example".to_owned()]);
+    limits.extended_key_usage = vec![extended_key_usage::SERVER_AUTH.parse().unwrap()];
+    limits.validity_seconds_max = 30 * 86_400;
+    let command = CreateCertificateAuthority {
+        name: "Narrow".to_owned(),
+        subject_der: from_rfc4514("CN=Narrow").unwrap(),
+        parent_issuer_id: None,
+        key_algorithm: KeyAlgorithm::EcdsaP256,
+        signature_algorithm: KeyAlgorithm::EcdsaP256.default_signature(),
+        validity_seconds: 300 * 86_400,
+        path_length_max: None,
+        limits,
+        organization_ids: Vec::new(),
+    };
+    let made = thief
+        .client
+        .create_certificate_authority(thief.context(), command);
+    made.await.unwrap()
+}
+
+/// A certificate that the narrow authority may sign.
+fn plan() -> CertificatePlan {
+    let begin = Now.now().trunc_subsecs(0);
+    let mut plan = CertificatePlan::end_entity(
+        CertificateType::Server,
+        from_rfc4514("CN=www.inside.example").unwrap(),
+        Vec::new(),
+        KeyAlgorithm::EcdsaP256,
+        (begin, begin + TimeDelta::days(20)),
+    );
+    plan.key_usage.digital_signature = true;
+    plan.extended_key_usage = vec![extended_key_usage::SERVER_AUTH.parse().unwrap()];
+    plan.subject_alternative_names = vec![GeneralName::Dns("www.inside.example".to_owned())];
+    plan
+}
+
+fn issue(
+    authority: &CertificateAuthority,
+    plan: CertificatePlan,
+    number: u128,
+) -> IssueCertificate {
+    IssueCertificate {
+        certificate_request_id: CertificateRequestId::from_uuid(Uuid::from_u128(number)),
+        certificate_id: CertificateId::from_uuid(Uuid::from_u128(number)),
+        issuer_id: authority.issuer_id,
+        key_source: KeySource::Generate,
+        plan,
+        context: IssuanceContext::default(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_beyond_the_limits_is_signed() {
+    let thief = Thief::start().await;
+    let authority = narrow(&thief).await;
+    let mut forged = vec![plan(); 5];
+    forged[0].basic_constraints = Some(BasicConstraints {
         certificate_authority: true,
         path_length_max: None,
     });
-    authority.key_usage.key_cert_sign = true;
-    authority.extended_key_usage = Vec::new();
-    let mut purpose = taken.plan();
-    purpose.extended_key_usage = vec!["1.3.6.1.5.5.7.3.9".parse().unwrap()];
-    let mut any_purpose = taken.plan();
-    any_purpose.extended_key_usage = vec!["2.5.29.37.0".parse().unwrap()];
-    let mut long = taken.plan();
-    long.not_after = long.not_before + TimeDelta::days(5_000);
-    for (plan, code) in [
-        (authority, "certificate_authority_not_issued"),
-        (purpose, "issuer_limits_exceeded"),
-        (any_purpose, "issuer_limits_exceeded"),
-        (long, "issuer_limits_exceeded"),
-    ] {
-        assert_eq!(taken.issue(plan).await.unwrap_err(), code);
-        assert!(
-            taken.recorded("certificate.issuance_refused", code).await > 0,
-            "{code}"
+    forged[1].extended_key_usage = vec![extended_key_usage::CLIENT_AUTH.parse().unwrap()];
+    let outside = GeneralName::Dns("www.outside.example".to_owned());
+    forged[2].subject_alternative_names.push(outside);
+    forged[3].not_after += TimeDelta::days(20);
+    forged[4].key_usage.key_cert_sign = true;
+
+    let (certificates, keys) = (
+        "SELECT count(*) FROM certificates",
+        "SELECT count(*) FROM private_keys",
+    );
+    let before = (thief.count(certificates).await, thief.count(keys).await);
+    for (number, plan) in (100..).zip(&forged) {
+        let command = issue(&authority, plan.clone(), number);
+        let refused = thief.client.issue_certificate(thief.context(), command);
+        let refused = refused.await.map(drop).unwrap_err().0;
+        assert_eq!(
+            refused.kind,
+            ErrorKind::PolicyViolation,
+            "{number}: {refused:?}"
         );
     }
-    assert_eq!(taken.certificates().await, before);
-}
+    assert_eq!(thief.failures("certificate.issuance_refused").await, 5);
+    let after = (thief.count(certificates).await, thief.count(keys).await);
+    assert_eq!(after, before);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_core_that_lies_is_neither_somebody_else_nor_here() {
-    let taken = TakenOver::start().await;
-    let reset = || {
-        Command::ResetTotp(ResetTotp {
-            user_id: UserId::generate(Now.now(), &Random),
-            reason: "mine".to_owned(),
-        })
-    };
-    let here = Actor::LocalOperator { uid: 0 };
-    let local = CallContext {
-        actor: here.clone(),
-        ..taken.context()
-    };
-    assert_eq!(
-        ask(&taken.peer, local.clone(), reset()).await.unwrap_err(),
-        "caller_mismatch"
-    );
-    for caller in [Caller::Bootstrap, Caller::Operator] {
-        let other = CallContext {
-            caller,
-            organization_id: SYSTEM_ORGANIZATION,
-            actor: here.clone(),
-            ..taken.context()
-        };
-        let command = Command::Unseal(Unseal {
-            share: SecretString::new("x".to_owned()),
-        });
-        let refused = ask(&taken.peer, other, command).await.unwrap_err();
-        assert_eq!(refused, "caller_mismatch", "{caller:?}");
-    }
-    assert_eq!(
-        taken.recorded("command.refused", "caller_mismatch").await,
-        3
-    );
-
-    let mut limits = taken.issuing.limits.clone();
-    limits.validity_seconds_max += 1;
-    let widened = || {
-        Command::ChangeIssuerLimits(Box::new(ChangeIssuerLimits {
-            change: IssuerLimitsChange {
-                issuer_id: taken.issuing.issuer_id,
-                limits: limits.clone(),
-                revision: taken.issuing.revision,
-                reason: "mine".to_owned(),
-            },
-            proof: None,
-        }))
-    };
-    let unproved = ask(&taken.peer, taken.context(), widened()).await;
-    let unproved = unproved.unwrap_err();
-    assert_ne!(unproved, "caller_mismatch", "it may give the command");
-    let as_operator = ask(&taken.peer, local, widened()).await.unwrap_err();
-    assert_eq!(as_operator, "caller_mismatch");
-
-    let export = Command::ExportPrivateKey(ExportPrivateKey {
-        certificate_id: taken.issuing.certificate_id,
-        passphrase: SecretString::new("correct horse battery staple".to_owned()),
-    });
-    let exported = ask(&taken.peer, taken.context(), export).await;
-    assert!(exported.is_err(), "the key of an authority");
+    // The same without what was too much is signed.
+    let command = issue(&authority, plan(), 200);
+    let issued = thief.client.issue_certificate(thief.context(), command);
+    issued.await.unwrap();
+    assert_eq!(thief.count(certificates).await, before.0 + 1);
+    assert!(thief.core.is_served().await);
 }

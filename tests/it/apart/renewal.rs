@@ -8,7 +8,8 @@ use clm_domain::clock::Clock as _;
 use clm_tests::Apart;
 use serde_json::json;
 
-use super::peer::{Credential, Now, is_heard};
+use super::visitor::Stolen;
+use crate::remote_transport::Now;
 use crate::support::{CERTIFICATE_REQUESTS, Requester};
 
 /// How long a certificate of one minute may take to be replaced and to end.
@@ -23,12 +24,12 @@ async fn certificates_renew_themselves() {
     apart.pair("core-1");
     apart.core.serve();
     let requester = Requester::at(&apart.url, &apart.furnish().await);
-    let first = Credential::of_core(&apart);
-    is_heard(&first.client(&apart)).await.unwrap();
+    let first = Stolen::from(&apart.core);
+    assert!(first.is_served().await);
 
     let begun = Instant::now();
     while Now.now() <= first.not_after
-        || Credential::of_core(&apart).certificate_der == first.certificate_der
+        || Stolen::from(&apart.core).certificate_der == first.certificate_der
     {
         assert!(begun.elapsed() < PATIENCE, "{}", apart.core.read_log());
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -40,11 +41,11 @@ async fn certificates_renew_themselves() {
         .post(CERTIFICATE_REQUESTS, &asked)
         .await
         .expect(201);
-    is_heard(&Credential::of_core(&apart).client(&apart))
-        .await
-        .unwrap();
-    let ended = is_heard(&first.client(&apart)).await;
-    assert!(ended.is_err(), "a certificate that has ended is heard");
+    assert!(Stolen::from(&apart.core).is_served().await);
+    assert!(
+        !first.is_served().await,
+        "a certificate that has ended is heard"
+    );
 
     let databases = apart.databases();
     for event in [

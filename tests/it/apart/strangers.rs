@@ -1,185 +1,176 @@
-//! Who comes to the listener of the Secure Service without being a peer, or not any more.
+//! Who comes to the port of the Secure Service without being one of its cores gets nothing, and
+//! disturbs nobody.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clm_secure_api::remote::tls;
-use clm_tests::{Apart, openssl};
-use serde_json::json;
+use clm_domain::actor::Actor;
+use clm_domain::ids::SYSTEM_ORGANIZATION;
+use clm_domain::secret::SecretString;
+use clm_secure_api::SecureService as _;
+use clm_secure_api::command::{Command, ExportPrivateKey};
+use clm_secure_api::remote::dial::{Dial as _, TlsDial};
+use clm_secure_api::remote::{SERVER_NAME, tls};
+use clm_secure_api::wire::Versions;
+use clm_test_support::cluster;
+use clm_tests::{Apart, Program};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls_pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
-use crate::support::{CERTIFICATE_REQUESTS, Requester, problem};
+use super::visitor::{Stolen, ask, client, context};
+use crate::remote_transport::Authority;
 
-use super::peer::{Credential, client, is_heard};
-
-/// How long a revoked peer may be heard at most, with the time that asking takes.
-const REVOKED_WITHIN: Duration = Duration::from_secs(15);
+/// How long a revoked core may still be heard, and some time for a busy machine.
+const REVOKED_WITHIN: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_heard_but_peers() {
+async fn without_a_certificate_of_its_authority_nobody_commands() {
     let apart = Apart::start().await;
-    let own = Credential::of_core(&apart);
-    let peer = own.client(&apart);
-    is_heard(&peer).await.unwrap();
+    let core = Stolen::from(&apart.core);
+    let pin = Sha256::digest(&core.authority_der).into();
+    let nobody = client(&core.address, tls::pairing_config(pin).unwrap());
+    assert_eq!(ask(&nobody).await, "certificate_required");
+    assert!(core.is_served().await);
 
-    // Nobody's certificate.
-    use sha2::Digest as _;
-    let pin = sha2::Sha256::digest(&own.authority_der).into();
-    let stranger = client(&apart, tls::pairing_config(pin).unwrap());
-    assert_eq!(
-        is_heard(&stranger).await.unwrap_err(),
-        "certificate_required"
-    );
-
-    // That of an authority which calls itself as this one does.
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    std::fs::write(path.join("own.der"), &own.authority_der).unwrap();
-    let subject = openssl::expect(
-        path,
-        &[
-            "x509", "-inform", "DER", "-in", "own.der", "-noout", "-subject", "-nameopt", "compat",
-        ],
-    );
-    let name = subject.trim().trim_start_matches("subject=").to_owned();
-    let name = format!("/{}", name.trim_start_matches('/'));
-    openssl::expect(
-        path,
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &name,
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.pem",
-            "-addext",
-            "keyUsage=critical,keyCertSign",
-        ],
-    );
-    std::fs::write(
-        path.join("extensions"),
-        "subjectAltName=URI:urn:clm:caller:core,URI:urn:uuid:01900000-0000-7000-8000-000000000000\nextendedKeyUsage=clientAuth\n",
-    )
-    .unwrap();
-    for arguments in [
-        "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=core-1 -keyout leaf.key -out leaf.csr",
-        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile extensions -outform DER -out leaf.der",
-        "pkcs8 -topk8 -nocrypt -in leaf.key -outform DER -out leaf.p8",
-    ] {
-        let arguments: Vec<&str> = arguments.split(' ').collect();
-        openssl::expect(path, &arguments);
+    let foreign = Authority::make();
+    for name in ["URI:urn:clm:caller:core", "DNS:secure.clm.internal"] {
+        let (certificate, key) = foreign.issue(name, "clientAuth", 2);
+        let config = tls::client_config(&core.authority_der, &certificate, &key).unwrap();
+        // With TLS 1.3 the client may learn of it only when it has sent its request already.
+        let heard = ask(&client(&core.address, config)).await;
+        let broken = ["secure_service_unavailable", "outcome_unknown"];
+        assert!(broken.contains(&heard.as_str()), "{name}: {heard}");
+        assert!(core.is_served().await);
     }
-    let read = |name: &str| std::fs::read(path.join(name)).unwrap();
-    let foreign = Credential {
-        authority_der: own.authority_der.clone(),
-        certificate_der: read("leaf.der"),
-        key: clm_domain::secret::SecretBytes::new(read("leaf.p8")),
-        not_after: own.not_after,
-    };
-    let refused = is_heard(&foreign.client(&apart)).await.unwrap_err();
-    assert!(
-        ["secure_service_unavailable", "outcome_unknown"].contains(&refused.as_str()),
-        "{refused}"
-    );
-    is_heard(&peer).await.unwrap();
 }
 
-/// An older TLS, no TLS, nothing at all, and too much: the service goes on.
-#[tokio::test(flavor = "multi_thread")]
-async fn other_protocols_lead_nowhere() {
-    let apart = Apart::start().await;
-    let peer = Credential::of_core(&apart).client(&apart);
-    let directory = tempfile::tempdir().unwrap();
-    let connect = |version: &str| {
-        let arguments = [
-            "s_client",
-            "-connect",
-            &apart.address,
-            version,
-            "-alpn",
-            "h2",
-        ];
-        openssl::run(directory.path(), &arguments)
-    };
-    let old = connect("-tls1_2");
-    assert!(!old.status.success(), "{old:?}");
-    let new = connect("-tls1_3");
-    assert!(
-        String::from_utf8_lossy(&new.stdout).contains("TLSv1.3"),
-        "{new:?}"
-    );
-
-    let mut plain = TcpStream::connect(&apart.address).await.unwrap();
-    plain
-        .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer).await;
-    assert!(
-        !String::from_utf8_lossy(&answer).contains("alive"),
-        "{answer:?}"
-    );
-
-    let mut silent = Vec::new();
-    for _ in 0..100 {
-        silent.push(TcpStream::connect(&apart.address).await.unwrap());
-    }
-    is_heard(&peer).await.unwrap();
-    drop(silent);
+/// A client that would believe the service, and speaks one version of TLS.
+fn only(version: &'static SupportedProtocolVersion, authority_der: &[u8]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from(authority_der.to_vec());
+    roots.add(authority).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_core_is_not_heard_any_more() {
+async fn nothing_older_than_tls_1_3_is_spoken() {
     let apart = Apart::start().await;
-    let key = apart.furnish().await;
-    let peer = Credential::of_core(&apart).client(&apart);
-    is_heard(&peer).await.unwrap();
-    assert!(
-        apart
-            .on_secure(&["pair", "revoke", "core-1"], "")
-            .status
-            .success()
-    );
-    let begun = Instant::now();
-    let refused = loop {
-        match is_heard(&peer).await {
-            Err(code) => break code,
-            Ok(()) => assert!(begun.elapsed() < REVOKED_WITHIN, "still heard"),
+    let core = Stolen::from(&apart.core);
+    let dial = |version| {
+        let config = only(version, &core.authority_der);
+        let dial = TlsDial::new(core.address.clone(), config);
+        async move {
+            dial.dial()
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    assert_eq!(refused, "peer_revoked");
-    // With a new connection as well, and its next certificate is refused.
-    let again = Arc::new(Credential::of_core(&apart).client(&apart));
-    assert_eq!(is_heard(&again).await.unwrap_err(), "peer_revoked");
-    // Its callers are told that it is not their mistake.
-    let requester = Requester::at(&apart.url, &key);
-    let asked = json!({
-        "subject_alternative_names": ["DNS:one.example"], "key_algorithm": "ecdsa-p256",
-    });
-    let told = requester
-        .post(CERTIFICATE_REQUESTS, &asked)
-        .await
-        .expect(503);
-    assert_eq!(problem(&told).code, "secure_service_refuses");
-    assert!(told.headers.contains_key("retry-after"), "{told:?}");
-    let ready = requester.get("/readyz").await.expect(503);
-    assert!(ready.text.contains("pair it again"), "{ready:?}");
-    let unknown = apart.on_secure(&["pair", "revoke", "core-9"], "");
-    assert!(!unknown.status.success());
-    assert!(
-        String::from_utf8_lossy(&unknown.stderr).contains("peer of that name"),
-        "{unknown:?}"
-    );
+    assert_eq!(dial(&rustls::version::TLS13).await, Ok(()));
+    let refused = dial(&rustls::version::TLS12).await.unwrap_err();
+    assert!(refused.contains("ProtocolVersion"), "{refused}");
+    assert!(core.is_served().await);
+
+    let mut plain = TcpStream::connect(&core.address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: secure.clm.internal\r\n\r\n";
+    plain.write_all(request).await.unwrap();
+    let mut heard = Vec::new();
+    let reading = plain.read_to_end(&mut heard);
+    // Whether the end is orderly is no matter, but there must be one.
+    let ended = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    assert!(ended.is_ok(), "the connection stays open");
+    let text = String::from_utf8_lossy(&heard);
+    assert!(!text.contains("HTTP") && !text.contains("alive"), "{text}");
+    assert!(core.is_served().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_was_revoked_is_not_heard_any_more() {
+    let apart = Apart::start().await;
+    let core = Stolen::from(&apart.core);
+    let other = cluster::account().map_or_else(Program::prepare, Program::prepare_as);
+    let token = apart.token("core-2");
+    let accepted = other.cli_with_input(&["pair", "accept"], &token);
+    assert!(accepted.status.success(), "{accepted:?}");
+    let other = Stolen::from(&other).client();
+    assert_eq!(ask(&other).await, "health");
+    let revoked = apart.on_secure(&["pair", "revoke", "core-2"], "");
+    assert!(revoked.status.success(), "{revoked:?}");
+    let begun = Instant::now();
+    while ask(&other).await == "health" {
+        assert!(begun.elapsed() < REVOKED_WITHIN, "it is still heard");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(ask(&other).await, "peer_revoked");
+    assert!(core.is_served().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_cannot_be_are_refused() {
+    let apart = Apart::start().await;
+    let core = Stolen::from(&apart.core);
+    for version in [0, 255] {
+        let versions = Versions {
+            oldest: version,
+            newest: version,
+        };
+        let client = core.client().with_versions(versions);
+        assert_eq!(ask(&client).await, "version_unsupported", "{version}");
+        assert!(core.is_served().await);
+    }
+    let export = |bytes| {
+        Command::ExportPrivateKey(ExportPrivateKey {
+            certificate_id: Uuid::nil().into(),
+            passphrase: SecretString::new("x".repeat(bytes)),
+        })
+    };
+    for (bytes, code) in [
+        (1000 * 1024, "passphrase_unsuitable"),
+        (1024 * 1024, "contract_broken"),
+    ] {
+        let by = context(SYSTEM_ORGANIZATION, Actor::System);
+        let refused = core.client().call(by, export(bytes)).await.unwrap_err().0;
+        assert_eq!(refused.code, code, "{}", refused.message);
+        assert!(code != "contract_broken" || refused.message.contains("413"));
+        assert!(core.is_served().await);
+    }
+}
+
+/// What is there for everybody, and that there is nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_no_other_paths() {
+    let apart = Apart::start().await;
+    let core = Stolen::from(&apart.core);
+    let address = core.address.parse().unwrap();
+    let http = reqwest::Client::builder()
+        .danger_accept_invalid_certs(true)
+        .resolve_to_addrs(SERVER_NAME, &[address])
+        .build()
+        .unwrap();
+    for (method, path, status) in [
+        ("GET", "/healthz", 200),
+        ("POST", "/healthz", 404),
+        ("GET", "/v1/call", 404),
+        ("GET", "/", 404),
+        ("GET", "/metrics", 404),
+        ("GET", "/api/v1/certificates", 404),
+        ("POST", "/v1/call/", 404),
+    ] {
+        let url = format!("https://{SERVER_NAME}:{}{path}", address.port());
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let answer = http.request(method.clone(), url).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{method} {path}");
+    }
+    assert!(core.is_served().await);
 }

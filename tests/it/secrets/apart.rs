@@ -5,18 +5,20 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::io::{Seek as _, SeekFrom};
 
-use clm_domain::clock::{Clock as _, random_bytes};
+use clm_domain::actor::Actor;
 use clm_domain::ids::SealedSecretId;
 use clm_domain::secret::SecretBytes;
 use clm_domain::states::SecretPurpose;
+use clm_secure_api::SecureService as _;
 use clm_secure_api::command::{Command, SealSecret};
 use clm_tests::{Apart, Program};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::plants::Planted;
 use super::search::Search;
 use super::{files_below, keys};
-use crate::apart::peer::{Credential, Now, Random, ask, context};
+use crate::apart::visitor::{Stolen, context};
 use crate::support::{CERTIFICATE_REQUESTS, Requester};
 
 const PAGE_BYTES: usize = 4_096;
@@ -112,18 +114,18 @@ async fn work(requester: &Requester) {
 
 /// A secret for webhooks, which the core's process never saw.
 async fn plant_secret(apart: &Apart, planted: &mut Planted) {
-    let secret: [u8; 32] = random_bytes(&Random);
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).unwrap();
     let organization = apart.databases().organization("default").await;
     let command = Command::SealSecret(SealSecret {
-        sealed_secret_id: SealedSecretId::generate(Now.now(), &Random),
+        sealed_secret_id: SealedSecretId::from_uuid(Uuid::from_u128(9)),
         purpose: SecretPurpose::Webhook,
         owner_id: organization,
         plaintext: SecretBytes::new(secret.to_vec()),
     });
-    let peer = Credential::of_core(apart).client(apart);
-    ask(&peer, context(organization.into()), command)
-        .await
-        .unwrap();
+    let client = Stolen::from(&apart.core).client();
+    let context = context(organization.into(), Actor::System);
+    client.call(context, command).await.unwrap();
     planted.secret("a secret for webhooks", secret);
 }
 
