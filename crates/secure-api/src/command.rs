@@ -266,6 +266,21 @@ impl Command {
         matches!(self, Self::ResetTotp(_) | Self::ChangeIssuerLimits(_))
     }
 
+    /// Whether the command belongs to the host of the Secure Service: whoever gives it from elsewhere could
+    /// make the master key one that nobody else has.
+    pub const fn belongs_to_its_host(&self) -> bool {
+        match self {
+            Self::Seal(seal) => seal.force,
+            _ => matches!(
+                self,
+                Self::MakeMasterKeyShares(_)
+                    | Self::RotateMasterKey(_)
+                    | Self::ConfirmMasterKeyBackup(_)
+                    | Self::ResetUnseal(_)
+            ),
+        }
+    }
+
     /// Whether the command is carried out while the master key is sealed: those that open it, and
     /// those that need no key and without which nobody would know.
     pub const fn works_sealed(&self) -> bool {

@@ -7,6 +7,8 @@ use clm_domain::limits::EVENT_BATCH_MAX;
 use clm_secure_api::Reply;
 use clm_secure_api::command::{AcknowledgeEvents, ListCertificateStates, PullEvents};
 use clm_secure_api::event::Event;
+use clm_secure_api::wire;
+use serde::Serialize;
 
 use crate::Secure;
 use crate::error::Failure;
@@ -17,6 +19,8 @@ use crate::queries::page_size;
 const LEASE_SECONDS: i64 = 30;
 /// Most events that one command acknowledges: several batches.
 const ACKNOWLEDGED_MAX: usize = 10_000;
+/// Bytes of a page from which on it is not made longer. What is in one item is bounded by far less.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Secure {
     /// Carries out [`PullEvents`].
@@ -42,7 +46,8 @@ impl Secure {
                 }
             }
         }
-        Ok(Reply::Events(events))
+        // What is left out comes again when its lease has ended.
+        Ok(Reply::Events(as_many_as_travel(events)))
     }
 
     /// Carries out [`AcknowledgeEvents`].
@@ -72,6 +77,22 @@ impl Secure {
             .store
             .list_certificate_states(command.after, limit)
             .await?;
-        Ok(Reply::CertificateStates(states))
+        // Who asks goes on behind the last one, until there is none.
+        Ok(Reply::CertificateStates(as_many_as_travel(states)))
     }
 }
+
+/// The first of these, as many as fit into one message with room to spare, and one at least.
+fn as_many_as_travel<T: Serialize>(items: Vec<T>) -> Vec<T> {
+    let mut room = PAGE_BYTES_MAX;
+    let fits = |item: &T| {
+        let bytes = wire::encode(item).map_or(0, |encoded| encoded.len());
+        let had_room = room > 0;
+        room = room.saturating_sub(bytes);
+        had_room
+    };
+    items.into_iter().take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests;

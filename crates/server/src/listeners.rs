@@ -1,12 +1,13 @@
 //! Taking connections. Addresses are bound before anything else is started, so that a taken one is
 //! told at once and nothing has to be undone.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -23,8 +24,12 @@ use crate::connection::Service;
 
 /// Most connections at once on one listener.
 const CONNECTIONS_MAX: usize = 1_024;
-/// Of these, most of programs that show no certificate: they must not keep the others out.
+/// Most programs without a certificate at once: they must not keep the others out.
 const STRANGERS_MAX: usize = 64;
+/// Most TLS handshakes of peers at once, of all and of one address, and how long one may take.
+const HANDSHAKES_MAX: usize = 512;
+const HANDSHAKES_OF_ADDRESS_MAX: usize = 64;
+const PEER_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the accept loop rests after an error such as too many open files.
@@ -141,26 +146,31 @@ impl Connections {
     ) {
         let this = self.clone();
         self.tasks.spawn(async move {
-            let limit = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-            let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
-            while let Some((stream, _)) = this.next(|| listener.accept()).await {
-                let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
-                    return;
+            let handshakes = Handshakes::default();
+            let room = Arc::new(Room {
+                peers: Semaphore::new(CONNECTIONS_MAX),
+                strangers: Semaphore::new(STRANGERS_MAX),
+            });
+            while let Some((stream, address)) = this.next(|| listener.accept()).await {
+                // Who waits here would keep those out who do say something.
+                let Some(turn) = handshakes.begin(address.ip()) else {
+                    tracing::debug!("too many handshakes at once");
+                    continue;
                 };
                 let (server, stop, tls) = (Arc::clone(&server), this.stop.clone(), tls.clone());
-                let strangers = Arc::clone(&strangers);
+                let room = Arc::clone(&room);
                 let _ = stream.set_nodelay(true);
                 this.tasks.spawn(async move {
                     let accepted =
-                        tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
+                        tokio::time::timeout(PEER_HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
+                    drop(turn);
                     match accepted {
-                        Ok(Ok(stream)) => serve_peer(stream, &strangers, server, stop).await,
+                        Ok(Ok(stream)) => serve_peer(stream, &room, server, stop).await,
                         Ok(Err(error)) => {
                             tracing::debug!(error.detail = %error, "a TLS handshake failed");
                         }
                         Err(_) => tracing::debug!("a TLS handshake took too long"),
                     }
-                    drop(permit);
                 });
             }
         });
@@ -217,21 +227,65 @@ impl Connections {
     }
 }
 
+/// Connections of programs that still may come.
+struct Room {
+    peers: Semaphore,
+    strangers: Semaphore,
+}
+
 async fn serve_peer(
     stream: TlsStream<TcpStream>,
-    strangers: &Semaphore,
+    room: &Room,
     server: Arc<RemoteServer>,
     stop: CancellationToken,
 ) {
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().and_then(|chain| chain.first());
     let certificate = shown.map(|certificate| certificate.to_vec());
-    let _permit = match certificate {
-        Some(_) => None,
-        None => match strangers.try_acquire() {
-            Ok(permit) => Some(permit),
-            Err(_) => return tracing::debug!("too many programs without a certificate"),
-        },
+    let room = match certificate {
+        Some(_) => &room.peers,
+        None => &room.strangers,
+    };
+    let Ok(_permit) = room.try_acquire() else {
+        return tracing::debug!("too many connections of programs");
     };
     server.serve_connection(stream, certificate, stop).await;
+}
+
+/// Handshakes under way, by address.
+#[derive(Clone, Default)]
+struct Handshakes(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Handshakes {
+    /// Room for one more; none when there are too many.
+    fn begin(&self, address: IpAddr) -> Option<Handshake> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = counts.get(&address).copied().unwrap_or_default();
+        if of_address >= HANDSHAKES_OF_ADDRESS_MAX
+            || counts.values().sum::<usize>() >= HANDSHAKES_MAX
+        {
+            return None;
+        }
+        counts.insert(address, of_address + 1);
+        let all = self.clone();
+        Some(Handshake { all, address })
+    }
+}
+
+/// One of them; ends when dropped.
+struct Handshake {
+    all: Handshakes,
+    address: IpAddr,
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        let mut counts = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                counts.remove(&self.address);
+            }
+        }
+    }
 }

@@ -19,6 +19,7 @@ use clm_secure_api::remote::client::RemoteSecure;
 use clm_secure_api::remote::dial::TlsDial;
 use clm_secure_api::remote::tls::pairing_config;
 use clm_secure_api::remote::token::{PairingToken, is_address};
+use sha2::{Digest as _, Sha256};
 
 use crate::configuration::refuse_key_files;
 use crate::environment::{SystemClock, SystemRng};
@@ -177,6 +178,13 @@ pub async fn accept(
         .pair(request)
         .await
         .with_context(|| format!("pairing with {}", token.address))?;
+    // It has been shown in the handshake; the reply has to say the same.
+    if <[u8; 32]>::from(Sha256::digest(&paired.authority_der)) != token.authority_sha256 {
+        bail!(
+            "{} answered with another authority than the token names",
+            token.address
+        );
+    }
     TransportFile {
         address: Some(token.address.clone()),
         authority_der: paired.authority_der,

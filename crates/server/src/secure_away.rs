@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use clm_core::{Core, OpContext, master_key, transport_key};
 use clm_domain::clock::Clock;
@@ -178,6 +178,11 @@ impl SecureAway {
         }
         let (private_key_der, csr_der) = transport_key::new_with_request(&[])?;
         let renewed = self.remote.renew(RenewRequest { csr_der }).await?;
+        if renewed.authority_der != paired.authority_der {
+            bail!(
+                "the Secure Service answered with another authority than this core was paired with"
+            );
+        }
         let next = TransportFile {
             address: paired.address,
             authority_der: renewed.authority_der,

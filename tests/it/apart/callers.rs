@@ -6,7 +6,11 @@ use clm_domain::actor::Actor;
 use clm_domain::audit::SecureEvent;
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::secret::SecretString;
-use clm_secure_api::command::{Command, Unseal};
+use clm_domain::states::{KeyRotationType, MasterKeyProviderKind};
+use clm_secure_api::command::{
+    Command, ConfirmMasterKeyBackup, MakeMasterKeyShares, ResetUnseal, RotateMasterKey, Seal,
+    Unseal,
+};
 use clm_secure_api::{CallContext, Caller, SecureService as _};
 use clm_tests::Apart;
 use clm_tests::databases::{Log, PATIENCE};
@@ -21,7 +25,7 @@ use crate::support::{CERTIFICATE_REQUESTS, Requester, problem};
 async fn silence_keeps_nobody_out() {
     let apart = Apart::start().await;
     let mut silent = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..50 {
         silent.push(TcpStream::connect(&apart.address).await.unwrap());
     }
     assert!(Stolen::from(&apart.core).is_served().await);
@@ -78,4 +82,49 @@ async fn no_core_is_the_operator_of_the_secure_host() {
     });
     assert_eq!(recorded.count(), 1);
     assert!(core.is_served().await);
+}
+
+/// Whoever is the core could otherwise make the master key one that nobody else has, and seal it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_master_key_is_replaced_on_its_host_alone() {
+    let apart = Apart::start().await;
+    let core = Stolen::from(&apart.core);
+    let commands = [
+        Command::MakeMasterKeyShares(MakeMasterKeyShares {
+            threshold: 2,
+            shares: 2,
+        }),
+        Command::RotateMasterKey(RotateMasterKey {
+            provider: MasterKeyProviderKind::File,
+            share_set_id: None,
+            rotation_type: KeyRotationType::Manual,
+            reason: None,
+            give_up: Vec::new(),
+        }),
+        Command::ConfirmMasterKeyBackup(ConfirmMasterKeyBackup { check_value: None }),
+        Command::ResetUnseal(ResetUnseal {}),
+        Command::Seal(Seal { force: true }),
+    ];
+    for command in commands {
+        let name = command.name();
+        let by = context(SYSTEM_ORGANIZATION, Actor::System);
+        let refused = core.client().call(by, command).await.map(drop).unwrap_err();
+        assert_eq!(refused.0.code, "only_on_its_host", "{name}");
+        let log = apart.databases().audit_log(Log::Secure).await;
+        let recorded = log.iter().filter(|(row, _)| {
+            row.event_code == SecureEvent::CommandRefused.code() && row.details["command"] == name
+        });
+        assert_eq!(recorded.count(), 1, "{name}");
+    }
+    // By command, too: what to do is said.
+    let rotate = ["key", "master", "rotate", "--to", "file"];
+    let refused = apart.on_core(&rotate, "");
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("on the host of the Secure Service alone"),
+        "{said}"
+    );
+    let rotated = apart.on_secure(&rotate, "");
+    assert!(rotated.status.success(), "{rotated:?}");
 }

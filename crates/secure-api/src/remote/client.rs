@@ -4,7 +4,7 @@
 //! does no harm; else its outcome is unknown, which the caller settles with its idempotency key.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
 use super::dial::Dial;
 use super::server::busy;
@@ -51,8 +52,15 @@ pub struct RemoteSecure {
     versions: Versions,
     /// The version that the server at the other end of the connection reads.
     spoken: AtomicU8,
-    connection: Mutex<Option<Sender>>,
+    connection: Mutex<Link>,
     commands: Semaphore,
+}
+
+/// The connection, and when it last could not be made.
+#[derive(Default)]
+struct Link {
+    sender: Option<Sender>,
+    failed_at: Option<Instant>,
 }
 
 /// Why an attempt has no reply.
@@ -73,7 +81,7 @@ impl RemoteSecure {
             clock,
             versions: wire::SUPPORTED,
             spoken: AtomicU8::new(wire::SUPPORTED.newest),
-            connection: Mutex::new(None),
+            connection: Mutex::default(),
             commands: Semaphore::new(COMMANDS_MAX),
         }
     }
@@ -104,7 +112,7 @@ impl RemoteSecure {
 
     /// Makes the next command connect anew, as with a new certificate. What is under way goes on.
     pub async fn reconnect(&self) {
-        *self.connection.lock().await = None;
+        self.connection.lock().await.sender = None;
     }
 
     async fn certificate<T: Serialize + Sync>(
@@ -112,7 +120,8 @@ impl RemoteSecure {
         path: &'static str,
         request: &T,
     ) -> Result<TransportCertificate, SecureError> {
-        let asked = self.attempt(path, request);
+        let sent = AtomicBool::new(false);
+        let asked = self.attempt(path, request, &sent);
         match tokio::time::timeout(CERTIFICATE_TIMEOUT, asked).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(Broken::Answered(error))) => Err(error),
@@ -121,20 +130,32 @@ impl RemoteSecure {
         }
     }
 
-    async fn command(&self, call: &Call) -> Result<Reply, SecureError> {
+    async fn command(&self, call: &mut Call, sent: &AtomicBool) -> Result<Reply, SecureError> {
         let repeatable = call.command.is_repeatable(&call.context);
+        // Once an attempt may have been carried out, what a later one hears is about that one alone.
+        let mut is_unknown = false;
         let mut pause = PAUSE;
         let mut attempts = 1;
         loop {
-            let broken = match self.attempt(CALL_PATH, call).await {
-                Ok(answer) => return answer,
-                Err(Broken::Answered(error)) => return Err(error),
+            let remaining = call.context.deadline - self.clock.now();
+            let remaining = remaining.num_milliseconds();
+            call.remaining_milliseconds = u64::try_from(remaining).unwrap_or_default();
+            let broken = match self.attempt(CALL_PATH, call, sent).await {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(error)) | Err(Broken::Answered(error)) if is_unknown => {
+                    tracing::warn!(error.code = %error.0.code,
+                        "a command was refused that may have been carried out before");
+                    return Err(outcome_unknown());
+                }
+                Ok(Err(error)) | Err(Broken::Answered(error)) => return Err(error),
                 Err(broken) => broken,
             };
+            let is_mutating = call.command.is_mutating();
+            is_unknown |= is_mutating && matches!(broken, Broken::Unknown);
             let may_repeat = repeatable || matches!(broken, Broken::NotSent);
             if !may_repeat || attempts >= ATTEMPTS_MAX {
                 return Err(match broken {
-                    Broken::NotSent => unreachable(),
+                    Broken::NotSent if !is_unknown => unreachable(),
                     _ => outcome_unknown(),
                 });
             }
@@ -149,10 +170,13 @@ impl RemoteSecure {
         &self,
         path: &'static str,
         message: &T,
+        sent: &AtomicBool,
     ) -> Result<Result<R, SecureError>, Broken> {
         let mut sender = self.sender().await.ok_or(Broken::NotSent)?;
         let spoken = self.spoken.load(Ordering::Relaxed);
-        let (headers, body) = self.exchange(&mut sender, path, (spoken, message)).await?;
+        let (headers, body) = self
+            .exchange(&mut sender, path, (spoken, message), sent)
+            .await?;
         let Some(newest) = refused_version(&headers) else {
             return self.read(&body);
         };
@@ -160,7 +184,9 @@ impl RemoteSecure {
             return Err(Broken::Answered(version_unsupported()));
         }
         self.spoken.store(newest, Ordering::Relaxed);
-        let (headers, body) = self.exchange(&mut sender, path, (newest, message)).await?;
+        let (headers, body) = self
+            .exchange(&mut sender, path, (newest, message), sent)
+            .await?;
         match refused_version(&headers) {
             None => self.read(&body),
             Some(_) => Err(Broken::Answered(version_unsupported())),
@@ -172,6 +198,7 @@ impl RemoteSecure {
         sender: &mut Sender,
         path: &'static str,
         (version, message): (u8, &T),
+        sent: &AtomicBool,
     ) -> Result<(HeaderMap, Bytes), Broken> {
         let body = wire::encode_as(version, message)
             .map_err(|error| Broken::Answered(contract_broken(&error.to_string())))?;
@@ -181,6 +208,7 @@ impl RemoteSecure {
             .body(Full::from(body))
             .map_err(|error| Broken::Answered(contract_broken(&error.to_string())))?;
         sender.ready().await.map_err(|_| Broken::NotSent)?;
+        sent.store(true, Ordering::Relaxed);
         let response = sender
             .try_send_request(request)
             .await
@@ -210,28 +238,35 @@ impl RemoteSecure {
         }
     }
 
-    /// The connection, made when there is none. Others who need it wait for the same one.
+    /// The connection, made when there is none. Others who need it wait for the same one, and do not try
+    /// again what has failed meanwhile: they would wait for each other's attempts.
     async fn sender(&self) -> Option<Sender> {
-        let mut connection = self.connection.lock().await;
-        if let Some(sender) = connection.as_ref().filter(|sender| !sender.is_closed()) {
+        let asked_at = Instant::now();
+        let mut link = self.connection.lock().await;
+        if let Some(sender) = link.sender.as_ref().filter(|sender| !sender.is_closed()) {
             return Some(sender.clone());
         }
-        *connection = None;
+        link.sender = None;
+        if link.failed_at.is_some_and(|failed_at| failed_at > asked_at) {
+            return None;
+        }
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
         let sender = match connected {
             Ok(Ok(sender)) => sender,
             Ok(Err(error)) => {
-                tracing::warn!(error.detail = %error, "the Secure Service cannot be reached");
+                tracing::debug!(error.detail = %error, "the Secure Service cannot be reached");
+                link.failed_at = Some(Instant::now());
                 return None;
             }
             Err(_) => {
-                tracing::warn!("the Secure Service cannot be reached in time");
+                tracing::debug!("the Secure Service cannot be reached in time");
+                link.failed_at = Some(Instant::now());
                 return None;
             }
         };
         // It may be another program than before.
         self.spoken.store(self.versions.newest, Ordering::Relaxed);
-        *connection = Some(sender.clone());
+        link.sender = Some(sender.clone());
         Some(sender)
     }
 
@@ -268,14 +303,16 @@ impl SecureService for RemoteSecure {
                 done; try again.";
             return Err(Fault::new(ErrorKind::Upstream, "deadline_passed", message).into());
         };
-        let call = Call {
-            remaining_milliseconds: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+        let mut call = Call {
+            remaining_milliseconds: 0,
             context,
             command,
         };
-        match tokio::time::timeout(remaining, self.command(&call)).await {
+        let sent = AtomicBool::new(false);
+        match tokio::time::timeout(remaining, self.command(&mut call, &sent)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(outcome_unknown()),
+            Err(_) if sent.load(Ordering::Relaxed) => Err(outcome_unknown()),
+            Err(_) => Err(unreachable()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rustls::ClientConfig;
@@ -11,6 +12,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::SERVER_NAME;
+
+/// How long one address may take, and how many of a name are tried.
+const ADDRESS_TIMEOUT: Duration = Duration::from_millis(1_500);
+const ADDRESSES_MAX: usize = 3;
 
 /// A connection, whatever it is made of.
 pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -56,10 +61,23 @@ impl Dial for TlsDial {
             let current = self.config.read().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(&current)
         };
-        let stream = TcpStream::connect(&self.address).await?;
+        let stream = connect(&self.address).await?;
         let _ = stream.set_nodelay(true);
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
         let stream = TlsConnector::from(config).connect(name, stream).await?;
         Ok(Box::new(stream))
     }
+}
+
+/// Tries each address of a name, none of them for so long that the others have no turn.
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in tokio::net::lookup_host(address).await?.take(ADDRESSES_MAX) {
+        let connected = tokio::time::timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await;
+        match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

@@ -26,17 +26,22 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     CALL_BYTES_MAX, CALL_PATH, COMMANDS_MAX, Call, Gate, HEALTH_PATH, NEWEST_HEADER, OLDEST_HEADER,
-    PAIR_BYTES_MAX, PAIR_PATH, Peer, REFUSED_HEADER, RENEW_PATH, UnknownCall, VERSION_UNSUPPORTED,
+    PAIR_BYTES_MAX, PAIR_PATH, Peer, REFUSED_HEADER, RENEW_PATH, TransportCertificate, UnknownCall,
+    VERSION_UNSUPPORTED,
 };
 use crate::wire::{self, Versions, WireError};
 use crate::{Reply, SecureError, SecureService};
 
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is asked whether the peer of a connection is still heard.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
 /// How long somebody without a certificate may stay.
 const STRANGER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest time that a caller can give a command.
 const DEADLINE_MAX: Duration = Duration::from_secs(300);
+/// Tokens that are looked at at once.
+const PAIRINGS_MAX: usize = 4;
 /// Commands at once on one connection.
 const STREAMS_MAX: u32 = 512;
 /// The same for somebody without a certificate.
@@ -56,6 +61,8 @@ pub struct RemoteServer {
     clock: Arc<dyn Clock>,
     versions: Versions,
     commands: Arc<Semaphore>,
+    /// Tokens that are looked at: they need the database, and anybody can send one.
+    pairings: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
@@ -84,6 +91,7 @@ impl RemoteServer {
             clock,
             versions: wire::SUPPORTED,
             commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
+            pairings: Arc::new(Semaphore::new(PAIRINGS_MAX)),
             tasks: TaskTracker::new(),
         }
     }
@@ -118,8 +126,13 @@ impl RemoteServer {
     ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let is_stranger = certificate.is_none();
         let certificate: Option<Arc<[u8]>> = certificate.map(Into::into);
+        // One that was revoked hears why, and has no more room than somebody without a certificate.
+        let is_stranger = match &certificate {
+            None => true,
+            Some(certificate) => self.is_turned_away(certificate).await,
+        };
+        let heard = Arc::clone(&self).is_heard(certificate.clone());
         let service = hyper::service::service_fn(move |request| {
             let (server, certificate) = (Arc::clone(&self), certificate.clone());
             async move { Ok::<_, Infallible>(server.answer(request, certificate.as_deref()).await) }
@@ -145,11 +158,34 @@ impl RemoteServer {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = heard => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
             () = tokio::time::sleep(STRANGER_TIMEOUT), if is_stranger => return,
         };
         if let Err(error) = outcome {
             tracing::debug!(error.detail = %error, "a connection of a peer ended early");
         }
+    }
+
+    /// Waits as long as the peer of a connection is heard, which is asked from time to time: one that
+    /// was revoked must not keep connections that others need.
+    async fn is_heard(self: Arc<Self>, certificate: Option<Arc<[u8]>>) {
+        let Some(certificate) = certificate else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(LOOK_PERIOD).await;
+            if self.is_turned_away(&certificate).await {
+                return;
+            }
+        }
+    }
+
+    async fn is_turned_away(&self, certificate: &[u8]) -> bool {
+        let found = self.gate.identify(certificate).await;
+        found.is_err_and(|error| error.0.kind == ErrorKind::Unauthenticated)
     }
 
     async fn answer(
@@ -170,7 +206,20 @@ impl RemoteServer {
     async fn pair(&self, request: Request<Incoming>) -> Answer {
         let body = read(request, PAIR_BYTES_MAX).await?;
         let (version, request) = self.decode(&body)?;
-        encoded(version, &self.gate.pair(request).await)
+        let Ok(permit) = Arc::clone(&self.pairings).try_acquire_owned() else {
+            return encoded(version, &Err::<TransportCertificate, _>(busy()));
+        };
+        let gate = Arc::clone(&self.gate);
+        // To its end, whoever goes away: else a refusal would not be recorded.
+        let pairing = self.tasks.spawn(async move {
+            let paired = gate.pair(request).await;
+            drop(permit);
+            paired
+        });
+        encoded(
+            version,
+            &pairing.await.unwrap_or_else(|error| Err(lost(&error))),
+        )
     }
 
     async fn renew(&self, request: Request<Incoming>, certificate: Option<&[u8]>) -> Answer {
@@ -213,8 +262,14 @@ impl RemoteServer {
         } = call;
         // A local operator is one on the peer's machine, which is not the one with the master key.
         let is_elsewhere = matches!(context.actor, Actor::LocalOperator { .. });
-        if context.caller != peer.caller || (is_elsewhere && command.trusts_local_operator()) {
-            return Err(self.gate.refuse(peer, &context, &command).await);
+        if context.caller != peer.caller
+            || (is_elsewhere && command.trusts_local_operator())
+            || command.belongs_to_its_host()
+        {
+            let (gate, peer) = (Arc::clone(&self.gate), peer.clone());
+            let refusing = async move { gate.refuse(&peer, &context, &command).await };
+            let refused = self.tasks.spawn(refusing).await;
+            return Err(refused.unwrap_or_else(|error| lost(&error)));
         }
         let Ok(permit) = Arc::clone(&self.commands).try_acquire_owned() else {
             tracing::debug!("a command was turned away: too many are under way");
@@ -229,11 +284,7 @@ impl RemoteServer {
             drop(permit);
             outcome
         });
-        running.await.unwrap_or_else(|error| {
-            tracing::error!(error.detail = %error, "a command ended without an outcome");
-            let message = "The Secure Service failed for a reason of its own; its log says why.";
-            Err(Fault::new(ErrorKind::Internal, "internal", message).into())
-        })
+        running.await.unwrap_or_else(|error| Err(lost(&error)))
     }
 
     /// The message, or the answer to one that cannot be understood.
@@ -278,6 +329,12 @@ impl RemoteServer {
         }
         response
     }
+}
+
+fn lost(error: &tokio::task::JoinError) -> SecureError {
+    tracing::error!(error.detail = %error, "a command ended without an outcome");
+    let message = "The Secure Service failed for a reason of its own; its log says why.";
+    Fault::new(ErrorKind::Internal, "internal", message).into()
 }
 
 /// More is asked than can be done.

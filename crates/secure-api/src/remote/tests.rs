@@ -261,6 +261,77 @@ async fn what_cannot_be_reached_is_tried_a_few_times_and_told() {
     assert_eq!(dial.0.load(Ordering::SeqCst), 4);
 }
 
+/// A host that answers nothing for a while.
+struct Dead(AtomicUsize);
+
+#[async_trait]
+impl Dial for Dead {
+    async fn dial(&self) -> std::io::Result<Box<dyn Connection>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        Err(std::io::ErrorKind::TimedOut.into())
+    }
+}
+
+#[tokio::test]
+async fn a_dead_host_is_tried_once_for_all_who_wait() {
+    let dial = Arc::new(Dead(AtomicUsize::new(0)));
+    let client = Arc::new(RemoteSecure::new(
+        Arc::clone(&dial) as _,
+        Arc::new(Hours(0)),
+    ));
+    let asked: Vec<_> = (0..50)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { ask(&client, Caller::Core).await.err() })
+        })
+        .collect();
+    for one in asked {
+        let refused = one.await.unwrap();
+        assert_eq!(refused.as_deref(), Some("secure_service_unavailable"));
+    }
+    let dials = dial.0.load(Ordering::SeqCst);
+    assert!(dials <= 12, "{dials} dials of 50 callers");
+}
+
+/// Takes one request and goes away for good.
+struct Last(AtomicUsize);
+
+#[async_trait]
+impl Dial for Last {
+    async fn dial(&self) -> std::io::Result<Box<dyn Connection>> {
+        if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Err(std::io::ErrorKind::ConnectionRefused.into());
+        }
+        let (here, mut there) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move {
+            let mut request = [0; 4_096];
+            let _ = tokio::io::AsyncReadExt::read(&mut there, &mut request).await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        });
+        Ok(Box::new(here))
+    }
+}
+
+/// That nobody answers any more says nothing of what was sent before.
+#[tokio::test]
+async fn what_may_have_been_done_is_not_called_undone() {
+    let dial = Arc::new(Last(AtomicUsize::new(0)));
+    let client = RemoteSecure::new(Arc::clone(&dial) as _, Arc::new(Hours(0)));
+    let mut context = context(Caller::Core);
+    context.idempotency_key = Some(crate::IdempotencyKey {
+        key_sha256: [1; 32],
+        request_sha256: [2; 32],
+    });
+    let command = Command::CancelKeyRotation(crate::command::CancelKeyRotation {
+        key_rotation_id: Uuid::nil().into(),
+    });
+    assert!(command.is_repeatable(&context));
+    let refused = client.call(context, command).await.unwrap_err();
+    assert_eq!(refused.0.code, "outcome_unknown");
+    assert!(dial.0.load(Ordering::SeqCst) > 1, "it was tried again");
+}
+
 #[tokio::test]
 async fn a_command_out_of_time_is_not_sent() {
     let own = wire_versions();

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clm_domain::actor::Actor;
 use clm_domain::audit::SecureEvent;
 use clm_domain::clock::whole_milliseconds;
-use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::error::Fault;
 use clm_domain::ids::TransportPeerId;
 use clm_pki::csr::CertificationRequest;
 use clm_secure_api::remote::{Gate, PairRequest, Peer, RenewRequest, TransportCertificate};
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::identity::{self, KEY_ALGORITHM, ServerIdentity, Term, internal};
 use super::judge::{
-    certificate_expired, certificate_unknown, certified, heard, judge_peer, judge_token,
-    peer_revoked, sha256, token_unknown, token_used,
+    caller_mismatch, certificate_expired, certificate_unknown, certified, heard, judge_peer,
+    judge_token, on_its_host_alone, peer_revoked, sha256, token_unknown, token_used,
 };
 use crate::Secure;
 use crate::audit::{RefusedAct, Stamp, cause, row};
@@ -311,9 +311,10 @@ impl Gate for TransportGate {
     }
 
     async fn refuse(&self, peer: &Peer, context: &CallContext, command: &Command) -> SecureError {
-        let message = "A program may neither call as another one than its certificate names, nor \
-            as an operator of the machine of the Secure Service. This was recorded.";
-        let fault = Fault::new(ErrorKind::Forbidden, "caller_mismatch", message);
+        let fault = match command.belongs_to_its_host() {
+            true => on_its_host_alone(),
+            false => caller_mismatch(),
+        };
         let act = RefusedAct {
             event: SecureEvent::CommandRefused,
             resource_id: Some(peer.id.as_uuid()),

@@ -81,3 +81,15 @@ pub(super) fn peer_revoked() -> Fault {
     let message = "This program may not call the Secure Service any more: it was revoked.";
     Fault::new(ErrorKind::Unauthenticated, "peer_revoked", message)
 }
+
+pub(super) fn caller_mismatch() -> Fault {
+    let message = "A program may neither call as another one than its certificate names, nor as an \
+        operator of the machine of the Secure Service. This was recorded.";
+    Fault::new(ErrorKind::Forbidden, "caller_mismatch", message)
+}
+
+pub(super) fn on_its_host_alone() -> Fault {
+    let message = "The master key is split, replaced, backed up and sealed for good on the host of the \
+        Secure Service alone: give the same command there. This was recorded.";
+    Fault::new(ErrorKind::Forbidden, "only_on_its_host", message)
+}
