@@ -89,9 +89,14 @@ fn judge_master_key(key: &MasterKey, is_here: bool, rows: &mut Vec<(Verdict, Str
             (Verdict::Good, message)
         }
         None => {
+            let place = if is_here {
+                ""
+            } else {
+                " on the host of the Secure Service"
+            };
             let message = format!(
                 "nobody has confirmed a copy of version {version}, provider {provider}: make one, \
-                 keep it apart from the databases, then 'clm key master confirm-backup'"
+                 keep it apart from the databases, then 'clm key master confirm-backup'{place}"
             );
             (Verdict::Advice, message)
         }

@@ -52,6 +52,11 @@ async fn a_core_that_was_paired_issues_lists_and_exports() {
     // The core's host is not where the master key is looked for, nor where its backup is told.
     let doctor = apart.on_core(&["doctor", "--output", "json"], "");
     assert!(doctor.status.success(), "{doctor:?}");
+    let advice = String::from_utf8_lossy(&doctor.stdout);
+    assert!(
+        advice.contains("on the host of the Secure Service"),
+        "{advice}"
+    );
     let said = std::fs::read_to_string(apart.core.directory.path().join("stdout")).unwrap();
     assert!(
         said.contains("master key version 1") && !said.contains("back up"),
