@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clm_server::admin::Administration;
-use clm_server::{Configuration, Database};
+use clm_server::{Configuration, Database, Role};
 
 use crate::arguments::{
     CreateAdmin, DatabaseName, Databases, DbCommand, Format, Global, ResetTotp, Servers,
@@ -14,6 +14,9 @@ use crate::{output, session};
 /// `clm db …`
 pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load()?;
+    let named = |administration: &Administration, databases: &Databases| {
+        named(configuration.role, administration, databases)
+    };
     let open = |servers: &Servers| {
         let (admin, secure) = (
             servers.admin_url.as_deref(),
@@ -69,12 +72,12 @@ pub(crate) async fn db(global: &Global, command: DbCommand) -> anyhow::Result<Ex
     }
 }
 
-/// The databases that a command names, else all that are known here.
-fn named(administration: &Administration, databases: &Databases) -> Vec<Database> {
-    match databases.database {
-        Some(DatabaseName::Core) => vec![Database::Core],
-        Some(DatabaseName::Secure) => vec![Database::Secure],
-        None => administration.databases(),
+/// The databases that a command names, else that of the role of this host, else all that are known here.
+fn named(role: Role, administration: &Administration, databases: &Databases) -> Vec<Database> {
+    match (databases.database, role) {
+        (Some(DatabaseName::Core), _) | (None, Role::Core) => vec![Database::Core],
+        (Some(DatabaseName::Secure), _) | (None, Role::Secure) => vec![Database::Secure],
+        (None, Role::All) => administration.databases(),
     }
 }
 

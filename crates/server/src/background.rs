@@ -33,6 +33,8 @@ const METRICS_PERIOD: Duration = Duration::from_secs(5);
 const RECONCILE_PERIOD: Duration = Duration::from_secs(3_600);
 /// Looking after the HTTPS certificate.
 const TLS_PERIOD: Duration = Duration::from_secs(600);
+/// The same while there is none.
+const TLS_MISSING_PERIOD: Duration = Duration::from_secs(15);
 /// Certificates younger than this may be under way while both databases are compared.
 pub(crate) const SETTLE_SECONDS: i64 = 60;
 
@@ -137,13 +139,20 @@ async fn renew_identity(
     side: Arc<CoreSide>,
     stop: CancellationToken,
 ) {
-    while rest(TLS_PERIOD, &stop).await {
+    loop {
+        let pause = match identity.is_missing() {
+            true => TLS_MISSING_PERIOD,
+            false => TLS_PERIOD,
+        };
+        if !rest(pause, &stop).await {
+            return;
+        }
         if !side.has_key() {
             continue;
         }
         let now = side.clock.now();
         if let Err(error) = identity.renew_if_due(&side.core, now).await {
-            tracing::warn!(error.detail = %error, "the HTTPS certificate was not renewed");
+            tracing::info!(error.detail = %error, "there is no new HTTPS certificate");
         }
     }
 }

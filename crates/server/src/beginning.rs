@@ -48,7 +48,7 @@ impl Beginning<'_> {
             && let Err(error) = identity.renew_if_due(&side.core, side.clock.now()).await
         {
             tracing::warn!(error.detail = %format!("{error:#}"),
-                "HTTPS has no certificate yet; the server asks again every ten minutes");
+                "HTTPS has no certificate yet; the server asks again from time to time");
         }
         Ok(bootstrapped)
     }

@@ -17,7 +17,7 @@ use crate::layout;
 mod role;
 
 pub use role::Role;
-pub(crate) use role::refuse_key_files;
+pub(crate) use role::{refuse_foreign_files, refuse_key_files};
 
 /// Everything that `clm serve` needs to know.
 #[derive(Clone, Debug)]

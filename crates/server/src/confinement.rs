@@ -1,7 +1,7 @@
 //! What the process of a Secure Service may reach, given up by itself where the kernel offers that
 //! (landlock(7)): its own directories and the master key to write, what the system's library reads to
 //! read, no program to run, its own port to listen on, and that of its database to connect to. Whoever
-//! takes it over can neither look elsewhere on the host nor send a key away over TCP.
+//! takes it over cannot look elsewhere on the host, and finds few ports open over TCP.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,15 @@ const READ: [&str; 12] = [
 /// DNS over TCP, for answers that are too long for UDP.
 const DNS_PORT: u16 = 53;
 /// Parameters of a database's URL that name files.
-const URL_FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
+const URL_FILES: [&str; 7] = [
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+];
 /// The newest kernel interface whose rights are given up. An older kernel keeps what it can.
 const INTERFACE: ABI = ABI::V6;
 
@@ -72,7 +80,10 @@ pub(crate) fn confine(
         write: layout.directories(),
         read: READ.iter().map(PathBuf::from).collect(),
         listen: vec![configuration.secure_listen.port()],
-        connect: vec![connection.options.get_port(), DNS_PORT],
+        connect: match connection.options.get_socket() {
+            Some(_) => vec![DNS_PORT],
+            None => vec![connection.options.get_port(), DNS_PORT],
+        },
     };
     // A rotation writes the next key beside this one; a link is as good as what it leads to.
     let files = layout.master_key_files();

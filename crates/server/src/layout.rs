@@ -88,7 +88,6 @@ impl Layout {
             state_directory,
             run_directory,
         };
-        layout.link_socket()?;
         Ok(layout)
     }
 
@@ -124,7 +123,9 @@ impl Layout {
     }
 
     /// Makes `clm.sock` in the data directory lead to the socket.
-    fn link_socket(&self) -> anyhow::Result<()> {
+    ///
+    /// Only for whoever holds the lock: another process may serve there.
+    pub(crate) fn link_socket(&self) -> anyhow::Result<()> {
         replace_link(&self.socket(), &self.data_directory.join("clm.sock"))
     }
 }

@@ -2,6 +2,7 @@
 //! when that is renewed, and whether the other side can do anything now.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 const RENEWAL_REST_MAX: Duration = Duration::from_secs(60);
 const RENEWAL_REST_MIN: Duration = Duration::from_secs(1);
 /// After a renewal that failed.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
+const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 
 /// The other side.
 pub(crate) struct SecureAway {
@@ -48,6 +49,8 @@ pub(crate) struct SecureAway {
     paired: RwLock<TransportFile>,
     clock: Arc<dyn Clock>,
     key: watch::Sender<bool>,
+    /// Whether the newest certificate is not in the file yet.
+    is_unsaved: AtomicBool,
     /// What was found when something was last said about it.
     said: Mutex<Option<Result<bool, String>>>,
 }
@@ -83,6 +86,7 @@ impl SecureAway {
             paired: RwLock::new(paired),
             clock,
             key: watch::Sender::new(false),
+            is_unsaved: AtomicBool::new(false),
             said: Mutex::default(),
         }))
     }
@@ -101,13 +105,19 @@ impl SecureAway {
         loops.tasks.spawn(async move {
             let mut pause = LOOK_PERIOD;
             while rest(pause, &stop).await {
-                pause = this.look(&core.core).await;
+                tokio::select! {
+                    next = this.look(&core.core) => pause = next,
+                    () = stop.cancelled() => return,
+                }
             }
         });
         let (this, stop) = (Arc::clone(self), loops.stop.clone());
-        loops
-            .tasks
-            .spawn(async move { this.keep_certificate(&stop).await });
+        loops.tasks.spawn(async move {
+            tokio::select! {
+                () = this.keep_certificate(&stop) => {}
+                () = stop.cancelled() => {}
+            }
+        });
     }
 
     /// Sees whether the other side can be reached and has its key, and says so when that changed. Returns
@@ -118,6 +128,8 @@ impl SecureAway {
         let asked = master_key::seal_status(&system, core);
         let found = match tokio::time::timeout(LOOK_TIMEOUT, asked).await {
             Ok(Ok(status)) => Ok(!status.sealed),
+            // It is there, and has enough to do.
+            Ok(Err(error)) if error.0.code == "secure_service_busy" => return pause,
             Ok(Err(error)) if error.0.code == REFUSES => {
                 pause = REFUSED_PERIOD;
                 Err(error.to_string())
@@ -172,6 +184,10 @@ impl SecureAway {
 
     async fn renew_if_due(&self) -> anyhow::Result<()> {
         let paired = self.paired();
+        if self.is_unsaved.load(Ordering::Relaxed) {
+            paired.write(&self.path)?;
+            self.is_unsaved.store(false, Ordering::Relaxed);
+        }
         // While the other side is away or sealed it certifies nobody.
         if self.clock.now() < paired.renew_at || !*self.key.borrow() {
             return Ok(());
@@ -192,12 +208,15 @@ impl SecureAway {
             renew_at: renewed.renew_at,
         };
         let config = config_of(&next)?;
-        next.write(&self.path)?;
         tracing::info!(certificate.not_after = %next.not_after,
             "the certificate for the Secure Service is new");
-        *self.paired.write().unwrap_or_else(PoisonError::into_inner) = next;
+        // In use even when it cannot be kept: else another one would be asked for again and again.
+        self.is_unsaved.store(true, Ordering::Relaxed);
+        *self.paired.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
         self.dial.replace(config);
         self.remote.reconnect().await;
+        next.write(&self.path)?;
+        self.is_unsaved.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -221,8 +240,8 @@ impl SecureAway {
     fn as_callers_hear(&self, error: SecureError) -> SecureError {
         let is_refused = match error.0.kind {
             ErrorKind::Unauthenticated => true,
-            // TLS says no more than that there is no connection.
-            ErrorKind::Upstream => self.has_ended(),
+            // TLS says no more than that there is no connection; nothing left this process then.
+            ErrorKind::Upstream => error.0.code == "secure_service_unavailable" && self.has_ended(),
             _ => false,
         };
         if !is_refused {

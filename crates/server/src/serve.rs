@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Loops;
-use crate::configuration::{Role, refuse_key_files};
+use crate::configuration::{Role, refuse_foreign_files, refuse_key_files};
 use crate::confinement::{self, Confinement};
 use crate::layout::{self, Layout};
 use crate::lock::Lock;
@@ -92,11 +92,7 @@ pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
     let account = embedded::account(configuration.role)?;
     let layout = Layout::prepare(&configuration.data_directory, account.as_ref())?;
     let _lock = Lock::take(&layout.file("clm.lock"))?;
-    if configuration.role == Role::Core {
-        refuse_key_files(&layout.state_directory, &layout.master_key_files())?;
-    }
-    // With what a killed process was writing: it may be half a key.
-    files::sweep(&layout.state_directory, &transport_files::NAMES)?;
+    take_over(&configuration, &layout)?;
     let bound = Bound::new(&configuration)?;
 
     let mut cluster = None;
@@ -192,12 +188,27 @@ pub(crate) fn connection(configuration: &Configuration, name: &str) -> anyhow::R
     let url = configuration.database_url(name)?;
     // The parser's error may repeat parts of the URL, and with them the password.
     let options = url.expose().parse().ok().with_context(|| {
-        format!("{name} must be a URL such as postgres://clm_core_user:…@host/clm_core_db")
+        let side = match name {
+            "CLM_SECURE_DATABASE_URL" => "secure",
+            _ => "core",
+        };
+        format!("{name} must be a URL such as postgres://clm_{side}_user:…@host/clm_{side}_db")
     })?;
     Ok(Connection {
         options,
         connections_max: configuration.connections_max,
     })
+}
+
+/// Makes the directories those of this role, once the lock says that nobody else serves there.
+fn take_over(configuration: &Configuration, layout: &Layout) -> anyhow::Result<()> {
+    layout.link_socket()?;
+    refuse_foreign_files(configuration.role, &layout.state_directory)?;
+    if configuration.role == Role::Core {
+        refuse_key_files(&layout.state_directory, &layout.master_key_files())?;
+    }
+    // What a killed process was writing may be half a key.
+    files::sweep(&layout.state_directory, &transport_files::NAMES)
 }
 
 /// Becomes the account that the server runs as, and keeps its memory out of swap.

@@ -72,6 +72,11 @@ impl TransportIdentity {
         Ok(())
     }
 
+    /// Whether there is no certificate yet.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.current.read().is_ok_and(|current| current.is_none())
+    }
+
     /// A TLS acceptor that always presents the certificate in force.
     pub(crate) fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
         let mut config = ServerConfig::builder()

@@ -22,6 +22,8 @@ use crate::transport_files::{SERVER, TransportFile};
 
 /// Between two looks at the clock.
 const RENEWAL_REST: Duration = Duration::from_secs(5);
+/// After a renewal that failed; there are months left.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(600);
 
 /// The certificate in force.
 #[derive(Debug)]
@@ -76,13 +78,16 @@ impl TransportServer {
         gate: Arc<TransportGate>,
         stop: CancellationToken,
     ) {
-        while rest(RENEWAL_REST, &stop).await {
+        let mut pause = RENEWAL_REST;
+        while rest(pause, &stop).await {
+            pause = RENEWAL_REST;
             if !side.has_key() || side.clock.now() < self.renew_at() {
                 continue;
             }
             if let Err(error) = self.renew(&gate).await {
                 tracing::warn!(error.detail = %format!("{error:#}"),
                     "the certificate of the Secure Service was not renewed, which will be tried again");
+                pause = RENEWAL_PAUSE;
             }
         }
     }

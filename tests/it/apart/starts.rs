@@ -88,6 +88,7 @@ fn a_core_does_not_start_with_settings_of_the_secure_service() {
     for (name, value) in [
         ("CLM_SECURE_DATABASE_URL", secure.as_str()),
         ("CLM_SECURE_ADMIN_URL", &secure),
+        ("CLM_ADMIN_URL", &secure),
         ("CLM_MASTER_KEY", SECRET),
         ("CLM_MASTER_KEY_NEXT", SECRET),
         ("CLM_MASTER_KEY_FILE", "/nowhere/master.key"),
@@ -107,6 +108,7 @@ fn a_secure_service_does_not_start_with_settings_of_a_core() {
     for (name, value) in [
         ("CLM_CORE_DATABASE_URL", core.as_str()),
         ("CLM_ADMIN_URL", &core),
+        ("CLM_SECURE_ADMIN_URL", &core),
         ("CLM_BOOTSTRAP_PASSWORD", SECRET),
     ] {
         let settings = [("CLM_SECURE_DATABASE_URL", secure.as_str()), (name, value)];

@@ -20,10 +20,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::peers::Peers;
 use super::{
     CALL_BYTES_MAX, CALL_PATH, COMMANDS_MAX, Call, Gate, HEALTH_PATH, NEWEST_HEADER, OLDEST_HEADER,
     PAIR_BYTES_MAX, PAIR_PATH, Peer, REFUSED_HEADER, RENEW_PATH, TransportCertificate, UnknownCall,
@@ -44,6 +45,9 @@ const DEADLINE_MAX: Duration = Duration::from_secs(300);
 const PAIRINGS_MAX: usize = 4;
 /// Commands at once on one connection.
 const STREAMS_MAX: u32 = 512;
+/// Bodies that are read at once, of all peers, in KiB: commands are bounded by their number, but only
+/// once they are read.
+const ROOM_KIB: usize = 64 * 1024;
 /// The same for somebody without a certificate.
 const STRANGER_STREAMS_MAX: u32 = 2;
 /// Largest header section, in bytes.
@@ -63,6 +67,9 @@ pub struct RemoteServer {
     commands: Arc<Semaphore>,
     /// Tokens that are looked at: they need the database, and anybody can send one.
     pairings: Arc<Semaphore>,
+    /// Room for bodies that are read, in KiB.
+    room: Arc<Semaphore>,
+    peers: Peers,
     tasks: TaskTracker,
 }
 
@@ -92,6 +99,8 @@ impl RemoteServer {
             versions: wire::SUPPORTED,
             commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
             pairings: Arc::new(Semaphore::new(PAIRINGS_MAX)),
+            room: Arc::new(Semaphore::new(ROOM_KIB)),
+            peers: Peers::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -127,10 +136,27 @@ impl RemoteServer {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let certificate: Option<Arc<[u8]>> = certificate.map(Into::into);
+        let found = match &certificate {
+            None => None,
+            Some(certificate) => Some(self.gate.identify(certificate).await),
+        };
         // One that was revoked hears why, and has no more room than somebody without a certificate.
-        let is_stranger = match &certificate {
+        let is_stranger = match &found {
             None => true,
-            Some(certificate) => self.is_turned_away(certificate).await,
+            Some(found) => is_turned_away(found),
+        };
+        let _place = match found {
+            Some(Ok(peer)) => match self.peers.begin(peer.id) {
+                Some(place) => Some(place),
+                None => {
+                    tracing::warn!(
+                        transport_peer.name = peer.name,
+                        "a peer has too many connections"
+                    );
+                    return;
+                }
+            },
+            _ => None,
         };
         let heard = Arc::clone(&self).is_heard(certificate.clone());
         let service = hyper::service::service_fn(move |request| {
@@ -160,7 +186,9 @@ impl RemoteServer {
             }
             () = heard => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                // No longer than somebody without a certificate: it may never end by itself.
+                let farewell = tokio::time::timeout(STRANGER_TIMEOUT, connection);
+                farewell.await.unwrap_or(Ok(()))
             }
             () = tokio::time::sleep(STRANGER_TIMEOUT), if is_stranger => return,
         };
@@ -177,15 +205,10 @@ impl RemoteServer {
         };
         loop {
             tokio::time::sleep(LOOK_PERIOD).await;
-            if self.is_turned_away(&certificate).await {
+            if is_turned_away(&self.gate.identify(&certificate).await) {
                 return;
             }
         }
-    }
-
-    async fn is_turned_away(&self, certificate: &[u8]) -> bool {
-        let found = self.gate.identify(certificate).await;
-        found.is_err_and(|error| error.0.kind == ErrorKind::Unauthenticated)
     }
 
     async fn answer(
@@ -223,7 +246,7 @@ impl RemoteServer {
     }
 
     async fn renew(&self, request: Request<Incoming>, certificate: Option<&[u8]>) -> Answer {
-        let body = read(request, PAIR_BYTES_MAX).await?;
+        let (body, _room) = self.read(request, certificate, PAIR_BYTES_MAX).await?;
         let (version, request) = self.decode(&body)?;
         let renewed = match self.identify(certificate).await {
             Ok(peer) => self.gate.renew(&peer, request).await,
@@ -233,7 +256,7 @@ impl RemoteServer {
     }
 
     async fn call(&self, request: Request<Incoming>, certificate: Option<&[u8]>) -> Answer {
-        let body = read(request, CALL_BYTES_MAX).await?;
+        let (body, _room) = self.read(request, certificate, CALL_BYTES_MAX).await?;
         let (version, call) = self.decode::<Call>(&body)?;
         let outcome = match self.identify(certificate).await {
             Ok(peer) => self.carry_out(&peer, call).await,
@@ -242,15 +265,43 @@ impl RemoteServer {
         encoded(version, &outcome)
     }
 
+    /// Reads what a program with a certificate sends, where there is room for it.
+    async fn read(
+        &self,
+        request: Request<Incoming>,
+        certificate: Option<&[u8]>,
+        bytes_max: usize,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+        if certificate.is_none() {
+            return Err(self.refused(certificate_required())?);
+        }
+        let announced = hyper::body::Body::size_hint(request.body()).exact();
+        let bytes = announced.and_then(|bytes| usize::try_from(bytes).ok());
+        let kib = bytes
+            .unwrap_or(bytes_max)
+            .min(bytes_max)
+            .div_ceil(1024)
+            .max(1);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(u32::try_from(kib).unwrap_or(1));
+        match room {
+            Ok(room) => Ok((read(request, bytes_max).await?, room)),
+            Err(_) => Err(self.refused(busy())?),
+        }
+    }
+
+    /// The answer to what was not read: its version is not known.
+    fn refused(&self, error: SecureError) -> Result<Refusal, Refusal> {
+        let answer: Result<(), SecureError> = Err(error);
+        Ok(Refusal::Answer(Box::new(encoded(
+            self.versions.newest,
+            &answer,
+        )?)))
+    }
+
     async fn identify(&self, certificate: Option<&[u8]>) -> Result<Peer, SecureError> {
         match certificate {
             Some(certificate) => self.gate.identify(certificate).await,
-            None => {
-                let message = "Commands are taken from peers with a certificate alone. Pair this \
-                    program first.";
-                let kind = ErrorKind::Unauthenticated;
-                Err(Fault::new(kind, "certificate_required", message).into())
-            }
+            None => Err(certificate_required()),
         }
     }
 
@@ -289,11 +340,11 @@ impl RemoteServer {
 
     /// The message, or the answer to one that cannot be understood.
     fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<(u8, T), Refusal> {
-        let error = match wire::decode_any(self.versions, body) {
+        match wire::decode_any(self.versions, body) {
             Ok(read) => return Ok(read),
             Err(WireError::Version { found, .. }) => return Err(Refusal::Version(found)),
-            Err(error) => error,
-        };
+            Err(_) => {}
+        }
         let version = body.first().copied().unwrap_or(self.versions.newest);
         let unknown = wire::decode_any::<UnknownCall>(self.versions, body);
         let fault = match unknown {
@@ -302,9 +353,13 @@ impl RemoteServer {
                     its caller. Upgrade it.";
                 Fault::new(ErrorKind::Invalid, "command_unknown", message)
             }
-            _ => Fault::new(ErrorKind::Invalid, "message_invalid", error.to_string()),
+            // The decoder's own words may repeat what stands in the message.
+            _ => {
+                let message = "The message is not one of this version of the contract.";
+                Fault::new(ErrorKind::Invalid, "message_invalid", message)
+            }
         };
-        tracing::warn!(error.detail = %error, "a message of a peer was not understood");
+        tracing::warn!(fault.code = %fault.code, "a message of a peer was not understood");
         let answer: Result<(), SecureError> = Err(fault.into());
         Err(Refusal::Answer(Box::new(encoded(version, &answer)?)))
     }
@@ -331,10 +386,22 @@ impl RemoteServer {
     }
 }
 
+fn is_turned_away(found: &Result<Peer, SecureError>) -> bool {
+    let error = found.as_ref().err();
+    error.is_some_and(|error| error.0.kind == ErrorKind::Unauthenticated)
+}
+
 fn lost(error: &tokio::task::JoinError) -> SecureError {
     tracing::error!(error.detail = %error, "a command ended without an outcome");
     let message = "The Secure Service failed for a reason of its own; its log says why.";
     Fault::new(ErrorKind::Internal, "internal", message).into()
+}
+
+fn certificate_required() -> SecureError {
+    let message =
+        "Commands are taken from peers with a certificate alone. Pair this program first.";
+    let kind = ErrorKind::Unauthenticated;
+    Fault::new(kind, "certificate_required", message).into()
 }
 
 /// More is asked than can be done.

@@ -173,7 +173,7 @@ impl TransportGate {
             .take(peer_id, REFUSALS_RECORDED_MAX, now)
             .is_err()
         {
-            tracing::warn!(
+            tracing::debug!(
                 transport_peer.id = peer_id.map(tracing::field::display),
                 refusal = %failure,
                 "another refusal, which is not recorded: there were too many in a minute"

@@ -9,7 +9,9 @@ use std::str::FromStr;
 
 use anyhow::bail;
 
-use super::{CREDENTIALS, KEYS, Settings};
+use crate::transport_files;
+
+use super::{ADMINISTRATORS, CREDENTIALS, KEYS, Settings};
 
 /// What one process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,22 +24,16 @@ pub enum Role {
     Core,
 }
 
-/// Settings that hold, or lead to, what belongs to the Secure Service alone. `CLM_SECURE_ADMIN_URL` is
-/// one of other commands, and no less a credential.
-const SECURE_ONLY: [&str; 6] = [
+/// Settings that hold, or lead to, what belongs to the Secure Service alone.
+const SECURE_ONLY: [&str; 5] = [
     "CLM_SECURE_DATABASE_URL",
-    "CLM_SECURE_ADMIN_URL",
     "CLM_MASTER_KEY_FILE",
     "CLM_MASTER_KEY_PROVIDER",
     KEYS[0],
     KEYS[1],
 ];
 /// The same for the Core Service.
-const CORE_ONLY: [&str; 3] = [
-    "CLM_CORE_DATABASE_URL",
-    "CLM_ADMIN_URL",
-    "CLM_BOOTSTRAP_PASSWORD",
-];
+const CORE_ONLY: [&str; 2] = ["CLM_CORE_DATABASE_URL", "CLM_BOOTSTRAP_PASSWORD"];
 /// What the names of systemd credentials that hold a master key begin with.
 const KEY_CREDENTIAL: &str = "clm-master-key";
 
@@ -56,16 +52,30 @@ impl Role {
         match self {
             Self::All => settings.check_both_databases(),
             Self::Secure => {
+                self.refuse_administrators(settings)?;
                 self.refuse(settings, &CORE_ONLY)?;
                 self.demand(settings, "CLM_SECURE_DATABASE_URL")
             }
             Self::Core => {
+                self.refuse_administrators(settings)?;
                 self.refuse(settings, &SECURE_ONLY)?;
                 if let Some(directory) = settings.text(CREDENTIALS) {
                     refuse_key_credentials(Path::new(directory))?;
                 }
                 self.demand(settings, "CLM_CORE_DATABASE_URL")
             }
+        }
+    }
+
+    /// Who administers a server of databases may read both, where there is one server for both.
+    fn refuse_administrators(self, settings: &Settings) -> anyhow::Result<()> {
+        let set = |name: &&&str| settings.text(name).is_some();
+        match ADMINISTRATORS.iter().find(set) {
+            None => Ok(()),
+            Some(name) => bail!(
+                "role '{self}' does not start with {name}, the URL of an administrator, which is for \
+                 commands and not for a server: remove it from this one's environment"
+            ),
         }
     }
 
@@ -115,6 +125,23 @@ fn refuse_key_credentials(directory: &Path) -> anyhow::Result<()> {
         Some(name) => bail!(
             "role 'core' does not start with the credential '{name}', which is a master key: remove \
              it from this unit"
+        ),
+    }
+}
+
+/// Refuses a role whose data directory holds what the other side keeps there.
+pub(crate) fn refuse_foreign_files(role: Role, directory: &Path) -> anyhow::Result<()> {
+    let foreign: &[&str] = match role {
+        Role::All => &[],
+        Role::Secure => &[transport_files::CORE],
+        Role::Core => &[transport_files::SERVER, "postgresql"],
+    };
+    match foreign.iter().find(|name| directory.join(name).exists()) {
+        None => Ok(()),
+        Some(name) => bail!(
+            "role '{role}' does not start with {}, which belongs to the other process: move it to that \
+             one's host, or name another CLM_DATA_DIR",
+            directory.join(name).display()
         ),
     }
 }

@@ -1,7 +1,7 @@
 //! Serving as a Secure Service in a process of its own: nothing but the contract over mutual TLS, and the
 //! local socket for the operator of this host.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -65,20 +65,24 @@ pub(super) async fn serve(
     background::start_secure(&side, &loops);
     background::keep_metrics_small(serving.metrics.clone(), &loops);
 
+    let served = OnceLock::new();
     let serving_cores = async {
         announce_seal(&side);
         let transport = Transport::open_with_key(&serving, &side).await?;
-        let served = transport.listen(&side, listener, &connections)?;
-        announce(&side, &operators, &served.lines).await;
-        anyhow::Ok(served.server)
+        let served = served.get_or_init(|| transport.listen(&side, listener, &connections));
+        if let Ok(served) = served {
+            announce(&side, &operators, &served.lines).await;
+        }
+        anyhow::Ok(())
     };
-    let server = tokio::select! {
-        server = serving_cores => Some(server?),
-        () = stop.cancelled() => None,
-    };
+    tokio::select! {
+        outcome = serving_cores => outcome?,
+        () = stop.cancelled() => {}
+    }
+    let served = served.into_inner().transpose()?;
     end(&loops).await;
-    if let Some(server) = server {
-        finish(&server).await;
+    if let Some(served) = served {
+        finish(&served.server).await;
     }
     side.close().await;
     let _ = std::fs::remove_file(serving.layout.socket());
@@ -137,10 +141,16 @@ impl Transport {
                 Err(error) => error,
             };
             tracing::warn!(error.detail = %format!("{error:#}"), "no core can be heard yet");
+            // The reason may be another one than the seal, and pass.
+            let pause = tokio::time::sleep(OPENING_PAUSE);
             if had_key {
-                tokio::time::sleep(OPENING_PAUSE).await;
+                pause.await;
+                continue;
             }
-            key.wait_for(|is_open| *is_open).await?;
+            tokio::select! {
+                opened = key.wait_for(|is_open| *is_open) => drop(opened?),
+                () = pause => {}
+            }
         }
     }
 
