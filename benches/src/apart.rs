@@ -149,13 +149,16 @@ impl<'a> Place<'a> {
             admin.get_username(),
             admin.get_port()
         );
-        let out = self.directory.join("settings/databases.env");
-        let text = out.to_str().context("the path is no text")?;
-        let init = ["db", "init", "--admin-url", &url, "--out", text];
-        self.run("core", &init, "")?;
-        for setting in fs::read_to_string(&out)?.lines() {
-            let (name, value) = setting.split_once('=').context("a setting has no value")?;
-            self.settings.push((name.to_owned(), value.to_owned()));
+        // Each side prepares its own.
+        for side in ["core", "secure"] {
+            let out = self.directory.join(format!("settings/{side}.env"));
+            let text = out.to_str().context("the path is no text")?;
+            let init = ["db", "init", "--admin-url", &url, "--out", text];
+            self.run(side, &init, "")?;
+            for setting in fs::read_to_string(&out)?.lines() {
+                let (name, value) = setting.split_once('=').context("a setting has no value")?;
+                self.settings.push((name.to_owned(), value.to_owned()));
+            }
         }
         Ok(())
     }
