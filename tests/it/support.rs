@@ -14,6 +14,23 @@ pub(crate) const CERTIFICATE_REQUESTS: &str = "/api/v1/certificate-requests";
 /// The path of making certificate authorities.
 pub(crate) const CERTIFICATE_AUTHORITIES: &str = "/api/v1/certificate-authorities";
 
+/// The command that splits the master key, for any two of three custodians.
+pub(crate) const fn split_master_key(out: &str) -> [&str; 11] {
+    [
+        "key",
+        "master",
+        "rotate",
+        "--to",
+        "shamir",
+        "--threshold",
+        "2",
+        "--shares",
+        "3",
+        "--out",
+        out,
+    ]
+}
+
 /// The REST interface, as somebody with a credential uses it.
 #[derive(Clone, Debug)]
 pub(crate) struct Requester {

@@ -55,8 +55,13 @@ impl Apart {
         secure
             .environment
             .push(("CLM_SECURE_LISTEN".to_owned(), address.clone()));
-        prepare_database(&mut core, "core", &core_server);
-        prepare_database(&mut secure, "secure", &secure_server);
+        for (program, database, server) in [
+            (&mut core, "core", &core_server),
+            (&mut secure, "secure", &secure_server),
+        ] {
+            let url = admin_url(server);
+            prepare_databases(program, &["--database", database, "--admin-url", &url]);
+        }
         Self {
             core_server,
             secure_server,
@@ -117,54 +122,55 @@ impl Apart {
         )
     }
 
-    /// Makes the first administrator, and signs in.
-    ///
-    /// # Panics
-    /// When that fails.
-    pub async fn administrator(&self) -> Client {
-        let create = [
-            "user",
-            "create-admin",
-            "--username",
-            "admin",
-            "--password-stdin",
-        ];
-        let created = self.on_core(&create, &format!("{PASSWORD}\n"));
-        assert!(created.status.success(), "{created:?}");
-        let sign_in = SessionCreate {
-            username: "admin".to_owned(),
-            password: PASSWORD.to_owned(),
-            organization: None,
-        };
-        let (_, credential) = connect(&self.url, Credential::None)
-            .sign_in(&sign_in)
-            .await
-            .expect("the administrator signs in");
-        connect(&self.url, credential)
-    }
-
     /// The first administrator, a root and an issuing authority, and an API key.
     ///
     /// # Panics
     /// When one of them cannot be made.
     pub async fn furnish(&self) -> String {
-        let admin = self.administrator().await;
-        let root = authority("Root", None, 730);
-        let root = admin.create_certificate_authority(&root, "root").await;
-        let root = root.expect("a root can be made");
-        let issuing = authority("Issuing", Some(root.id), 365);
-        let issuing = admin
-            .create_certificate_authority(&issuing, "issuing")
-            .await;
-        issuing.expect("an issuing authority can be made");
-        let key = ApiKeyCreate {
-            name: "test".to_owned(),
-            scopes: None,
-            expires_at: None,
-        };
-        let key = admin.create_api_key(&key).await;
-        key.expect("an API key can be made").secret
+        let created = self.on_core(&CREATE_ADMINISTRATOR, &format!("{PASSWORD}\n"));
+        assert!(created.status.success(), "{created:?}");
+        furnish(&self.url).await
     }
+}
+
+/// The command that makes the first administrator, whose password it reads.
+pub const CREATE_ADMINISTRATOR: [&str; 5] = [
+    "user",
+    "create-admin",
+    "--username",
+    "admin",
+    "--password-stdin",
+];
+
+/// As the first administrator of an installation with external databases: a root and an issuing authority,
+/// and an API key.
+///
+/// # Panics
+/// When one of them cannot be made.
+pub async fn furnish(url: &str) -> String {
+    let sign_in = SessionCreate {
+        username: "admin".to_owned(),
+        password: PASSWORD.to_owned(),
+        organization: None,
+    };
+    let signed_in = connect(url, Credential::None).sign_in(&sign_in).await;
+    let (_, credential) = signed_in.expect("the administrator signs in");
+    let admin = connect(url, credential);
+    let root = authority("Root", None, 730);
+    let root = admin.create_certificate_authority(&root, "root").await;
+    let root = root.expect("a root can be made");
+    let issuing = authority("Issuing", Some(root.id), 365);
+    let issuing = admin
+        .create_certificate_authority(&issuing, "issuing")
+        .await;
+    issuing.expect("an issuing authority can be made");
+    let key = ApiKeyCreate {
+        name: "test".to_owned(),
+        scopes: None,
+        expires_at: None,
+    };
+    let key = admin.create_api_key(&key).await;
+    key.expect("an API key can be made").secret
 }
 
 fn connect(url: &str, credential: Credential) -> Client {
@@ -190,28 +196,20 @@ fn authority(
     }
 }
 
-/// `clm db init` for one database, whose file has the settings of its server.
-fn prepare_database(program: &mut Program, database: &str, server: &TestCluster) {
+/// `clm db init`, whose file has the settings of the program.
+///
+/// # Panics
+/// When the databases cannot be prepared.
+pub fn prepare_databases(program: &mut Program, arguments: &[&str]) {
     let directory = program.directory.path().join("settings");
     fs::create_dir(&directory).expect("the directory is new");
     if let Some(account) = cluster::account() {
         chown(&directory, Some(account.uid), Some(account.gid))
             .expect("root gives directories away");
     }
-    let file = directory.join("database.env");
+    let file = directory.join("databases.env");
     let out = file.to_str().expect("the path is text");
-    let url = admin_url(server);
-    let arguments = [
-        "db",
-        "init",
-        "--database",
-        database,
-        "--admin-url",
-        &url,
-        "--out",
-        out,
-    ];
-    let made = program.cli(&arguments);
+    let made = program.cli(&[&["db", "init", "--out", out], arguments].concat());
     assert!(made.status.success(), "{made:?}");
     let text = fs::read_to_string(&file).expect("the file was written");
     let settings = text.lines().filter_map(|line| line.split_once('='));

@@ -6,7 +6,7 @@
 
 pub mod client;
 pub mod dial;
-mod peers;
+pub mod places;
 pub mod server;
 pub mod tls;
 pub mod token;

@@ -21,6 +21,7 @@ use clm_domain::secret::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
+use crate::configuration::url_setting;
 use crate::layout::Existing;
 use crate::secure_away::SecureAway;
 use crate::services::{Connection, CoreSide, SecureSide};
@@ -68,14 +69,14 @@ impl Administration {
             });
         }
         if let Some(databases) = &configuration.databases {
-            let read = |name, url: &Option<SecretString>| {
-                url.as_ref()
-                    .map(|url| parse(name, url.expose()))
+            let read = |database, url: &Option<SecretString>| {
+                let url = url.as_ref();
+                url.map(|url| parse(url_setting(database), url.expose()))
                     .transpose()
             };
             return Ok(Self {
-                core: read("CLM_CORE_DATABASE_URL", &databases.core_url)?,
-                secure: read("CLM_SECURE_DATABASE_URL", &databases.secure_url)?,
+                core: read(Database::Core, &databases.core_url)?,
+                secure: read(Database::Secure, &databases.secure_url)?,
             });
         }
         let existing = Existing::find(&configuration.data_directory)?;
@@ -198,10 +199,7 @@ impl Administration {
         let mut lines = String::new();
         for database in databases.iter().copied() {
             let admin = self.server(database)?;
-            let name = match database {
-                Database::Core => "CLM_CORE_DATABASE_URL",
-                Database::Secure => "CLM_SECURE_DATABASE_URL",
-            };
+            let name = url_setting(database);
             let report = roles::init(&admin.options, database, &SystemRng)
                 .await
                 .with_context(|| format!("preparing {}", database.name()))?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
+use clm_database::pool::Database;
 use clm_domain::secret::SecretString;
 use clm_domain::states::MasterKeyProviderKind;
 use clm_secure::MasterKeySources;
@@ -114,6 +115,14 @@ const SETTINGS: &[&str] = &[
     "CLM_LOG_FORMAT",
 ];
 
+/// The setting that holds the URL of a database.
+pub(crate) const fn url_setting(database: Database) -> &'static str {
+    match database {
+        Database::Core => "CLM_CORE_DATABASE_URL",
+        Database::Secure => "CLM_SECURE_DATABASE_URL",
+    }
+}
+
 /// Settings that hold a key, and so have no place in a file of settings.
 const KEYS: [&str; 2] = ["CLM_MASTER_KEY", "CLM_MASTER_KEY_NEXT"];
 /// Where systemd puts credentials (systemd.exec(5), "Credentials").
@@ -153,14 +162,14 @@ impl Configuration {
         Ok(configuration)
     }
 
-    /// The URL of the database that a setting names.
-    pub(crate) fn database_url(&self, name: &str) -> anyhow::Result<&SecretString> {
+    /// The URL of a database.
+    pub(crate) fn database_url(&self, database: Database) -> anyhow::Result<&SecretString> {
         let databases = self.databases.as_ref();
-        let url = databases.and_then(|databases| match name {
-            "CLM_CORE_DATABASE_URL" => databases.core_url.as_ref(),
-            _ => databases.secure_url.as_ref(),
+        let url = databases.and_then(|databases| match database {
+            Database::Core => databases.core_url.as_ref(),
+            Database::Secure => databases.secure_url.as_ref(),
         });
-        url.with_context(|| format!("{name} is not set"))
+        url.with_context(|| format!("{} is not set", url_setting(database)))
     }
 
     fn from_settings(data_directory: PathBuf, settings: &Settings) -> anyhow::Result<Self> {
@@ -328,8 +337,8 @@ impl Settings {
     }
 
     fn databases(&self) -> Option<ExternalDatabases> {
-        let core_url = self.secret("CLM_CORE_DATABASE_URL");
-        let secure_url = self.secret("CLM_SECURE_DATABASE_URL");
+        let core_url = self.secret(url_setting(Database::Core));
+        let secure_url = self.secret(url_setting(Database::Secure));
         (core_url.is_some() || secure_url.is_some()).then_some(ExternalDatabases {
             core_url,
             secure_url,

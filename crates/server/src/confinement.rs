@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clm_database::pool::Database;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, NetPort, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus, Scope, path_beneath_rules,
@@ -73,8 +74,8 @@ pub(crate) fn confine(
     configuration: &Configuration,
     layout: &Layout,
 ) -> anyhow::Result<Confinement> {
-    let connection = connection(configuration, "CLM_SECURE_DATABASE_URL")?;
-    let url = configuration.database_url("CLM_SECURE_DATABASE_URL")?;
+    let connection = connection(configuration, Database::Secure)?;
+    let url = configuration.database_url(Database::Secure)?;
     let places = &configuration.master_key;
     let mut reach = Reach {
         write: layout.directories(),

@@ -1,17 +1,17 @@
 //! Taking connections. Addresses are bound before anything else is started, so that a taken one is
 //! told at once and nothing has to be undone.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clm_api::peer::Peer;
+use clm_secure_api::remote::places::Places;
 use clm_secure_api::remote::server::RemoteServer;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
@@ -146,14 +146,14 @@ impl Connections {
     ) {
         let this = self.clone();
         self.tasks.spawn(async move {
-            let handshakes = Handshakes::default();
+            let handshakes = Places::new(HANDSHAKES_OF_ADDRESS_MAX, HANDSHAKES_MAX);
             let room = Arc::new(Room {
                 peers: Semaphore::new(CONNECTIONS_MAX),
                 strangers: Semaphore::new(STRANGERS_MAX),
             });
             while let Some((stream, address)) = this.next(|| listener.accept()).await {
                 // Who waits here would keep those out who do say something.
-                let Some(turn) = handshakes.begin(address.ip()) else {
+                let Some(turn) = handshakes.take(address.ip().to_canonical()) else {
                     tracing::debug!("too many handshakes at once");
                     continue;
                 };
@@ -250,42 +250,4 @@ async fn serve_peer(
         return tracing::debug!("too many connections of programs");
     };
     server.serve_connection(stream, certificate, stop).await;
-}
-
-/// Handshakes under way, by address.
-#[derive(Clone, Default)]
-struct Handshakes(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl Handshakes {
-    /// Room for one more; none when there are too many.
-    fn begin(&self, address: IpAddr) -> Option<Handshake> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = counts.get(&address).copied().unwrap_or_default();
-        if of_address >= HANDSHAKES_OF_ADDRESS_MAX
-            || counts.values().sum::<usize>() >= HANDSHAKES_MAX
-        {
-            return None;
-        }
-        counts.insert(address, of_address + 1);
-        let all = self.clone();
-        Some(Handshake { all, address })
-    }
-}
-
-/// One of them; ends when dropped.
-struct Handshake {
-    all: Handshakes,
-    address: IpAddr,
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        let mut counts = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                counts.remove(&self.address);
-            }
-        }
-    }
 }

@@ -64,8 +64,7 @@ impl Peers {
     /// # Errors
     /// When no database is configured.
     pub fn open(configuration: &Configuration) -> anyhow::Result<Self> {
-        let name = "CLM_SECURE_DATABASE_URL";
-        let connection = connection(configuration, name)
+        let connection = connection(configuration, Database::Secure)
             .context("peers are kept on the host of the Secure Service, with its settings")?;
         let options = PoolOptions {
             connections_max: CONNECTIONS_MAX,

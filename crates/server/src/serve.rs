@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clm_database::cluster::Account;
+use clm_database::pool::Database;
 use clm_database::roles;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rustix::fs::OFlags;
@@ -25,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Loops;
-use crate::configuration::{Role, refuse_foreign_files, refuse_key_files};
+use crate::configuration::{Role, refuse_foreign_files, refuse_key_files, url_setting};
 use crate::confinement::{self, Confinement};
 use crate::layout::{self, Layout};
 use crate::lock::Lock;
@@ -37,14 +38,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// A further signal so long after the first one ends the process at once.
 const IMPATIENCE_AFTER: Duration = Duration::from_secs(2);
 
-/// A server that has its settings and has given up what it never needs, before it has a thread or a key.
+/// A server that has its settings and directories and has given up what it never needs, before it has a
+/// thread or a key.
 pub struct Prepared {
     configuration: Configuration,
+    account: Option<Account>,
+    layout: Layout,
     confinement: Option<Confinement>,
 }
 
 impl Prepared {
-    /// Reads the settings and hardens the process. To be called while it has one thread: the others
+    /// Reads the settings, makes the directories and hardens the process. To be called while it has one thread: the others
     /// inherit what is a thread's.
     ///
     /// # Errors
@@ -53,16 +57,16 @@ impl Prepared {
     pub fn new(role: Option<Role>) -> anyhow::Result<Self> {
         hardening::apply()?;
         let configuration = Configuration::load_for_serving(role)?;
+        let account = embedded::account(configuration.role)?;
+        let layout = Layout::prepare(&configuration.data_directory, account.as_ref())?;
         let confinement = match configuration.role {
             Role::All | Role::Core => None,
-            Role::Secure => {
-                let account = embedded::account(configuration.role)?;
-                let layout = Layout::prepare(&configuration.data_directory, account.as_ref())?;
-                Some(confinement::confine(&configuration, &layout)?)
-            }
+            Role::Secure => Some(confinement::confine(&configuration, &layout)?),
         };
         Ok(Self {
             configuration,
+            account,
+            layout,
             confinement,
         })
     }
@@ -75,6 +79,8 @@ impl Prepared {
 pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
     let Prepared {
         configuration,
+        account,
+        layout,
         confinement,
     } = prepared;
     // First of all: from here on a signal is a wish, not an end.
@@ -89,8 +95,6 @@ pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
     // One TLS provider for the whole process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 
-    let account = embedded::account(configuration.role)?;
-    let layout = Layout::prepare(&configuration.data_directory, account.as_ref())?;
     let _lock = Lock::take(&layout.file("clm.lock"))?;
     take_over(&configuration, &layout)?;
     let bound = Bound::new(&configuration)?;
@@ -183,16 +187,17 @@ async fn end(loops: &Loops<'_>) {
     }
 }
 
-/// The database that a setting names.
-pub(crate) fn connection(configuration: &Configuration, name: &str) -> anyhow::Result<Connection> {
-    let url = configuration.database_url(name)?;
+/// A database that the operator administers.
+pub(crate) fn connection(
+    configuration: &Configuration,
+    database: Database,
+) -> anyhow::Result<Connection> {
+    let url = configuration.database_url(database)?;
     // The parser's error may repeat parts of the URL, and with them the password.
     let options = url.expose().parse().ok().with_context(|| {
-        let side = match name {
-            "CLM_SECURE_DATABASE_URL" => "secure",
-            _ => "core",
-        };
-        format!("{name} must be a URL such as postgres://clm_{side}_user:…@host/clm_{side}_db")
+        let (setting, name) = (url_setting(database), database.name());
+        let user = name.replace("_db", "_user");
+        format!("{setting} must be a URL such as postgres://{user}:…@host/{name}")
     })?;
     Ok(Connection {
         options,

@@ -10,7 +10,7 @@ use clm_tests::Apart;
 use clm_tests::databases::{Log, PATIENCE};
 use serde_json::{Value, json};
 
-use crate::support::{CERTIFICATE_REQUESTS, Requester, problem};
+use crate::support::{CERTIFICATE_REQUESTS, Requester, problem, split_master_key};
 
 /// A share of the key, by its place.
 fn share(apart: &Apart, index: usize) -> String {
@@ -30,19 +30,7 @@ fn text(output: &Output) -> String {
 /// Splits the master key on its host, for any two of three custodians.
 fn split(apart: &Apart) {
     let shares = apart.secure.directory.path().join("settings/shares");
-    let rotate = [
-        "key",
-        "master",
-        "rotate",
-        "--to",
-        "shamir",
-        "--threshold",
-        "2",
-        "--shares",
-        "3",
-        "--out",
-        shares.to_str().unwrap(),
-    ];
+    let rotate = split_master_key(shares.to_str().unwrap());
     let rotated = apart.on_secure(&rotate, "");
     assert!(rotated.status.success(), "{}", text(&rotated));
     let confirmed = apart.on_secure(

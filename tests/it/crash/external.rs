@@ -1,20 +1,14 @@
 //! Two PostgreSQL servers that the operator administers, and the core's stopped right after the
 //! Secure Service committed: the client is told to try again, and the certificate exists once.
 
-use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::chown;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use clm_api_types::api_keys::ApiKeyCreate;
-use clm_api_types::certificate_authorities::CertificateAuthorityCreate;
-use clm_api_types::client::{Client as ApiClient, ClientOptions, Credential};
-use clm_api_types::sessions::SessionCreate;
 use clm_database::pool::Database;
-use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_test_support::{TestCluster, cluster};
 use clm_tests::Program;
+use clm_tests::apart::{CREATE_ADMINISTRATOR, PASSWORD, furnish, prepare_databases};
 use clm_tests::program::{free_address, signal_process};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -26,7 +20,6 @@ use clm_tests::databases::{Superuser, admin_url};
 
 /// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-const PASSWORD: &str = "correct horse battery staple";
 
 /// The program on two servers.
 struct Installation {
@@ -60,24 +53,10 @@ impl Installation {
             url: format!("http://{address}"),
             administration,
         };
-        this.prepare_databases();
+        let administration: Vec<&str> = this.administration.iter().map(String::as_str).collect();
+        prepare_databases(&mut this.program, &administration);
         this.program.serve();
         this
-    }
-
-    /// `clm db init`, whose file has the settings of the server.
-    fn prepare_databases(&mut self) {
-        let directory = self.program.directory.path().join("settings");
-        fs::create_dir(&directory).unwrap();
-        if let Some(account) = cluster::account() {
-            chown(&directory, Some(account.uid), Some(account.gid)).unwrap();
-        }
-        let file = directory.join("databases.env");
-        self.clm(&["db", "init", "--out", file.to_str().unwrap()], "");
-        let text = fs::read_to_string(&file).unwrap();
-        let settings = text.lines().map(|line| line.split_once('=').unwrap());
-        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.program.environment.extend(settings);
     }
 
     /// Runs a command of an administrator, with what it reads from standard input.
@@ -101,52 +80,8 @@ impl Installation {
 
     /// The first administrator, two authorities, and an API key.
     async fn furnish(&self) -> Client {
-        let arguments = [
-            "user",
-            "create-admin",
-            "--username",
-            "admin",
-            "--password-stdin",
-        ];
-        self.clm(&arguments, &format!("{PASSWORD}\n"));
-        let options = ClientOptions::default();
-        let connect =
-            |credential| ApiClient::over_network(&self.url, credential, &options).unwrap();
-        let sign_in = SessionCreate {
-            username: "admin".to_owned(),
-            password: PASSWORD.to_owned(),
-            organization: None,
-        };
-        let (_, credential) = connect(Credential::None).sign_in(&sign_in).await.unwrap();
-        let admin = connect(credential);
-        // The parent ends later, however long it takes until the child begins.
-        let authority = |name: &str, parent_id, validity_days| CertificateAuthorityCreate {
-            name: name.to_owned(),
-            subject: format!("CN={name}"),
-            parent_id,
-            key_algorithm: KeyAlgorithm::EcdsaP256,
-            signature_algorithm: None,
-            validity_days,
-            path_length_max: None,
-            limits: None,
-        };
-        let root = authority("Root", None, 730);
-        let root = admin
-            .create_certificate_authority(&root, "root")
-            .await
-            .unwrap();
-        let issuing = authority("Issuing", Some(root.id), 365);
-        admin
-            .create_certificate_authority(&issuing, "issuing")
-            .await
-            .unwrap();
-        let key = ApiKeyCreate {
-            name: "test".to_owned(),
-            scopes: None,
-            expires_at: None,
-        };
-        let key = admin.create_api_key(&key).await.unwrap();
-        Client::new(self.url.clone(), key.secret)
+        self.clm(&CREATE_ADMINISTRATOR, &format!("{PASSWORD}\n"));
+        Client::new(self.url.clone(), furnish(&self.url).await)
     }
 
     fn databases(&self) -> Superuser {

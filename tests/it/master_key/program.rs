@@ -1,5 +1,6 @@
 //! The whole program: `clm key master`, `clm unseal` and `clm seal`, and starts that wait for people.
 
+use crate::support::split_master_key;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -56,23 +57,8 @@ fn wait_for_line(program: &Program, beginning: &str) -> String {
 /// Splits the master key; returns the files of the shares.
 fn split(program: &Program, folder: &str) -> Vec<PathBuf> {
     let out = program.directory.path().join(folder);
-    let arguments = [
-        "key",
-        "master",
-        "rotate",
-        "--to",
-        "shamir",
-        "--threshold",
-        "2",
-        "--shares",
-        "3",
-        "--out",
-        out.to_str().unwrap(),
-        "--reason",
-        "a ceremony",
-        "-o",
-        "json",
-    ];
+    let split = split_master_key(out.to_str().unwrap());
+    let arguments = [&split[..], &["--reason", "a ceremony", "-o", "json"]].concat();
     let rotation = parsed(&program.cli(&arguments));
     assert_eq!(rotation["status"], "completed");
     assert_eq!(rotation["reason"], "a ceremony");

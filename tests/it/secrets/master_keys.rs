@@ -1,5 +1,6 @@
 //! The master key is split, opened, sealed and moved, so that shares and further keys pass through.
 
+use crate::support::split_master_key;
 use std::path::{Path, PathBuf};
 
 use clm_tests::Program;
@@ -10,22 +11,7 @@ use super::plants::Planted;
 pub(super) fn plant(program: &Program, planted: &mut Planted) {
     let out = program.directory.path().join("shares");
     let out = out.to_str().expect("a path is text");
-    clm(
-        program,
-        &[
-            "key",
-            "master",
-            "rotate",
-            "--to",
-            "shamir",
-            "--threshold",
-            "2",
-            "--shares",
-            "3",
-            "--out",
-            out,
-        ],
-    );
+    clm(program, &split_master_key(out));
     let mut shares: Vec<PathBuf> = std::fs::read_dir(out)
         .expect("the shares were written")
         .map(|entry| entry.expect("it can be read").path())

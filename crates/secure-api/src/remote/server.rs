@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use clm_domain::actor::Actor;
 use clm_domain::clock::Clock;
 use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::TransportPeerId;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -24,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::peers::Peers;
+use super::places::Places;
 use super::{
     CALL_BYTES_MAX, CALL_PATH, COMMANDS_MAX, Call, Gate, HEALTH_PATH, NEWEST_HEADER, OLDEST_HEADER,
     PAIR_BYTES_MAX, PAIR_PATH, Peer, REFUSED_HEADER, RENEW_PATH, TransportCertificate, UnknownCall,
@@ -41,6 +42,10 @@ const LOOK_PERIOD: Duration = Duration::from_secs(60);
 const STRANGER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest time that a caller can give a command.
 const DEADLINE_MAX: Duration = Duration::from_secs(300);
+/// Most connections of one peer: the one in use, those that end, those of commands beside the server; and
+/// of all.
+const PEER_CONNECTIONS_MAX: usize = 16;
+const CONNECTIONS_MAX: usize = 1_024;
 /// Tokens that are looked at at once.
 const PAIRINGS_MAX: usize = 4;
 /// Commands at once on one connection.
@@ -69,7 +74,8 @@ pub struct RemoteServer {
     pairings: Arc<Semaphore>,
     /// Room for bodies that are read, in KiB.
     room: Arc<Semaphore>,
-    peers: Peers,
+    /// Connections of peers: one is what a core uses.
+    peers: Places<TransportPeerId>,
     tasks: TaskTracker,
 }
 
@@ -100,7 +106,7 @@ impl RemoteServer {
             commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
             pairings: Arc::new(Semaphore::new(PAIRINGS_MAX)),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
-            peers: Peers::default(),
+            peers: Places::new(PEER_CONNECTIONS_MAX, CONNECTIONS_MAX),
             tasks: TaskTracker::new(),
         }
     }
@@ -146,7 +152,7 @@ impl RemoteServer {
             Some(found) => is_turned_away(found),
         };
         let _place = match found {
-            Some(Ok(peer)) => match self.peers.begin(peer.id) {
+            Some(Ok(peer)) => match self.peers.take(peer.id) {
                 Some(place) => Some(place),
                 None => {
                     tracing::warn!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clm_api::ApiState;
+use clm_database::pool::Database;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
@@ -148,7 +149,7 @@ async fn open(serving: &Serving<'_>) -> anyhow::Result<Running> {
     let configuration = serving.configuration;
     if configuration.role == Role::Core {
         let away = SecureAway::open(&serving.layout.file(CORE), configuration)?;
-        let connection = connection(configuration, "CLM_CORE_DATABASE_URL")?;
+        let connection = connection(configuration, Database::Core)?;
         let core = CoreSide::open(connection, away.access()).await?;
         away.look(&core.core).await;
         return Ok(Running {
@@ -158,8 +159,8 @@ async fn open(serving: &Serving<'_>) -> anyhow::Result<Running> {
     }
     let (of_core, of_secure) = match (&configuration.databases, &serving.private) {
         (Some(_), _) => (
-            connection(configuration, "CLM_CORE_DATABASE_URL")?,
-            connection(configuration, "CLM_SECURE_DATABASE_URL")?,
+            connection(configuration, Database::Core)?,
+            connection(configuration, Database::Secure)?,
         ),
         (None, Some(admin)) => {
             embedded::prepare_databases(admin, configuration.connections_max).await?

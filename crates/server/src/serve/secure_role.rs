@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clm_api::operator::{self, OperatorState};
 use clm_core::operator::{Operator, Operators};
+use clm_database::pool::Database;
 use clm_secure::transport::TransportGate;
 use clm_secure_api::remote::server::RemoteServer;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -101,7 +102,7 @@ async fn open(serving: &Serving<'_>) -> anyhow::Result<SecureSide> {
     let configuration = serving.configuration;
     let default_file = serving.layout.file("master.key");
     let sources = configuration.master_key.sources(default_file, true);
-    let connection = connection(configuration, "CLM_SECURE_DATABASE_URL")?;
+    let connection = connection(configuration, Database::Secure)?;
     SecureSide::open(connection, sources).await
 }
 
