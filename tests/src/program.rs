@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clm_api_types::api_keys::ApiKeyCreate;
@@ -50,16 +51,25 @@ pub fn executable() -> PathBuf {
     path
 }
 
-/// An address of this machine that was free a moment ago.
+/// An address of this machine that was free a moment ago, and that nobody is likely to take before the
+/// program does: the system gives ports of this range to no connection, and each process of tests begins
+/// elsewhere in it.
 ///
 /// # Panics
 /// When no port is free.
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener
-        .local_addr()
-        .expect("a bound listener has an address")
-        .to_string()
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    const OF_PROCESS: u32 = 37;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(OF_PROCESS);
+    (0..COUNT)
+        .find_map(|_| {
+            let next = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+            let address = format!("127.0.0.1:{}", FIRST + next % COUNT);
+            TcpListener::bind(&address).is_ok().then_some(address)
+        })
+        .expect("a port is free")
 }
 
 impl Program {

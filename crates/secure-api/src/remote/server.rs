@@ -48,6 +48,8 @@ const PEER_CONNECTIONS_MAX: usize = 16;
 const CONNECTIONS_MAX: usize = 1_024;
 /// Tokens that are looked at at once.
 const PAIRINGS_MAX: usize = 4;
+/// How long a token waits until it is looked at.
+const PAIRING_TURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Commands at once on one connection.
 const STREAMS_MAX: u32 = 512;
 /// Bodies that are read at once, of all peers, in KiB: commands are bounded by their number, but only
@@ -235,7 +237,9 @@ impl RemoteServer {
     async fn pair(&self, request: Request<Incoming>) -> Answer {
         let body = read(request, PAIR_BYTES_MAX).await?;
         let (version, request) = self.decode(&body)?;
-        let Ok(permit) = Arc::clone(&self.pairings).try_acquire_owned() else {
+        // Whoever comes with others waits for a turn: strangers are few, and none of them stays long.
+        let turn = Arc::clone(&self.pairings).acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(PAIRING_TURN_TIMEOUT, turn).await else {
             return encoded(version, &Err::<TransportCertificate, _>(busy()));
         };
         let gate = Arc::clone(&self.gate);
