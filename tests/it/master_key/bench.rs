@@ -304,6 +304,10 @@ impl Bench {
     pub(super) fn kill_database(&mut self) {
         let pid = self.cluster.cluster().postmaster_pid();
         clm_tests::program::signal_process("QUIT", pid);
+        // The postmaster goes last, so no session outlives this.
+        while clm_tests::program::is_postgres(pid) {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 
     /// How often each event is in the audit log of the system organization.
