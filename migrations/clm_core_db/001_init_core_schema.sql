@@ -1366,8 +1366,8 @@ FROM (VALUES
      'May do everything, everywhere.',
      (SELECT jsonb_object_agg(resource, '["read", "list", "create", "update", "delete", "approve", "revoke", "renew", "export", "rotate", "administer", "verify", "unseal"]'::jsonb)
       FROM unnest(ARRAY['certificate', 'certificate_request', 'certificate_authority', 'private_key',
-          'encryption_key', 'master_key', 'seal', 'api_key', 'session', 'user', 'role', 'organization', 'policy', 'workflow', 'notification',
-          'audit', 'system']) AS resource)::text),
+          'encryption_key', 'master_key', 'seal', 'api_key', 'session', 'user', 'role', 'role_assignment', 'organization',
+          'membership', 'policy', 'workflow', 'notification', 'audit', 'system']) AS resource)::text),
     ('00000000-0000-0000-0001-000000000002', 'CERT_ADMIN', 'Certificate administrator',
      'Runs certificates, requests, certificate authorities, keys and policies.',
      (SELECT jsonb_object_agg(resource, '["read", "list", "create", "update", "delete", "approve", "revoke", "renew", "export", "rotate", "administer", "verify"]'::jsonb)
@@ -1398,6 +1398,11 @@ FROM (VALUES
        "certificate_request": ["read", "list"],
        "certificate_authority": ["read", "list"],
        "encryption_key": ["read", "list"],
+       "user": ["read", "list"],
+       "role": ["read", "list"],
+       "role_assignment": ["read", "list"],
+       "organization": ["read", "list"],
+       "membership": ["read", "list"],
        "master_key": ["read"],
        "seal": ["read"],
        "session": ["read", "list", "create", "delete"]}'),

@@ -14,6 +14,7 @@ pub mod health;
 pub mod key_rotations;
 pub mod master_key;
 pub mod page;
+pub mod patch;
 pub mod problem;
 pub mod second_factor;
 pub mod sessions;

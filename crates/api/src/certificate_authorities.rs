@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use clm_api_types::STEP_UP_HEADER;
 use clm_api_types::certificate_authorities::{
@@ -16,8 +16,8 @@ use clm_domain::secret::SecretString;
 
 use crate::ApiState;
 use crate::convert;
-use crate::operations::{id, repeatable};
-use crate::problem::{self, ApiError};
+use crate::operations::{id, repeatable, revision};
+use crate::problem::ApiError;
 use crate::request::{Caller, Input, Parameters};
 
 /// Creates a certificate authority of the caller's organization, with its key.
@@ -115,7 +115,7 @@ pub(crate) async fn change_limits(
     let change = IssuerLimitsChange {
         issuer_id: IssuerId::from_uuid(id(&authority_id, "certificate authority")?),
         limits: body.limits,
-        revision: revision(&headers)?,
+        revision: revision(&headers, "certificate authority")?,
         reason: body.reason,
     };
     let proof = headers
@@ -124,33 +124,4 @@ pub(crate) async fn change_limits(
     let changed =
         certificate_authorities::change_limits(&context, &state.core, change, proof).await?;
     Ok(Json(convert::certificate_authority(changed)))
-}
-
-/// The revision in `If-Match` (RFC 9110 §13.1.1).
-fn revision(headers: &HeaderMap) -> Result<i64, ApiError> {
-    let value = headers.get(header::IF_MATCH);
-    let value = value.and_then(|value| value.to_str().ok()?.trim().parse::<Quoted>().ok());
-    value.map(|quoted| quoted.0).ok_or_else(|| {
-        let message = "Say in If-Match, in quotes, which revision of the certificate authority was \
-            read.";
-        problem::of_status(
-            StatusCode::PRECONDITION_REQUIRED,
-            "if_match_required",
-            message,
-        )
-    })
-}
-
-/// A number in quotes.
-struct Quoted(i64);
-
-impl std::str::FromStr for Quoted {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let inner = text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'));
-        inner.and_then(|text| text.parse().ok()).map(Self).ok_or(())
-    }
 }

@@ -40,12 +40,14 @@ impl From<Fault> for ApiError {
     }
 }
 
-/// The status of each kind. Two codes are finer than their kind.
+/// The status of each kind. Some codes are finer than their kind.
 fn status(fault: &Fault) -> StatusCode {
     match (fault.kind, fault.code.as_ref()) {
         (ErrorKind::Invalid, "malformed_json" | "cursor_invalid" | "limit_out_of_range") => {
             StatusCode::BAD_REQUEST
         }
+        // RFC 9110 §13.1.1: what If-Match names is no longer there.
+        (ErrorKind::Conflict, "revision_changed") => StatusCode::PRECONDITION_FAILED,
         (ErrorKind::NotFound, _) => StatusCode::NOT_FOUND,
         (ErrorKind::Conflict, _) => StatusCode::CONFLICT,
         (ErrorKind::Invalid | ErrorKind::PolicyViolation, _) => StatusCode::UNPROCESSABLE_ENTITY,

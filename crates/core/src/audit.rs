@@ -3,6 +3,7 @@
 
 use clm_database::Scope;
 use clm_domain::audit::AuditRow;
+use clm_domain::error::ErrorKind;
 
 use crate::Core;
 use crate::context::OpContext;
@@ -15,6 +16,28 @@ pub fn with_origin(context: &OpContext, mut row: AuditRow) -> AuditRow {
     row.ip_address.clone_from(&context.request.ip_address);
     row.user_agent.clone_from(&context.request.user_agent);
     row
+}
+
+/// Records that an act was refused by its rules or the state of things, and gives the refusal back.
+/// What names nothing, does not fit its fields or fails leaves no event.
+///
+/// # Errors
+/// Those of `outcome`; `Upstream` when the refusal cannot be recorded.
+pub async fn refusal<T>(
+    context: &OpContext,
+    core: &Core,
+    row: &AuditRow,
+    outcome: Result<T>,
+) -> Result<T> {
+    if let Err(error) = &outcome
+        && matches!(
+            error.kind(),
+            ErrorKind::Conflict | ErrorKind::PolicyViolation | ErrorKind::Forbidden
+        )
+    {
+        record(context, core, row.clone().refused(error.0.code.clone())).await?;
+    }
+    outcome
 }
 
 /// Records an event that stands alone, such as a refusal.

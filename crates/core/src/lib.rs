@@ -18,6 +18,7 @@ pub mod error;
 pub mod health;
 pub mod idempotency;
 pub mod key_rotations;
+pub(crate) mod last_administrator;
 pub mod master_key;
 pub mod operator;
 pub mod organizations;

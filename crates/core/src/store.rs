@@ -1,5 +1,6 @@
 //! All SQL of `clm_core_db`, one file per aggregate. Row types stay private to their file.
 
+pub(crate) mod administrators;
 pub(crate) mod api_keys;
 pub(crate) mod audit_log;
 pub(crate) mod certificate_metadata;

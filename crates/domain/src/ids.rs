@@ -59,6 +59,8 @@ typed_ids! {
     UserId,
     /// A role.
     RoleId,
+    /// One assignment of a role to a user in an organization.
+    RoleAssignmentId,
     /// An API key.
     ApiKeyId,
     /// A sign-in session.

@@ -28,10 +28,14 @@ pub enum Resource {
     Session,
     /// Users.
     User,
-    /// Roles and their assignment.
+    /// Roles.
     Role,
-    /// Organizations and membership.
+    /// Who holds which role, and from when to when.
+    RoleAssignment,
+    /// Organizations.
     Organization,
+    /// Who may act in an organization, and who was invited to.
+    Membership,
     /// Policies.
     Policy,
     /// Workflows.
@@ -58,7 +62,9 @@ impl Resource {
         Self::Session,
         Self::User,
         Self::Role,
+        Self::RoleAssignment,
         Self::Organization,
+        Self::Membership,
         Self::Policy,
         Self::Workflow,
         Self::Notification,

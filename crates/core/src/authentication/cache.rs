@@ -93,6 +93,13 @@ impl AuthenticationCache {
             .retain(|_, entry| entry.identity.actor.user_id() != Some(user_id));
     }
 
+    /// Forgets everybody: what many may do has changed, such as a role.
+    pub(crate) fn evict_all(&self) {
+        let mut state = self.state();
+        state.evictions += 1;
+        state.entries.clear();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // No code in here panics halfway through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
