@@ -273,7 +273,7 @@ GRANT SELECT, UPDATE (name, settings, revision, updated_at) ON organizations TO 
 GRANT SELECT, INSERT ON audit_log TO clm_core_user;
 GRANT INSERT ON outbox TO clm_core_user;
 GRANT SELECT ON schema_migrations TO clm_core_user;
-GRANT SELECT ON active_users_with_roles, pending_approvals, certificate_summary TO clm_core_user;
+GRANT SELECT ON active_users_with_roles, role_assignments, pending_approvals, certificate_summary TO clm_core_user;
 
 -- The System scope: the same over all organizations, and DELETE on what is transient by nature.
 GRANT SELECT, INSERT, UPDATE ON
@@ -283,7 +283,7 @@ GRANT SELECT, INSERT, UPDATE ON
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
 GRANT SELECT ON schema_migrations TO clm_core_system;
-GRANT SELECT ON active_users_with_roles, pending_approvals, certificate_summary TO clm_core_system;
+GRANT SELECT ON active_users_with_roles, role_assignments, pending_approvals, certificate_summary TO clm_core_system;
 
 -- What the views read, no more: of users not a word about credentials.
 GRANT SELECT ON user_organizations, user_roles, roles, workflows, workflow_instances, workflow_steps,

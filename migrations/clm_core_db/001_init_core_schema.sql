@@ -329,6 +329,8 @@ CREATE TABLE IF NOT EXISTS user_roles (
     valid_from timestamptz NOT NULL DEFAULT now(),
     valid_until timestamptz NULL,
     granted_by_user_id uuid NULL,
+    reason text NULL,
+    revision bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz NULL,
@@ -338,7 +340,8 @@ CREATE TABLE IF NOT EXISTS user_roles (
     CONSTRAINT fk_user_roles_user FOREIGN KEY (user_id) REFERENCES users (id),
     CONSTRAINT fk_user_roles_role FOREIGN KEY (role_id) REFERENCES roles (id),
     CONSTRAINT fk_user_roles_granted_by FOREIGN KEY (granted_by_user_id) REFERENCES users (id),
-    CONSTRAINT ck_user_roles_validity CHECK (valid_until > valid_from)
+    CONSTRAINT ck_user_roles_validity CHECK (valid_until > valid_from),
+    CONSTRAINT ck_user_roles_reason CHECK (char_length(reason) <= 2000)
 );
 COMMENT ON TABLE user_roles IS
     '[tenant] Which role a user has in which organization, and from when to when.';
@@ -349,6 +352,8 @@ COMMENT ON COLUMN user_roles.role_id IS 'A role of this organization or of the S
 COMMENT ON COLUMN user_roles.valid_from IS 'First moment of validity.';
 COMMENT ON COLUMN user_roles.valid_until IS 'First moment after validity; NULL while open-ended. Withdrawing a role sets it.';
 COMMENT ON COLUMN user_roles.granted_by_user_id IS 'Who granted it; NULL for the platform itself.';
+COMMENT ON COLUMN user_roles.reason IS 'Why, in the words of whoever granted it.';
+COMMENT ON COLUMN user_roles.revision IS 'Counts the edits, for ETag and If-Match; raised by the writer.';
 COMMENT ON COLUMN user_roles.created_at IS 'When the row was made.';
 COMMENT ON COLUMN user_roles.updated_at IS 'When the row was last written.';
 COMMENT ON COLUMN user_roles.deleted_at IS 'Set when an assignment is cancelled before it began; NULL otherwise.';
@@ -1474,6 +1479,23 @@ $$;
 COMMENT ON FUNCTION installation_permissions(uuid, timestamptz) IS
     'The permissions of the roles that a member of the System organization holds there at a moment: whoever acts elsewhere has of them what concerns the installation as a whole. For the look-ups below; nobody else may execute it.';
 
+CREATE OR REPLACE FUNCTION next_rights_change(user_id uuid, organization_id uuid, as_of timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT min(edge.at)
+        FROM public.user_roles ur
+        CROSS JOIN LATERAL (VALUES (ur.valid_from), (ur.valid_until)) AS edge (at)
+        WHERE ur.organization_id IN ($2, '00000000-0000-0000-0000-000000000001'::uuid)
+          AND ur.user_id = $1 AND ur.deleted_at IS NULL AND edge.at > $3);
+END
+$$;
+COMMENT ON FUNCTION next_rights_change(uuid, uuid, timestamptz) IS
+    'When the next assignment of a user in an organization, or in the System organization, begins or ends after a moment: until then the rights hold, unless somebody changes them. For the look-ups below; nobody else may execute it.';
+
 CREATE OR REPLACE FUNCTION find_session_by_token(token_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (
     session_id uuid, user_id uuid, organization_id uuid, csrf_sha256 bytea,
@@ -1481,7 +1503,7 @@ RETURNS TABLE (
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
-    role_codes text[], role_permissions jsonb, installation_permissions jsonb)
+    role_codes text[], role_permissions jsonb, installation_permissions jsonb, rights_change_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -1496,7 +1518,8 @@ BEGIN
            CASE WHEN m.status = 'active' THEN e.role_codes ELSE '{}' END,
            CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END,
            CASE WHEN m.status = 'active' THEN public.installation_permissions(s.user_id, $2)
-               ELSE '[]'::jsonb END
+               ELSE '[]'::jsonb END,
+           public.next_rights_change(s.user_id, s.organization_id, $2)
     FROM public.sessions s
     JOIN public.users u ON u.id = s.user_id AND u.deleted_at IS NULL
     JOIN public.organizations o ON o.id = s.organization_id AND o.deleted_at IS NULL
@@ -1512,7 +1535,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION find_session_by_token(bytea, timestamptz) IS
-    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization.';
+    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization; rights_change_at is when an assignment begins or ends next.';
 
 CREATE OR REPLACE FUNCTION find_api_key_by_hash(key_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (
@@ -1521,7 +1544,7 @@ RETURNS TABLE (
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
-    role_codes text[], role_permissions jsonb, installation_permissions jsonb)
+    role_codes text[], role_permissions jsonb, installation_permissions jsonb, rights_change_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -1535,7 +1558,8 @@ BEGIN
            CASE WHEN m.status = 'active' THEN e.role_codes ELSE '{}' END,
            CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END,
            CASE WHEN m.status = 'active' THEN public.installation_permissions(k.user_id, $2)
-               ELSE '[]'::jsonb END
+               ELSE '[]'::jsonb END,
+           public.next_rights_change(k.user_id, k.organization_id, $2)
     FROM public.api_keys k
     JOIN public.users u ON u.id = k.user_id AND u.deleted_at IS NULL
     JOIN public.organizations o ON o.id = k.organization_id AND o.deleted_at IS NULL
@@ -1551,7 +1575,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION find_api_key_by_hash(bytea, timestamptz) IS
-    'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization.';
+    'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization; rights_change_at is when an assignment begins or ends next.';
 
 -- Without a slug, several homes may know the name. The oldest organization wins, and not nobody: or a
 -- tenant could keep a user of an earlier one out by making an account of the same name. Whoever is
@@ -1638,6 +1662,43 @@ COMMENT ON COLUMN active_users_with_roles.joined_at IS 'When the membership bega
 COMMENT ON COLUMN active_users_with_roles.role_ids IS 'Roles held now, in order of role_codes.';
 COMMENT ON COLUMN active_users_with_roles.role_codes IS 'Codes of the roles held now, sorted.';
 COMMENT ON COLUMN active_users_with_roles.role_names IS 'Names of the roles held now, in order of role_codes.';
+
+-- Starts from the assignment, as the view above from the membership: guests have names as well.
+CREATE OR REPLACE VIEW role_assignments WITH (security_barrier = true) AS
+SELECT ur.organization_id,
+       ur.id AS role_assignment_id,
+       ur.user_id,
+       u.username,
+       u.display_name,
+       ur.role_id,
+       r.role_code,
+       r.role_name,
+       ur.valid_from,
+       ur.valid_until,
+       ur.granted_by_user_id,
+       ur.reason,
+       ur.revision,
+       ur.created_at
+FROM user_roles ur
+JOIN users u ON u.id = ur.user_id
+JOIN roles r ON r.id = ur.role_id
+WHERE ur.deleted_at IS NULL;
+COMMENT ON VIEW role_assignments IS
+    '[tenant] Who was given which role in the current organization, from when to when; ended assignments too.';
+COMMENT ON COLUMN role_assignments.organization_id IS 'Where the role is held.';
+COMMENT ON COLUMN role_assignments.role_assignment_id IS 'The assignment.';
+COMMENT ON COLUMN role_assignments.user_id IS 'Who holds it.';
+COMMENT ON COLUMN role_assignments.username IS 'Sign-in name of the holder.';
+COMMENT ON COLUMN role_assignments.display_name IS 'Name of the holder, as shown to others.';
+COMMENT ON COLUMN role_assignments.role_id IS 'The role.';
+COMMENT ON COLUMN role_assignments.role_code IS 'Its stable name for programs.';
+COMMENT ON COLUMN role_assignments.role_name IS 'Its name for people.';
+COMMENT ON COLUMN role_assignments.valid_from IS 'First moment of validity.';
+COMMENT ON COLUMN role_assignments.valid_until IS 'First moment after validity; NULL while open-ended.';
+COMMENT ON COLUMN role_assignments.granted_by_user_id IS 'Who granted it; NULL for the platform itself and the operator of the machine.';
+COMMENT ON COLUMN role_assignments.reason IS 'Why, in the words of whoever granted it.';
+COMMENT ON COLUMN role_assignments.revision IS 'Counts the edits, for ETag and If-Match.';
+COMMENT ON COLUMN role_assignments.created_at IS 'When it was granted.';
 
 CREATE OR REPLACE VIEW pending_approvals AS
 SELECT st.organization_id,

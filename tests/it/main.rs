@@ -22,6 +22,7 @@ mod key_rotation;
 mod master_key;
 mod own_credentials;
 mod remote_transport;
+mod roles;
 mod sealing;
 mod secrets;
 mod support;

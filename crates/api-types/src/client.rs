@@ -2,6 +2,7 @@
 
 mod keys;
 mod master_key;
+mod roles;
 mod second_factor;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 //!
 //! Knows no SQL and never sees a store. Start with [`router`]; errors are mapped in [`problem`].
 
+mod access;
 mod api_keys;
 mod certificate_authorities;
 mod certificate_requests;
@@ -18,6 +19,8 @@ pub mod operator;
 pub mod peer;
 pub mod problem;
 mod request;
+mod role_assignments;
+mod roles;
 mod second_factor;
 mod sessions;
 mod users;
@@ -76,6 +79,16 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(second_factor::step_up))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
+        .routes(routes!(roles::create, roles::list))
+        .routes(routes!(roles::load, roles::update, roles::delete))
+        .routes(routes!(roles::restore))
+        .routes(routes!(role_assignments::create, role_assignments::list))
+        .routes(routes!(
+            role_assignments::load,
+            role_assignments::update,
+            role_assignments::withdraw
+        ))
+        .routes(routes!(access::explain))
         .routes(routes!(
             certificate_authorities::create,
             certificate_authorities::list

@@ -47,7 +47,9 @@ async fn create(
         .transpose()?;
     let request = ApiKeyCreate {
         name: arguments.name,
-        scopes: scopes(&arguments.scopes)?,
+        scopes: (!arguments.scopes.is_empty())
+            .then(|| permissions(&arguments.scopes, "--scope"))
+            .transpose()?,
         expires_at,
     };
     let created = client.create_api_key(&request).await?;
@@ -62,21 +64,17 @@ async fn create(
     Ok(())
 }
 
-/// What the key is narrowed to; the names of resources and actions are checked where they are known.
-fn scopes(texts: &[String]) -> anyhow::Result<Option<Permissions>> {
-    if texts.is_empty() {
-        return Ok(None);
-    }
-    let mut scopes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// Permissions as they are typed: RESOURCE:ACTION. `source` says where.
+pub(crate) fn permissions(texts: &[String], source: &str) -> anyhow::Result<Permissions> {
+    let mut words: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for text in texts {
         let Some((resource, action)) = text.split_once(':') else {
-            bail!("--scope '{text}' must be RESOURCE:ACTION, such as certificate:read");
+            bail!("{source} '{text}' must be RESOURCE:ACTION, such as certificate:read");
         };
-        scopes.entry(resource).or_default().push(action);
+        words.entry(resource).or_default().push(action);
     }
-    let scopes = serde_json::to_value(scopes)?;
-    let understood = serde_json::from_value(scopes);
-    understood.map(Some).context("reading --scope")
+    let words = serde_json::to_value(words)?;
+    serde_json::from_value(words).with_context(|| format!("reading {source}"))
 }
 
 async fn list_keys(global: &Global, client: &Client, paging: Paging) -> anyhow::Result<()> {

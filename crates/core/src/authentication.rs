@@ -60,6 +60,8 @@ struct Identity {
     must_change_password: bool,
     /// When the credential stops being good; absent: never.
     ends_at: Option<DateTime<Utc>>,
+    /// When the permissions change by themselves: an assignment begins or ends.
+    rights_change_at: Option<DateTime<Utc>>,
     /// Of sessions.
     csrf_sha256: Option<CredentialHash>,
 }
@@ -70,7 +72,7 @@ struct Identity {
 /// `Unauthenticated`, whatever is wrong with the key; those of the database.
 pub async fn with_api_key(core: &Core, request: RequestInfo, secret: &str) -> Result<OpContext> {
     let hash = credential::api_key_hash(secret).ok_or_else(access::unauthenticated)?;
-    let identity = match core.authentication_cache.find(&hash) {
+    let identity = match core.authentication_cache.find(&hash, core.clock.now()) {
         Some(identity) => identity,
         None => load_api_key(core, hash).await?,
     };
@@ -89,7 +91,7 @@ pub async fn with_session(
     csrf: CsrfProof<'_>,
 ) -> Result<OpContext> {
     let hash = credential::token_hash(token).ok_or_else(access::unauthenticated)?;
-    let identity = match core.authentication_cache.find(&hash) {
+    let identity = match core.authentication_cache.find(&hash, core.clock.now()) {
         Some(identity) => identity,
         None => load_session(core, hash).await?,
     };
@@ -177,6 +179,7 @@ async fn load_api_key(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         // It is the next sign-in that allows nothing but a new password; a key is none.
         must_change_password: false,
         ends_at: found.expires_at,
+        rights_change_at: found.holder.rights_change_at,
         csrf_sha256: None,
     });
     core.authentication_cache
@@ -206,6 +209,7 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         permissions,
         must_change_password: found.holder.must_change_password,
         ends_at: Some(found.idle_expires_at.min(found.expires_at)),
+        rights_change_at: found.holder.rights_change_at,
         csrf_sha256: Some(found.csrf_sha256),
     });
     core.authentication_cache
@@ -239,7 +243,7 @@ async fn refresh(
 }
 
 /// What the holder of a credential may do now, or `None` for nothing at all.
-fn admit(holder: &Holder) -> Option<Permissions> {
+pub(crate) fn admit(holder: &Holder) -> Option<Permissions> {
     let active = holder.user_status == UserStatus::Active && holder.membership_active;
     if !active {
         return None;

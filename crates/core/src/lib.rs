@@ -28,6 +28,8 @@ pub mod profile;
 pub mod projection;
 pub mod reconcile;
 pub mod relay;
+pub mod role_assignments;
+pub mod roles;
 pub mod second_factor;
 pub mod sessions;
 pub(crate) mod store;

@@ -35,11 +35,13 @@ $$;
 
 DROP VIEW IF EXISTS certificate_summary;
 DROP VIEW IF EXISTS pending_approvals;
+DROP VIEW IF EXISTS role_assignments;
 DROP VIEW IF EXISTS active_users_with_roles;
 
 DROP FUNCTION IF EXISTS find_user_for_sign_in(text, text);
 DROP FUNCTION IF EXISTS find_api_key_by_hash(bytea, timestamptz);
 DROP FUNCTION IF EXISTS find_session_by_token(bytea, timestamptz);
+DROP FUNCTION IF EXISTS next_rights_change(uuid, uuid, timestamptz);
 DROP FUNCTION IF EXISTS installation_permissions(uuid, timestamptz);
 DROP FUNCTION IF EXISTS effective_roles(uuid, uuid, timestamptz);
 

@@ -4,6 +4,7 @@
 mod factors;
 mod installation;
 mod keys;
+mod roles;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -199,7 +200,14 @@ pub(super) async fn prepare(
                 return attempt;
             }
             let other = fresh("another one of some length");
-            let fields = ["name", "username", "passphrase", "new_password", "reason"];
+            let fields = [
+                "name",
+                "username",
+                "passphrase",
+                "new_password",
+                "role_name",
+                "reason",
+            ];
             let body = attempt.body.clone().unwrap_or_default();
             let field = fields.into_iter().find(|field| body[*field].is_string());
             attempt.but(
@@ -278,6 +286,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         }
         (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
         (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
+        (_, path) if roles::is_about(path) => roles::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
 }
@@ -350,6 +359,9 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
     }
     if factors::is_about(path) {
         return factors::special(world, attempt, case).await;
+    }
+    if roles::is_about(path) {
+        return roles::special(world, attempt, case).await;
     }
     match path {
         "/api/v1/sessions" => refused_sign_in(world, attempt, case).await,

@@ -1,13 +1,14 @@
 //! Identities that were looked up a moment ago, so that a busy credential costs one query a second.
 //!
 //! An entry lives for [`LIFETIME`] from before its query began: what was revoked anywhere stops
-//! within that time, what was revoked in this process at once. Whether a credential has expired is
+//! within that time, what was revoked in this process at once. Assignments begin and end by the clock. Whether a credential has expired is
 //! not the cache's business; it is checked at each use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clm_domain::ids::UserId;
 use tokio::time::Instant;
 
@@ -44,11 +45,16 @@ pub(super) struct LookupBegun {
 }
 
 impl AuthenticationCache {
-    /// The identity behind a credential that was looked up less than [`LIFETIME`] ago.
-    pub(super) fn find(&self, hash: &CredentialHash) -> Option<Arc<Identity>> {
+    /// The identity behind a credential that was looked up less than [`LIFETIME`] ago, unless an
+    /// assignment of its holder has begun or ended since.
+    pub(super) fn find(&self, hash: &CredentialHash, now: DateTime<Utc>) -> Option<Arc<Identity>> {
         let state = self.state();
         let entry = state.entries.get(hash)?;
-        (Instant::now() < entry.ends_at).then(|| Arc::clone(&entry.identity))
+        let has_changed = entry
+            .identity
+            .rights_change_at
+            .is_some_and(|change_at| change_at <= now);
+        (Instant::now() < entry.ends_at && !has_changed).then(|| Arc::clone(&entry.identity))
     }
 
     /// To be called before a look-up, for [`Self::insert`] after it.

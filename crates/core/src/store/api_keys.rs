@@ -35,7 +35,7 @@ pub(crate) async fn find_by_hash(
             membership_status, username AS "username!",
             must_change_password AS "must_change_password!",
             role_permissions AS "role_permissions!",
-            installation_permissions AS "installation_permissions!"
+            installation_permissions AS "installation_permissions!", rights_change_at
         FROM find_api_key_by_hash($1, $2)"#,
         key_sha256.as_slice(),
         now,
@@ -59,6 +59,7 @@ pub(crate) async fn find_by_hash(
                     &row.role_permissions,
                     &row.installation_permissions,
                 ),
+                rights_change_at: row.rights_change_at,
             },
         })
     })

@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::*;
 
+const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
 fn user(number: u128) -> UserId {
     UserId::from_uuid(Uuid::from_u128(number))
 }
@@ -23,6 +25,7 @@ fn identity_of(user_id: UserId) -> Arc<Identity> {
         permissions: Permissions::none(),
         must_change_password: false,
         ends_at: None,
+        rights_change_at: None,
         csrf_sha256: None,
     })
 }
@@ -41,9 +44,9 @@ async fn an_entry_lives_for_a_second_from_before_its_look_up() {
     cache.insert(&begun, hash(1), identity_of(user(1)));
 
     tokio::time::advance(Duration::from_millis(599)).await;
-    assert!(cache.find(&hash(1)).is_some());
+    assert!(cache.find(&hash(1), NOW).is_some());
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert!(cache.find(&hash(1)).is_none());
+    assert!(cache.find(&hash(1), NOW).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,9 +59,38 @@ async fn the_entries_of_an_evicted_user_are_gone_and_others_stay() {
 
     cache.evict(user(1));
 
-    assert!(cache.find(&hash(1)).is_none());
-    assert!(cache.find(&hash(2)).is_none());
-    assert!(cache.find(&hash(3)).is_some());
+    assert!(cache.find(&hash(1), NOW).is_none());
+    assert!(cache.find(&hash(2), NOW).is_none());
+    assert!(cache.find(&hash(3), NOW).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_ends_where_an_assignment_begins_or_ends() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+    let mut identity = Identity::clone(&identity_of(user(1)));
+    let change_at = NOW + chrono::TimeDelta::milliseconds(300);
+    identity.rights_change_at = Some(change_at);
+    cache.insert(&begun, hash(1), Arc::new(identity));
+
+    let before = change_at - chrono::TimeDelta::milliseconds(1);
+    assert!(cache.find(&hash(1), before).is_some());
+    assert!(cache.find(&hash(1), change_at).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_can_be_forgotten() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+    cache.insert(&begun, hash(1), identity_of(user(1)));
+    cache.insert(&begun, hash(2), identity_of(user(2)));
+
+    cache.evict_all();
+
+    assert!(cache.find(&hash(1), NOW).is_none());
+    assert!(cache.find(&hash(2), NOW).is_none());
+    cache.insert(&begun, hash(1), identity_of(user(1)));
+    assert!(cache.find(&hash(1), NOW).is_none(), "begun before");
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +101,7 @@ async fn a_look_up_that_began_before_an_eviction_is_not_remembered() {
     cache.evict(user(2));
     cache.insert(&begun, hash(1), identity_of(user(1)));
 
-    assert!(cache.find(&hash(1)).is_none());
+    assert!(cache.find(&hash(1), NOW).is_none());
 }
 
 #[test]
@@ -81,5 +113,5 @@ fn the_cache_is_bounded() {
     }
 
     assert!(cache.state().entries.len() <= ENTRIES_MAX);
-    assert!(cache.find(&hash(ENTRIES_MAX)).is_some());
+    assert!(cache.find(&hash(ENTRIES_MAX), NOW).is_some());
 }
