@@ -282,6 +282,8 @@ GRANT SELECT, INSERT, UPDATE ON
     TO clm_core_system;
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
+-- Written by a trigger that runs as the owner, read through find_rights_changes.
+GRANT SELECT, DELETE ON rights_changes TO clm_core_system;
 GRANT SELECT ON schema_migrations TO clm_core_system;
 GRANT SELECT ON active_users_with_roles, role_assignments, pending_approvals, certificate_summary TO clm_core_system;
 
@@ -303,6 +305,7 @@ GRANT EXECUTE ON FUNCTION
     find_session_by_token(bytea, timestamptz),
     find_api_key_by_hash(bytea, timestamptz),
     find_user_for_sign_in(text, text),
+    find_rights_changes(bigint),
     ensure_audit_partitions(integer),
     audit_partitions_ahead()
     TO clm_core_user, clm_core_system;

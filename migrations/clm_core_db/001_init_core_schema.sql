@@ -1288,6 +1288,27 @@ COMMENT ON COLUMN idempotency_keys.expires_at IS 'When the row may be purged.';
 -- Purge.
 CREATE INDEX IF NOT EXISTS ix_idempotency_keys_expires_at ON idempotency_keys (expires_at);
 
+-- Processes remember whom credentials stand for. What they must forget is noted here by triggers, so
+-- that no writer can forget to; they ask for it several times a second (find_rights_changes).
+CREATE TABLE IF NOT EXISTS rights_changes (
+    id uuid NOT NULL DEFAULT uuid_generate_v7(),
+    transaction_number bigint NOT NULL DEFAULT txid_current(),
+    user_id uuid NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_rights_changes PRIMARY KEY (id)
+);
+COMMENT ON TABLE rights_changes IS
+    '[global] Whose rights or credentials changed lately, for processes that remember them. Names no organization, and no role of the program may read it; purged after an hour.';
+COMMENT ON COLUMN rights_changes.id IS 'Identity of the row.';
+COMMENT ON COLUMN rights_changes.transaction_number IS 'txid_current() of the writer: tells what was not visible at the last look, however long the writer took.';
+COMMENT ON COLUMN rights_changes.user_id IS 'Whose; NULL for everybody''s, after a change of a role or an organization.';
+COMMENT ON COLUMN rights_changes.created_at IS 'When it was written, for the purge.';
+
+-- What happened since the last look.
+CREATE INDEX IF NOT EXISTS ix_rights_changes_transaction_number ON rights_changes (transaction_number);
+-- Purge.
+CREATE INDEX IF NOT EXISTS ix_rights_changes_created_at ON rights_changes (created_at);
+
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer NOT NULL,
     description text NOT NULL,
@@ -1355,6 +1376,46 @@ DROP TRIGGER IF EXISTS trg_workflow_steps_role_same_organization ON workflow_ste
 CREATE TRIGGER trg_workflow_steps_role_same_organization
     BEFORE INSERT OR UPDATE OF assigned_to_role_id, organization_id ON workflow_steps
     FOR EACH ROW EXECUTE FUNCTION check_role_organization('assigned_to_role_id');
+
+CREATE OR REPLACE FUNCTION note_rights_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    INSERT INTO public.rights_changes (user_id)
+    VALUES (CASE WHEN TG_NARGS > 0 THEN (to_jsonb(NEW) ->> TG_ARGV[0])::uuid END);
+    -- The same text several times in one transaction is sent once.
+    PERFORM pg_notify('clm_rights_changes', '');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION note_rights_change() IS
+    'Trigger: notes that the rights or credentials of the user named by the column given as argument changed, or without argument those of everybody. Only on what changes rights, which is rare.';
+
+DO $$
+DECLARE
+    noted record;
+BEGIN
+    FOR noted IN
+        SELECT * FROM (VALUES
+            ('user_roles', 'INSERT OR UPDATE', 'user_id', NULL),
+            ('user_organizations', 'INSERT OR UPDATE', 'user_id', NULL),
+            ('users', 'UPDATE', 'id', ARRAY['status', 'deleted_at', 'must_change_password', 'username', 'user_type', 'home_organization_id']),
+            ('api_keys', 'UPDATE', 'user_id', ARRAY['revoked_at', 'deleted_at', 'expires_at', 'scopes', 'key_sha256', 'user_id']),
+            ('sessions', 'UPDATE', 'user_id', ARRAY['ended_at', 'expires_at', 'organization_id', 'token_sha256', 'csrf_sha256', 'user_id']),
+            ('roles', 'UPDATE', NULL, ARRAY['permissions', 'parent_role_id', 'deleted_at']),
+            ('organizations', 'UPDATE', NULL, ARRAY['status', 'deleted_at'])
+        ) AS n (table_name, event, user_column, watched)
+    LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %I', 'trg_' || noted.table_name || '_rights', noted.table_name);
+        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %I FOR EACH ROW %s EXECUTE FUNCTION note_rights_change(%s)',
+            'trg_' || noted.table_name || '_rights', noted.event, noted.table_name,
+            coalesce((SELECT 'WHEN (' || string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') || ')'
+                      FROM unnest(noted.watched) AS w), ''),
+            coalesce(quote_literal(noted.user_column), ''));
+    END LOOP;
+END
+$$;
 
 
 -- ---------------------------------------------------------------------------------------------
@@ -1576,6 +1637,24 @@ END
 $$;
 COMMENT ON FUNCTION find_api_key_by_hash(bytea, timestamptz) IS
     'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization; rights_change_at is when an assignment begins or ends next.';
+
+-- A transaction that was not visible at the last look has at least the number that was the oldest one
+-- still running then. One that is looked at twice does no harm: something is looked up once more.
+CREATE OR REPLACE FUNCTION find_rights_changes(since bigint)
+RETURNS TABLE (horizon bigint, concerns_all boolean, user_ids uuid[])
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT txid_snapshot_xmin(txid_current_snapshot()),
+           coalesce(bool_or(c.user_id IS NULL), false) OR count(*) > 1000,
+           coalesce(array_agg(DISTINCT c.user_id) FILTER (WHERE c.user_id IS NOT NULL), '{}')
+    FROM (SELECT r.user_id FROM public.rights_changes r WHERE r.transaction_number >= $1 LIMIT 1001) c;
+END
+$$;
+COMMENT ON FUNCTION find_rights_changes(bigint) IS
+    'Whose rights changed in transactions from the given number on: the users, or all when a role or organization changed or there are very many; and the number to ask from at the next look. With NULL only that number.';
 
 -- Without a slug, several homes may know the name. The oldest organization wins, and not nobody: or a
 -- tenant could keep a user of an earlier one out by making an account of the same name. Whoever is

@@ -39,7 +39,7 @@ use credential::CredentialHash;
 pub use cache::AuthenticationCache;
 
 /// How often the last use of a session is written, at most.
-const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(60);
+const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(50);
 
 /// How a request proves that the page of the session made it, not another site.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +60,9 @@ struct Identity {
     must_change_password: bool,
     /// When the credential stops being good; absent: never.
     ends_at: Option<DateTime<Utc>>,
-    /// When the permissions change by themselves: an assignment begins or ends.
-    rights_change_at: Option<DateTime<Utc>>,
+    /// When it is to be looked up again: an assignment of the holder begins or ends, or the use of a
+    /// session is to be noted.
+    look_up_at: Option<DateTime<Utc>>,
     /// Of sessions.
     csrf_sha256: Option<CredentialHash>,
 }
@@ -179,7 +180,7 @@ async fn load_api_key(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         // It is the next sign-in that allows nothing but a new password; a key is none.
         must_change_password: false,
         ends_at: found.expires_at,
-        rights_change_at: found.holder.rights_change_at,
+        look_up_at: found.holder.rights_change_at,
         csrf_sha256: None,
     });
     core.authentication_cache
@@ -209,12 +210,21 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         permissions,
         must_change_password: found.holder.must_change_password,
         ends_at: Some(found.idle_expires_at.min(found.expires_at)),
-        rights_change_at: found.holder.rights_change_at,
+        look_up_at: earlier(found.holder.rights_change_at, now + use_noted_every(core)),
         csrf_sha256: Some(found.csrf_sha256),
     });
     core.authentication_cache
         .insert(&begun, hash, Arc::clone(&identity));
     Ok(identity)
+}
+
+/// How often the use of a session is noted: often enough that it does not end while it is used.
+fn use_noted_every(core: &Core) -> Duration {
+    LAST_SEEN_INTERVAL.min(core.settings.session_idle_timeout / 4)
+}
+
+fn earlier(one: Option<DateTime<Utc>>, other: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    Some(one.map_or(other, |one| one.min(other)))
 }
 
 /// Writes the last use of a session, once a minute.
@@ -223,7 +233,7 @@ async fn refresh(
     session: &mut sessions::FoundSession,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let seen_before = now - LAST_SEEN_INTERVAL;
+    let seen_before = now - use_noted_every(core);
     if session.last_seen_at >= seen_before {
         return Ok(());
     }

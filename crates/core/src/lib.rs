@@ -28,6 +28,7 @@ pub mod profile;
 pub mod projection;
 pub mod reconcile;
 pub mod relay;
+pub mod rights_changes;
 pub mod role_assignments;
 pub mod roles;
 pub mod second_factor;

@@ -8,6 +8,7 @@ pub(crate) mod idempotency_keys;
 pub(crate) mod inbox;
 pub(crate) mod maintenance;
 pub(crate) mod organizations;
+pub(crate) mod rights_changes;
 pub(crate) mod role_assignments;
 pub(crate) mod roles;
 pub(crate) mod sessions;

@@ -8,7 +8,7 @@ use super::prepared::{
 };
 
 /// Tables without organization: which versions of the schema there were is nobody's secret.
-const OF_NO_TENANT: &[&str] = &["schema_migrations"];
+const OF_NO_TENANT: &[&str] = &["rights_changes", "schema_migrations"];
 /// Functions that look something up before the organization is known: they show one row, to whoever
 /// has the hash of a credential, the name of a user, or the id of an issuer.
 const LOOK_UPS: &[&str] = &[

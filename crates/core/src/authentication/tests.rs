@@ -28,7 +28,7 @@ fn identity(csrf_sha256: Option<CredentialHash>) -> Identity {
         permissions: Permissions::none(),
         must_change_password: false,
         ends_at: None,
-        rights_change_at: None,
+        look_up_at: None,
         csrf_sha256,
     }
 }

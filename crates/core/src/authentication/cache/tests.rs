@@ -25,7 +25,7 @@ fn identity_of(user_id: UserId) -> Arc<Identity> {
         permissions: Permissions::none(),
         must_change_password: false,
         ends_at: None,
-        rights_change_at: None,
+        look_up_at: None,
         csrf_sha256: None,
     })
 }
@@ -50,6 +50,54 @@ async fn an_entry_lives_for_a_second_from_before_its_look_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_changes_are_looked_at_an_entry_lives_for_longer() {
+    let cache = AuthenticationCache::default();
+    assert_eq!(cache.horizon(), None);
+    let begun = cache.begin();
+    cache.insert(&begun, hash(1), identity_of(user(1)));
+
+    for second in 1..LIFETIME.as_secs() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(
+            cache.find(&hash(1), NOW).is_none(),
+            "{second}: track is lost"
+        );
+        cache.keep_track(7, Instant::now());
+        assert!(cache.find(&hash(1), NOW).is_some(), "{second}");
+    }
+    assert_eq!(cache.horizon(), Some(7));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    cache.keep_track(8, Instant::now());
+    assert!(cache.find(&hash(1), NOW).is_none(), "it is a minute old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_look_makes_everything_doubtful() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+    cache.insert(&begun, hash(1), identity_of(user(1)));
+    cache.keep_track(7, Instant::now());
+    tokio::time::advance(Duration::from_millis(999)).await;
+    cache.keep_track(8, Instant::now());
+    cache.lose_track();
+    assert!(cache.find(&hash(1), NOW).is_some(), "it is fresh");
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(cache.find(&hash(1), NOW).is_none());
+    assert_eq!(cache.horizon(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_look_counts_from_its_beginning() {
+    let cache = AuthenticationCache::default();
+    let begun = cache.begin();
+    cache.insert(&begun, hash(1), identity_of(user(1)));
+    let look = Instant::now();
+    tokio::time::advance(Duration::from_millis(1001)).await;
+    cache.keep_track(7, look);
+    assert!(cache.find(&hash(1), NOW).is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_entries_of_an_evicted_user_are_gone_and_others_stay() {
     let cache = AuthenticationCache::default();
     let begun = cache.begin();
@@ -70,7 +118,7 @@ async fn an_entry_ends_where_an_assignment_begins_or_ends() {
     let begun = cache.begin();
     let mut identity = Identity::clone(&identity_of(user(1)));
     let change_at = NOW + chrono::TimeDelta::milliseconds(300);
-    identity.rights_change_at = Some(change_at);
+    identity.look_up_at = Some(change_at);
     cache.insert(&begun, hash(1), Arc::new(identity));
 
     let before = change_at - chrono::TimeDelta::milliseconds(1);
