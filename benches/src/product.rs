@@ -237,6 +237,8 @@ pub(crate) async fn make_api_key(administrator: &ApiClient) -> anyhow::Result<St
         name: "benchmark".to_owned(),
         scopes: None,
         expires_at: None,
+        allowed_networks: None,
+        user_id: None,
     };
     let created = administrator.create_api_key(&wanted).await;
     Ok(created.context("making an API key")?.secret)

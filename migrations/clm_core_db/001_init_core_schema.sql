@@ -416,6 +416,8 @@ CREATE TABLE IF NOT EXISTS api_keys (
     key_sha256 bytea NOT NULL,
     last_four text NOT NULL,
     scopes jsonb NULL,
+    allowed_networks cidr[] NULL,
+    replaces_api_key_id uuid NULL,
     expires_at timestamptz NULL,
     revoked_at timestamptz NULL,
     last_used_at timestamptz NULL,
@@ -427,6 +429,10 @@ CREATE TABLE IF NOT EXISTS api_keys (
     CONSTRAINT ux_api_keys_key_sha256 UNIQUE (key_sha256),
     CONSTRAINT fk_api_keys_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
     CONSTRAINT fk_api_keys_user FOREIGN KEY (user_id) REFERENCES users (id),
+    CONSTRAINT fk_api_keys_replaces FOREIGN KEY (organization_id, replaces_api_key_id)
+        REFERENCES api_keys (organization_id, id),
+    CONSTRAINT ux_api_keys_organization_id_id UNIQUE (organization_id, id),
+    CONSTRAINT ck_api_keys_allowed_networks CHECK (cardinality(allowed_networks) BETWEEN 1 AND 50),
     CONSTRAINT ck_api_keys_name CHECK (char_length(name) BETWEEN 1 AND 200),
     CONSTRAINT ck_api_keys_key_prefix CHECK (char_length(key_prefix) BETWEEN 1 AND 32),
     CONSTRAINT ck_api_keys_key_sha256 CHECK (octet_length(key_sha256) = 32),
@@ -444,6 +450,8 @@ COMMENT ON COLUMN api_keys.key_prefix IS 'First characters of the key, to recogn
 COMMENT ON COLUMN api_keys.key_sha256 IS 'SHA-256 of the whole key, which has enough entropy to need no slow hash.';
 COMMENT ON COLUMN api_keys.last_four IS 'Last four characters, to recognize it by.';
 COMMENT ON COLUMN api_keys.scopes IS 'Permissions that narrow those of the user; NULL means no narrowing.';
+COMMENT ON COLUMN api_keys.allowed_networks IS 'From where the key may be used; NULL means from anywhere.';
+COMMENT ON COLUMN api_keys.replaces_api_key_id IS 'The key in whose place this one was made, which ended some time later.';
 COMMENT ON COLUMN api_keys.expires_at IS 'When it stops working; NULL means never.';
 COMMENT ON COLUMN api_keys.revoked_at IS 'When it was revoked.';
 COMMENT ON COLUMN api_keys.last_used_at IS 'Last use, written in batches, so minutes late at worst.';
@@ -452,6 +460,9 @@ COMMENT ON COLUMN api_keys.created_at IS 'When the row was made.';
 COMMENT ON COLUMN api_keys.updated_at IS 'When the row was last written.';
 COMMENT ON COLUMN api_keys.deleted_at IS 'When it was soft-deleted; NULL while live.';
 
+-- Foreign key; what came in a key's place.
+CREATE INDEX IF NOT EXISTS ix_api_keys_replaces_api_key_id ON api_keys (organization_id, replaces_api_key_id)
+    WHERE replaces_api_key_id IS NOT NULL;
 -- Keyset list of an organization's keys.
 CREATE INDEX IF NOT EXISTS ix_api_keys_organization_id_id ON api_keys (organization_id, id DESC) WHERE deleted_at IS NULL;
 -- Foreign key; the keys of a user, also when the user is locked out.
@@ -1385,7 +1396,7 @@ BEGIN
     INSERT INTO public.rights_changes (user_id)
     VALUES (CASE WHEN TG_NARGS > 0 THEN (to_jsonb(NEW) ->> TG_ARGV[0])::uuid END);
     -- The same text several times in one transaction is sent once.
-    PERFORM pg_notify('clm_rights_changes', '');
+    PERFORM pg_notify('rights_changes', '');
     RETURN NULL;
 END
 $$;
@@ -1401,7 +1412,7 @@ BEGIN
             ('user_roles', 'INSERT OR UPDATE', 'user_id', NULL),
             ('user_organizations', 'INSERT OR UPDATE', 'user_id', NULL),
             ('users', 'UPDATE', 'id', ARRAY['status', 'deleted_at', 'must_change_password', 'username', 'user_type', 'home_organization_id']),
-            ('api_keys', 'UPDATE', 'user_id', ARRAY['revoked_at', 'deleted_at', 'expires_at', 'scopes', 'key_sha256', 'user_id']),
+            ('api_keys', 'UPDATE', 'user_id', ARRAY['revoked_at', 'deleted_at', 'expires_at', 'scopes', 'allowed_networks', 'key_sha256', 'user_id']),
             ('sessions', 'UPDATE', 'user_id', ARRAY['ended_at', 'expires_at', 'organization_id', 'token_sha256', 'csrf_sha256', 'user_id']),
             ('roles', 'UPDATE', NULL, ARRAY['permissions', 'parent_role_id', 'deleted_at']),
             ('organizations', 'UPDATE', NULL, ARRAY['status', 'deleted_at'])
@@ -1600,7 +1611,7 @@ COMMENT ON FUNCTION find_session_by_token(bytea, timestamptz) IS
 
 CREATE OR REPLACE FUNCTION find_api_key_by_hash(key_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (
-    api_key_id uuid, user_id uuid, organization_id uuid, scopes jsonb,
+    api_key_id uuid, user_id uuid, organization_id uuid, scopes jsonb, allowed_networks text[],
     expires_at timestamptz, expired boolean,
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
@@ -1611,7 +1622,7 @@ SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT k.id, k.user_id, k.organization_id, k.scopes,
+    SELECT k.id, k.user_id, k.organization_id, k.scopes, k.allowed_networks::text[],
            k.expires_at, coalesce($2 >= k.expires_at, false),
            u.status, o.status, m.status,
            u.username, u.display_name, u.user_type, u.home_organization_id,

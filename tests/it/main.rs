@@ -11,6 +11,7 @@
 
 mod access_coverage;
 mod apart;
+mod api_keys;
 mod audit_coverage;
 mod bad_input;
 mod crash;
@@ -22,6 +23,7 @@ mod key_rotation;
 mod master_key;
 mod own_credentials;
 mod remote_transport;
+mod replicas;
 mod roles;
 mod sealing;
 mod secrets;

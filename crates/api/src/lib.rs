@@ -79,6 +79,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(second_factor::step_up))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
+        .routes(routes!(api_keys::rotate))
         .routes(routes!(roles::create, roles::list))
         .routes(routes!(roles::load, roles::update, roles::delete))
         .routes(routes!(roles::restore))

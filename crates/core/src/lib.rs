@@ -65,6 +65,7 @@ pub struct Core {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) passwords: password::PasswordHasher,
     pub(crate) authentication_cache: authentication::AuthenticationCache,
+    pub(crate) api_key_usage: api_keys::usage::Usage,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
     pub(crate) password_changes: broadcast::Sender<UserId>,
@@ -115,6 +116,7 @@ impl Core {
         Arc::new(Self {
             passwords: password::PasswordHasher::new(options.settings.password_hashing.clone()),
             authentication_cache: authentication::AuthenticationCache::default(),
+            api_key_usage: api_keys::usage::Usage::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
             password_changes: broadcast::Sender::new(PASSWORD_CHANGES_MAX),

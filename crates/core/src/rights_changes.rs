@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::store::rights_changes;
 
 /// The channel on which the triggers say that there is something to look at.
-const CHANNEL: &str = "clm_rights_changes";
+const CHANNEL: &str = "rights_changes";
 
 /// Listens for what makes the next look come sooner.
 ///

@@ -104,6 +104,8 @@ audit_events! {
         SessionEnded = "session.ended", "authentication", "session", Info;
         /// An API key was made.
         ApiKeyCreated = "api_key.created", "access", "api_key", Info;
+        /// An API key was made in the place of another, which ends soon.
+        ApiKeyRotated = "api_key.rotated", "access", "api_key", Info;
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked", "access", "api_key", Info;
         /// A user was created.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Duration as Span;
+use clm_core::api_keys::usage;
 use clm_core::{health, reconcile, relay, rights_changes};
 use clm_database::DatabaseError;
 use clm_database::pool::Listener;
@@ -26,6 +27,8 @@ const RELAY_PERIOD: Duration = Duration::from_millis(500);
 const RIGHTS_PERIOD: Duration = Duration::from_millis(400);
 /// Trying to listen again after the connection broke.
 const LISTEN_PERIOD: Duration = Duration::from_secs(2);
+/// Writing how often API keys were used.
+const USAGE_PERIOD: Duration = Duration::from_secs(5);
 /// Looking for rotations of keys that are due. One that is under way sets its own pace.
 const KEY_ROTATION_PERIOD: Duration = Duration::from_secs(1);
 /// Starting scheduled rotations, and destroying old keys.
@@ -82,6 +85,10 @@ pub(crate) fn start_core(
         core,
         |side| Box::pin(async move { Ok(health::maintain(&side.core).await?) }),
     );
+    let usage = Pace::every(USAGE_PERIOD);
+    loops.every(("API key usage", usage), core, |side| {
+        Box::pin(async move { Ok(usage::write(&side.core).await?) })
+    });
     loops.every(("reconcile", Pace::every(RECONCILE_PERIOD)), core, |side| {
         Box::pin(compare(side))
     });

@@ -65,6 +65,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Action::Delete,
     )
     .on(Object::ApiKey),
+    operation(
+        "POST",
+        "/api/v1/api-keys/{api_key_id}/rotate",
+        Resource::ApiKey,
+        Action::Create,
+    )
+    .on(Object::ApiKey)
+    .with(no_overlap),
     operation("POST", "/api/v1/roles", Resource::Role, Action::Create)
         .with(new_role)
         .referring("parent_role_id", Object::Role),
@@ -403,6 +411,10 @@ fn step_up(tenant: &Tenant) -> Value {
 
 fn new_key(_: &Tenant) -> Value {
     json!({ "name": "made by the list of operations" })
+}
+
+fn no_overlap(_: &Tenant) -> Value {
+    json!({ "overlap_seconds": 0 })
 }
 
 fn new_role(_: &Tenant) -> Value {

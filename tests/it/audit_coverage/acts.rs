@@ -184,6 +184,24 @@ const ACTS: &[Act] = &[
         ],
     },
     Act {
+        method: "POST",
+        path: "/api/v1/api-keys/{api_key_id}/rotate",
+        cases: &[
+            case("success", 201, &[Done(CoreEvent::ApiKeyRotated)]),
+            case(
+                "revoked",
+                409,
+                &[Refused(CoreEvent::ApiKeyRotated, "api_key_over")],
+            ),
+            case("too long an overlap", 422, &[]),
+            FORBIDDEN,
+            MALFORMED,
+            NOT_FOUND,
+            NO_PROOF,
+            SHOWN_ALREADY,
+        ],
+    },
+    Act {
         method: "DELETE",
         path: "/api/v1/api-keys/{api_key_id}",
         cases: &[

@@ -29,6 +29,7 @@ fn identity(csrf_sha256: Option<CredentialHash>) -> Identity {
         must_change_password: false,
         ends_at: None,
         look_up_at: None,
+        allowed_networks: None,
         csrf_sha256,
     }
 }

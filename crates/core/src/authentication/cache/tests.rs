@@ -26,6 +26,7 @@ fn identity_of(user_id: UserId) -> Arc<Identity> {
         must_change_password: false,
         ends_at: None,
         look_up_at: None,
+        allowed_networks: None,
         csrf_sha256: None,
     })
 }
