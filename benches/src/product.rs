@@ -94,6 +94,8 @@ impl Installation {
         let mut command = program(&self.program, &["serve"]);
         command
             .env("CLM_DATA_DIR", &self.data_directory)
+            .env("CLM_RATE_LIMIT_PER_PRINCIPAL", "0")
+            .env("CLM_RATE_LIMIT_PER_ADDRESS", "0")
             .env("CLM_HTTP_LISTEN", "127.0.0.1:0")
             .env("CLM_HTTPS_LISTEN", "127.0.0.1:0");
         if let Some(pg_bin) = &self.pg_bin {

@@ -22,6 +22,7 @@ mod issuance;
 mod key_rotation;
 mod master_key;
 mod own_credentials;
+mod rate_limits;
 mod remote_transport;
 mod replicas;
 mod roles;

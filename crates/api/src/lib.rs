@@ -18,6 +18,7 @@ mod operations;
 pub mod operator;
 pub mod peer;
 pub mod problem;
+pub mod rate_limits;
 mod request;
 mod role_assignments;
 mod roles;
@@ -48,6 +49,8 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// Randomness, for request ids.
     pub rng: Arc<dyn Rng>,
+    /// How much callers may ask for.
+    pub rate_limits: Arc<rate_limits::RateLimits>,
     /// Renders the metrics of the process in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
