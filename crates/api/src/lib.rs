@@ -11,10 +11,13 @@ mod convert;
 mod encryption_keys;
 mod headers;
 mod health;
+mod invitations;
 mod key_rotations;
 mod master_key;
+mod members;
 mod operations;
 pub mod operator;
+mod organizations;
 pub mod peer;
 pub mod problem;
 mod request;
@@ -76,6 +79,18 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(second_factor::step_up))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
+        .routes(routes!(organizations::create, organizations::list))
+        .routes(routes!(organizations::load, organizations::update))
+        .routes(routes!(organizations::set_status))
+        .routes(routes!(organizations::switch))
+        .routes(routes!(organizations::set_primary))
+        .routes(routes!(members::add, members::list))
+        .routes(routes!(members::load, members::remove))
+        .routes(routes!(members::set_status))
+        .routes(routes!(members::leave))
+        .routes(routes!(invitations::create, invitations::list))
+        .routes(routes!(invitations::revoke))
+        .routes(routes!(invitations::accept))
         .routes(routes!(
             certificate_authorities::create,
             certificate_authorities::list

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use clm_database::Scope;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
@@ -21,7 +21,7 @@ use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::api_keys::{self, KeyFingerprint};
 use crate::store::audit_log;
-use crate::{Core, audit};
+use crate::{Core, audit, organizations};
 
 /// Longest name, in characters.
 const NAME_CHARACTERS_MAX: usize = 100;
@@ -37,7 +37,7 @@ pub struct NewApiKey {
     pub name: String,
     /// Narrows what the key may do; absent: whatever its owner may do.
     pub scopes: Option<Permissions>,
-    /// When it ends; absent: never.
+    /// When it ends; absent: as late as the organization allows.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -77,7 +77,8 @@ pub struct ApiKeyRecord {
 ///
 /// # Errors
 /// `Invalid`, naming the field, or for actors that are no user; `PolicyViolation`, naming `scopes`,
-/// when they go beyond the actor's own rights; those of [`access::authorize`] and of the database.
+/// when they go beyond the actor's own rights, or `expires_at`, when it lies later than the
+/// organization allows; those of [`access::authorize`] and of the database.
 pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<CreatedApiKey> {
     let target = Target::kind(context, Resource::ApiKey);
     access::authorize(context, core, Action::Create, target).await?;
@@ -85,6 +86,8 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
     let now = whole_milliseconds(core.clock.now());
     let name = check_name(&new.name)?;
     check_end(new.expires_at, now)?;
+    let latest = latest_end(context, core, now).await?;
+    check_latest(new.expires_at, latest)?;
     let scopes = scopes_within(context, new.scopes)?;
     let secret = credential::new_api_key(core.rng.as_ref());
     let record = ApiKeyRecord {
@@ -94,7 +97,7 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
         name,
         last_four: last_characters(secret.expose()),
         scopes,
-        expires_at: end_within(context, new.expires_at),
+        expires_at: end_within(context, new.expires_at.or(latest)),
         revoked_at: None,
         created_at: now,
     };
@@ -160,6 +163,29 @@ fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()
     }
     let message = "The end must lie in the future.";
     Err(Fault::invalid("expires_at_past", "expires_at", message).into())
+}
+
+/// The latest end of a key made now, where the organization has one.
+async fn latest_end(
+    context: &OpContext,
+    core: &Core,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
+    let organization = organizations::load(core, context.organization_id).await?;
+    let days = organization.settings.api_key_days_max;
+    Ok(days.map(|days| now + Duration::days(days.into())))
+}
+
+fn check_latest(asked: Option<DateTime<Utc>>, latest: Option<DateTime<Utc>>) -> Result<()> {
+    match (asked, latest) {
+        (Some(asked), Some(latest)) if asked > latest => {
+            let message = format!("The organization allows API keys until {latest} at most.");
+            let code = "expires_at_too_late";
+            let fault = Fault::new(ErrorKind::PolicyViolation, code, message.clone());
+            Err(fault.with_violation("expires_at", message).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// When the key ends. One made with another key never outlives that one.

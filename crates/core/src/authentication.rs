@@ -224,7 +224,10 @@ async fn refresh(
         return Ok(());
     }
     let session_id = session.session_id;
-    let idle_expires_at = now + core.settings.session_idle_timeout;
+    // As long as before, which the organization may have made shorter than the installation does.
+    let idle = (session.idle_expires_at - session.last_seen_at).to_std();
+    let idle = idle.unwrap_or_default();
+    let idle_expires_at = now + idle.min(core.settings.session_idle_timeout);
     let scope = Scope::Organization(session.holder.organization_id);
     core.pool
         .transact::<_, CoreError, _>("authentication::refresh", scope, move |connection| {

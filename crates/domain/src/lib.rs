@@ -15,6 +15,7 @@ pub mod issuer_limits;
 pub mod key_algorithm;
 pub mod limits;
 pub mod oid;
+pub mod organization_settings;
 pub mod permission;
 pub mod secret;
 pub mod states;

@@ -35,9 +35,11 @@ $$;
 
 DROP VIEW IF EXISTS certificate_summary;
 DROP VIEW IF EXISTS pending_approvals;
+DROP VIEW IF EXISTS organization_members;
 DROP VIEW IF EXISTS active_users_with_roles;
 
 DROP FUNCTION IF EXISTS find_user_for_sign_in(text, text);
+DROP FUNCTION IF EXISTS find_invitation_by_token(bytea, timestamptz);
 DROP FUNCTION IF EXISTS find_api_key_by_hash(bytea, timestamptz);
 DROP FUNCTION IF EXISTS find_session_by_token(bytea, timestamptz);
 DROP FUNCTION IF EXISTS installation_permissions(uuid, timestamptz);
@@ -57,6 +59,7 @@ DROP TABLE IF EXISTS workflows;
 DROP TABLE IF EXISTS policies;
 DROP TABLE IF EXISTS sessions;
 DROP TABLE IF EXISTS api_keys;
+DROP TABLE IF EXISTS invitations;
 DROP TABLE IF EXISTS user_organizations;
 DROP TABLE IF EXISTS user_roles;
 DROP TABLE IF EXISTS roles;

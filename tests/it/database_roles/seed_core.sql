@@ -14,6 +14,8 @@ BEGIN
     VALUES (person, organization, 'person of SLUG', 'person of SLUG');
     INSERT INTO user_organizations (organization_id, user_id, is_primary)
     VALUES (organization, person, true);
+    INSERT INTO invitations (organization_id, email, email_normalized, token_sha256, expires_at)
+    VALUES (organization, 'guest@SLUG.example', 'guest@SLUG.example', digest, now() + interval '1 day');
     INSERT INTO roles (organization_id, role_code, role_name) VALUES (organization, 'OWN', 'Own');
     INSERT INTO user_roles (organization_id, user_id, role_id)
     VALUES (organization, person, '00000000-0000-0000-0001-000000000006');

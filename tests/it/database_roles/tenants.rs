@@ -14,6 +14,7 @@ const OF_NO_TENANT: &[&str] = &["schema_migrations"];
 const LOOK_UPS: &[&str] = &[
     "ensure_audit_partitions",
     "find_api_key_by_hash",
+    "find_invitation_by_token",
     "find_issuer",
     "find_session_by_token",
     "find_user_for_sign_in",
