@@ -20,6 +20,7 @@ mod idempotency;
 mod issuance;
 mod key_rotation;
 mod master_key;
+mod organizations;
 mod own_credentials;
 mod remote_transport;
 mod sealing;

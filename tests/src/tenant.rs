@@ -15,6 +15,14 @@ use crate::rest::{Call, Credential, Rest, SignedIn, bearer};
 pub enum Object {
     /// A session, beside [`Tenant::session`].
     Session,
+    /// The organization itself.
+    Organization,
+    /// A member whose home is another organization.
+    Guest,
+    /// The role of the administrator.
+    AdministratorRole,
+    /// An invitation that nobody accepted.
+    Invitation,
     /// An API key, beside the administrator's own.
     ApiKey,
     /// An authority that issues to end entities.
@@ -80,6 +88,14 @@ impl Tenant {
         )
         .await;
         objects.insert(Object::ApiKey, id(&made, "/api_key/id"));
+        objects.insert(Object::Organization, organization_id);
+        let guest = superuser.insert_neighbour(organization_id, slug).await;
+        objects.insert(Object::Guest, guest.user_id);
+        let role = superuser.role_of(administrator.user_id).await;
+        objects.insert(Object::AdministratorRole, role);
+        let invitation = json!({ "email": format!("invited@{slug}.example") });
+        let made = create(&rest, &key, "/api/v1/invitations", invitation).await;
+        objects.insert(Object::Invitation, id(&made, "/invitation/id"));
         let slug = slug.to_owned();
         Self {
             organization_id,

@@ -29,12 +29,8 @@ pub(crate) async fn organization(
     global: &Global,
     command: OrganizationCommand,
 ) -> anyhow::Result<ExitCode> {
-    if let OrganizationCommand::Switch {
-        organization,
-        primary,
-    } = command
-    {
-        switch(global, organization, primary).await?;
+    if let OrganizationCommand::Switch { to, primary } = command {
+        switch(global, to, primary).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let client = connect::client(global)?;
@@ -135,8 +131,14 @@ fn show(global: &Global, found: &Organization) -> anyhow::Result<()> {
         ("name", found.name.clone()),
         ("status", found.status.as_str().to_owned()),
         ("users", of(found.user_count, found.max_users)),
-        ("certificates", of(found.certificate_count, found.max_certificates)),
-        ("settings", serde_json::to_string(&found.settings).context("writing settings")?),
+        (
+            "certificates",
+            of(found.certificate_count, found.max_certificates),
+        ),
+        (
+            "settings",
+            serde_json::to_string(&found.settings).context("writing settings")?,
+        ),
         ("revision", found.revision.to_string()),
         ("created", time(Some(found.created_at))),
     ]);
@@ -253,7 +255,10 @@ fn show_member(global: &Global, found: &Member) -> anyhow::Result<()> {
     output::fields(&[
         ("user", found.user_id.to_string()),
         ("name", found.username.clone()),
-        ("display name", found.display_name.clone().unwrap_or_default()),
+        (
+            "display name",
+            found.display_name.clone().unwrap_or_default(),
+        ),
         ("e-mail", found.email.clone().unwrap_or_default()),
         ("type", found.user_type.as_str().to_owned()),
         ("status", found.status.as_str().to_owned()),
@@ -297,7 +302,9 @@ pub(crate) async fn invitation(
         }
         InvitationCommand::Accept => {
             let token = session::secret("Token: ", true)?;
-            let joined = client.accept_invitation(&InvitationAccept { token }).await?;
+            let joined = client
+                .accept_invitation(&InvitationAccept { token })
+                .await?;
             match global.output {
                 Format::Json => output::json(&joined)?,
                 Format::Table => output::line(&format!(
@@ -312,7 +319,11 @@ pub(crate) async fn invitation(
 
 /// The token goes to standard output, whole and alone, so that it can be piped.
 #[expect(clippy::print_stderr, reason = "standard output is the token's")]
-async fn invite(global: &Global, client: &Client, request: &InvitationCreate) -> anyhow::Result<()> {
+async fn invite(
+    global: &Global,
+    client: &Client,
+    request: &InvitationCreate,
+) -> anyhow::Result<()> {
     let created = client.invite(request).await?;
     if global.output == Format::Json {
         return output::json(&created);

@@ -277,10 +277,11 @@ fn event(
 ) -> AuditRow {
     let resource_id = Some(invitation.invitation_id.as_uuid());
     let (now, rng) = (core.clock.now(), core.rng.as_ref());
-    let row = AuditRow::success(what, &context.cause(), resource_id, now, rng).with_details(json!({
-        "email": invitation.email, "role_id": invitation.role_id,
-        "expires_at": invitation.expires_at,
-    }));
+    let row =
+        AuditRow::success(what, &context.cause(), resource_id, now, rng).with_details(json!({
+            "email": invitation.email, "role_id": invitation.role_id,
+            "expires_at": invitation.expires_at,
+        }));
     audit::with_origin(context, row)
 }
 

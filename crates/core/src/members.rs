@@ -245,12 +245,7 @@ pub async fn set_status(
 }
 
 /// The event of an act on a membership, in the organization that the actor acts for.
-fn event(
-    context: &OpContext,
-    core: &Core,
-    what: CoreEvent,
-    user_id: Option<UserId>,
-) -> AuditRow {
+fn event(context: &OpContext, core: &Core, what: CoreEvent, user_id: Option<UserId>) -> AuditRow {
     let resource_id = user_id.map(Uuid::from);
     let (now, rng) = (core.clock.now(), core.rng.as_ref());
     let row = AuditRow::success(what, &context.cause(), resource_id, now, rng);

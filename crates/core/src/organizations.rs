@@ -112,8 +112,13 @@ pub async fn create(
         revision: 1,
         created_at: now,
     };
-    let row = event(context, core, CoreEvent::OrganizationCreated, record.organization_id)
-        .with_details(json!({ "slug": record.slug }));
+    let row = event(
+        context,
+        core,
+        CoreEvent::OrganizationCreated,
+        record.organization_id,
+    )
+    .with_details(json!({ "slug": record.slug }));
     let creation = Arc::new((record, row));
     let scope = Scope::System("a new organization has no scope of its own yet");
     let created = core

@@ -27,12 +27,16 @@ pub(super) struct Operation {
     pub(super) needs: Needs,
     /// What the path names.
     pub(super) object: Option<Object>,
-    /// A field of the body that names an object.
-    pub(super) refers: Option<(&'static str, Object)>,
+    /// Fields of the body that name an object.
+    pub(super) refers: [Option<(&'static str, Object)>; 2],
     /// Whether the tenant's object is in a state that does not allow it.
     pub(super) conflicts: bool,
     /// Whether it also takes a step-up proof, which an API key cannot have.
     pub(super) proved: bool,
+    /// Whether it says which revision was read.
+    matched: bool,
+    /// Whether it is done from the System organization only.
+    pub(super) governing: bool,
     body: Option<fn(&Tenant) -> Value>,
 }
 
@@ -63,6 +67,73 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Action::Delete,
     )
     .on(Object::ApiKey),
+    operation(
+        "POST",
+        ORGANIZATIONS,
+        Resource::Organization,
+        Action::Create,
+    )
+    .with(new_organization)
+    .governing(),
+    open("GET", ORGANIZATIONS, Needs::Credential),
+    operation("GET", ORGANIZATION, Resource::Organization, Action::Read).on(Object::Organization),
+    operation(
+        "PATCH",
+        ORGANIZATION,
+        Resource::Organization,
+        Action::Update,
+    )
+    .on(Object::Organization)
+    .with(settings)
+    .matched(),
+    operation(
+        "PUT",
+        "/api/v1/organizations/{organization_id}/status",
+        Resource::Organization,
+        Action::Update,
+    )
+    .on(Object::Organization)
+    .with(suspension)
+    .governing(),
+    open(
+        "PUT",
+        "/api/v1/sessions/current/organization",
+        Needs::Session,
+    )
+    .with(choice),
+    open(
+        "PUT",
+        "/api/v1/users/me/primary-organization",
+        Needs::Session,
+    )
+    .with(choice),
+    operation("POST", MEMBERS, Resource::Membership, Action::Create)
+        .with(new_member)
+        .governing(),
+    operation("GET", MEMBERS, Resource::Membership, Action::List),
+    operation("GET", MEMBER, Resource::Membership, Action::Read).on(Object::Guest),
+    operation(
+        "PUT",
+        "/api/v1/members/{user_id}/status",
+        Resource::Membership,
+        Action::Update,
+    )
+    .on(Object::Guest)
+    .with(suspension),
+    operation("DELETE", MEMBER, Resource::Membership, Action::Delete).on(Object::Guest),
+    open("POST", "/api/v1/members/me/leave", Needs::Session).with(nothing),
+    operation("POST", INVITATIONS, Resource::Membership, Action::Create)
+        .with(invitation)
+        .referring("role_id", Object::AdministratorRole),
+    operation("GET", INVITATIONS, Resource::Membership, Action::List),
+    operation(
+        "DELETE",
+        "/api/v1/invitations/{invitation_id}",
+        Resource::Membership,
+        Action::Delete,
+    )
+    .on(Object::Invitation),
+    open("POST", "/api/v1/invitations/accept", Needs::Session).with(no_token),
     operation(
         "POST",
         AUTHORITIES,
@@ -173,6 +244,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("POST", ERASE, Resource::EncryptionKey, Action::Delete).with(erasure),
 ];
 
+const ORGANIZATIONS: &str = "/api/v1/organizations";
+const ORGANIZATION: &str = "/api/v1/organizations/{organization_id}";
+const MEMBERS: &str = "/api/v1/members";
+const MEMBER: &str = "/api/v1/members/{user_id}";
+const INVITATIONS: &str = "/api/v1/invitations";
 const AUTHORITIES: &str = "/api/v1/certificate-authorities";
 const AUTHORITY: &str = "/api/v1/certificate-authorities/{certificate_authority_id}";
 const LIMITS: &str = "/api/v1/certificate-authorities/{certificate_authority_id}/limits";
@@ -210,9 +286,11 @@ const fn open(method: &'static str, path: &'static str, needs: Needs) -> Operati
         path,
         needs,
         object: None,
-        refers: None,
+        refers: [None; 2],
         conflicts: false,
         proved: false,
+        matched: false,
+        governing: false,
         body: None,
     }
 }
@@ -224,7 +302,7 @@ impl Operation {
     }
 
     const fn referring(mut self, field: &'static str, object: Object) -> Self {
-        self.refers = Some((field, object));
+        self.refers[0] = Some((field, object));
         self
     }
 
@@ -235,6 +313,17 @@ impl Operation {
 
     const fn proved(mut self) -> Self {
         self.proved = true;
+        self.matched = true;
+        self
+    }
+
+    const fn matched(mut self) -> Self {
+        self.matched = true;
+        self
+    }
+
+    const fn governing(mut self) -> Self {
+        self.governing = true;
         self
     }
 
@@ -246,6 +335,15 @@ impl Operation {
     /// Method and path, for messages.
     pub(super) fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
+    }
+
+    /// The answer to a body that names what is not there, or not visible.
+    pub(super) fn reference_status(&self) -> u16 {
+        match self.path {
+            // The Secure Service knows of these.
+            AUTHORITIES | REQUESTS => 404,
+            _ => 422,
+        }
     }
 
     /// Whether it changes something.
@@ -274,7 +372,7 @@ impl Operation {
             None => self.path.to_owned(),
         };
         let call = Call::new(self.method, &path).maybe_body(self.body.map(|body| body(tenant)));
-        match self.proved {
+        match self.matched {
             true => call.header("if-match", "\"1\""),
             false => call,
         }
@@ -334,6 +432,39 @@ fn step_up(tenant: &Tenant) -> Value {
 
 fn new_key(_: &Tenant) -> Value {
     json!({ "name": "made by the list of operations" })
+}
+
+fn new_organization(_: &Tenant) -> Value {
+    json!({ "name": "Listed", "slug": "listed" })
+}
+
+fn settings(_: &Tenant) -> Value {
+    json!({ "settings": { "session_hours_max": 700 } })
+}
+
+fn suspension(_: &Tenant) -> Value {
+    json!({ "status": "suspended", "reason": "the list of operations" })
+}
+
+fn choice(tenant: &Tenant) -> Value {
+    json!({ "organization": tenant.slug })
+}
+
+fn new_member(tenant: &Tenant) -> Value {
+    let user = tenant.administrator.user_id.to_string();
+    json!({ "user": user, "organization_id": tenant.organization_id })
+}
+
+fn nothing(_: &Tenant) -> Value {
+    json!({})
+}
+
+fn invitation(_: &Tenant) -> Value {
+    json!({ "email": "listed@listed.example" })
+}
+
+fn no_token(_: &Tenant) -> Value {
+    json!({ "token": "none" })
 }
 
 fn new_authority(_: &Tenant) -> Value {

@@ -25,16 +25,18 @@ pub(super) async fn objects_of_others_do_not_exist(world: &World) {
             if let Some(object) = operation.object {
                 let id = owner.object(object).to_string();
                 let call = |id: &str| operation.call_on(caller, id).by(&caller.key());
-                looks_unknown(&watch, operation, &[call(UNKNOWN), call(&id), call("none")]).await;
+                let calls = [call(UNKNOWN), call(&id), call("none")];
+                looks_unknown(&watch, operation, &calls, 404).await;
             }
-            if let Some((field, object)) = operation.refers {
+            for (field, object) in operation.refers.into_iter().flatten() {
                 let id = owner.object(object).to_string();
                 let call = |id: &str| {
                     operation
                         .call_referring(caller, field, id)
                         .by(&caller.key())
                 };
-                looks_unknown(&watch, operation, &[call(UNKNOWN), call(&id)]).await;
+                let (calls, status) = ([call(UNKNOWN), call(&id)], operation.reference_status());
+                looks_unknown(&watch, operation, &calls, status).await;
             }
         }
     }
@@ -56,15 +58,16 @@ pub(super) async fn objects_of_others_do_not_exist(world: &World) {
             .expect("it is listed");
         let key = bearer(&colleague.secret);
         let unknown = operation.call_on(own, UNKNOWN).by(&key);
-        looks_unknown(&watch, operation, &[unknown, operation.call(own).by(&key)]).await;
+        let calls = [unknown, operation.call(own).by(&key)];
+        looks_unknown(&watch, operation, &calls, 404).await;
     }
 }
 
-async fn looks_unknown(watch: &Watch<'_>, operation: &Operation, calls: &[Call]) {
+async fn looks_unknown(watch: &Watch<'_>, operation: &Operation, calls: &[Call], status: u16) {
     let mut expected = None;
     for call in calls {
         let what = format!("{}: {call:?}", operation.name());
-        let answer = watch.refused(&what, call.clone(), 404).await;
+        let answer = watch.refused(&what, call.clone(), status).await;
         let body = answer.without_request_id();
         assert_eq!(*expected.get_or_insert(body.clone()), body, "{what}");
     }

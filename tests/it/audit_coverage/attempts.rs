@@ -4,6 +4,7 @@
 mod factors;
 mod installation;
 mod keys;
+mod organizations;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -199,7 +200,16 @@ pub(super) async fn prepare(
                 return attempt;
             }
             let other = fresh("another one of some length");
-            let fields = ["name", "username", "passphrase", "new_password", "reason"];
+            let fields = [
+                "name",
+                "username",
+                "passphrase",
+                "new_password",
+                "reason",
+                "user",
+                "email",
+                "token",
+            ];
             let body = attempt.body.clone().unwrap_or_default();
             let field = fields.into_iter().find(|field| body[*field].is_string());
             attempt.but(
@@ -278,6 +288,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         }
         (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
         (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
+        (_, path) if organizations::is_about(path) => organizations::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
 }
@@ -350,6 +361,9 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
     }
     if factors::is_about(path) {
         return factors::special(world, attempt, case).await;
+    }
+    if organizations::is_about(path) {
+        return organizations::special(world, attempt, (path, case)).await;
     }
     match path {
         "/api/v1/sessions" => refused_sign_in(world, attempt, case).await,

@@ -32,7 +32,8 @@ pub(crate) enum OrganizationCommand {
     /// Go on in another organization of yours, with the session signed in with.
     Switch {
         /// Its slug or id.
-        organization: String,
+        #[arg(value_name = "ORGANIZATION")]
+        to: String,
         /// Begin there at the next sign-in, too.
         #[arg(long)]
         primary: bool,

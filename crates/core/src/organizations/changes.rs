@@ -16,7 +16,9 @@ use clm_domain::states::OrganizationStatus;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{OrganizationDetail, OrganizationRecord, authorize_one, check_name, check_quotas, event};
+use super::{
+    OrganizationDetail, OrganizationRecord, authorize_one, check_name, check_quotas, event,
+};
 use crate::access;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
@@ -58,7 +60,12 @@ pub async fn update(
         false => Scope::Organization(organization_id),
     };
     let now = core.clock.now();
-    let row = event(context, core, CoreEvent::OrganizationChanged, organization_id);
+    let row = event(
+        context,
+        core,
+        CoreEvent::OrganizationChanged,
+        organization_id,
+    );
     let outcome = core
         .pool
         .transact::<_, CoreError, _>("organizations::update", scope, |connection| {
@@ -73,8 +80,7 @@ pub async fn update(
                 write(connection, scope, &changed).await?;
                 row = row.with_details(details);
                 audit_log::insert(connection, &row).await?;
-                let found =
-                    organizations::find_detail(connection, organization_id, now).await?;
+                let found = organizations::find_detail(connection, organization_id, now).await?;
                 found.ok_or_else(|| Abort::Caller(not_found()))
             })
         })
@@ -132,7 +138,10 @@ fn details(present: &OrganizationRecord, change: &OrganizationChange) -> Value {
         details.insert("settings".to_owned(), json!([present.settings, settings]));
     }
     if let Some(max_users) = &change.max_users {
-        details.insert("max_users".to_owned(), json!([present.max_users, max_users]));
+        details.insert(
+            "max_users".to_owned(),
+            json!([present.max_users, max_users]),
+        );
     }
     if let Some(most) = &change.max_certificates {
         let both = json!([present.max_certificates, most]);
@@ -169,7 +178,12 @@ pub async fn set_status(
     authorize_one(context, core, Action::Update, organization_id).await?;
     access::authorize_across(context, core, Action::Update, Resource::Organization).await?;
     let reason = check_reason(&reason)?;
-    let row = event(context, core, CoreEvent::OrganizationStatusChanged, organization_id);
+    let row = event(
+        context,
+        core,
+        CoreEvent::OrganizationStatusChanged,
+        organization_id,
+    );
     if organization_id == SYSTEM_ORGANIZATION {
         return audit::refusal(context, core, &row, Err(system_organization())).await;
     }
@@ -183,8 +197,7 @@ pub async fn set_status(
             Box::pin(async move {
                 let present = lock(connection, organization_id).await?;
                 if present.status != status {
-                    let ended =
-                        change_status(connection, organization_id, (status, now)).await?;
+                    let ended = change_status(connection, organization_id, (status, now)).await?;
                     let (row, reason) = row.as_ref();
                     let row = row.clone().with_details(json!({
                         "slug": present.slug, "status": [present.status, status],
@@ -192,8 +205,7 @@ pub async fn set_status(
                     }));
                     audit_log::insert(connection, &row).await?;
                 }
-                let found =
-                    organizations::find_detail(connection, organization_id, now).await?;
+                let found = organizations::find_detail(connection, organization_id, now).await?;
                 found.ok_or_else(|| Abort::Caller(not_found()))
             })
         })

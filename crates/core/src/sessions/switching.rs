@@ -159,7 +159,8 @@ fn not_found() -> CoreError {
 }
 
 fn sign_in_again() -> CoreError {
-    let message = "The organization allows shorter sessions than this one is already. Sign in again.";
+    let message =
+        "The organization allows shorter sessions than this one is already. Sign in again.";
     Fault::new(ErrorKind::Conflict, "sign_in_again", message).into()
 }
 
