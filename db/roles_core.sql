@@ -263,7 +263,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE clm_core_owner IN SCHEMA public GRANT SELECT O
 -- The program within one organization. No DELETE anywhere: business rows are marked as deleted.
 GRANT SELECT, INSERT, UPDATE ON
     users, roles, user_roles, api_keys, sessions, policies, workflows,
-    workflow_instances, workflow_steps, notifications, certificate_metadata, idempotency_keys
+    workflow_instances, workflow_steps, notifications, certificate_metadata, certificate_quotas,
+    certificate_quota_leases, idempotency_keys
     TO clm_core_user;
 -- Whom an organization takes in is for the System scope to say: a membership shows the guest's name and
 -- address (active_users_with_roles), so that a row for a stranger would be a way to read them.
@@ -282,7 +283,8 @@ GRANT SELECT, INSERT, UPDATE ON
     organizations, users, roles, user_roles, user_organizations, invitations, api_keys, policies, workflows,
     workflow_instances, workflow_steps, notifications, certificate_metadata
     TO clm_core_system;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys TO clm_core_system;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys, certificate_quota_leases
+    TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
 GRANT SELECT ON schema_migrations TO clm_core_system;
 GRANT SELECT ON active_users_with_roles, organization_members, pending_approvals, certificate_summary TO clm_core_system;

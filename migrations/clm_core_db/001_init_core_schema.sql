@@ -1042,6 +1042,47 @@ CREATE INDEX IF NOT EXISTS ix_certificate_metadata_custom_fields
     ON certificate_metadata USING gin (custom_fields jsonb_path_ops)
     WHERE custom_fields <> '{}' AND deleted_at IS NULL;
 
+-- No foreign key to organizations in these two, as in idempotency_keys: they are written in the scope
+-- of their organization, and what they say is counted anew each minute.
+CREATE TABLE IF NOT EXISTS certificate_quotas (
+    organization_id uuid NOT NULL,
+    live_count bigint NOT NULL,
+    granted_count bigint NOT NULL,
+    organization_revision bigint NOT NULL,
+    counted_at timestamptz NOT NULL,
+    CONSTRAINT pk_certificate_quotas PRIMARY KEY (organization_id),
+    CONSTRAINT ck_certificate_quotas_live_count CHECK (live_count >= 0),
+    CONSTRAINT ck_certificate_quotas_granted_count CHECK (granted_count >= 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE certificate_quotas IS
+    '[tenant] An upper bound of what counts against max_certificates, so that places are leased without counting certificates each time. Only of organizations with a quota.';
+COMMENT ON COLUMN certificate_quotas.organization_id IS 'The organization.';
+COMMENT ON COLUMN certificate_quotas.live_count IS 'Live certificates when they were last counted, without those of authorities.';
+COMMENT ON COLUMN certificate_quotas.granted_count IS 'Places that were leased and not settled then, and every one that was leased since.';
+COMMENT ON COLUMN certificate_quotas.organization_revision IS 'Revision of the organization then; another one means another quota, perhaps.';
+COMMENT ON COLUMN certificate_quotas.counted_at IS 'When they were last counted.';
+
+CREATE TABLE IF NOT EXISTS certificate_quota_leases (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    outstanding bigint NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT pk_certificate_quota_leases PRIMARY KEY (id),
+    CONSTRAINT ck_certificate_quota_leases_outstanding CHECK (outstanding >= 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE certificate_quota_leases IS
+    '[tenant] Places in max_certificates that a process of the program has leased, one row a process and organization. What a crash leaves ends by itself.';
+COMMENT ON COLUMN certificate_quota_leases.id IS 'Identity of the lease; the process makes it.';
+COMMENT ON COLUMN certificate_quota_leases.organization_id IS 'Whose quota it is.';
+COMMENT ON COLUMN certificate_quota_leases.outstanding IS 'Places that may become certificates and are not counted as such yet.';
+COMMENT ON COLUMN certificate_quota_leases.expires_at IS 'They do not count from then on; moved by each use.';
+
+-- Places that others have leased.
+CREATE INDEX IF NOT EXISTS ix_certificate_quota_leases_organization_id
+    ON certificate_quota_leases (organization_id, expires_at);
+-- Purge.
+CREATE INDEX IF NOT EXISTS ix_certificate_quota_leases_expires_at ON certificate_quota_leases (expires_at);
+
 
 -- ---------------------------------------------------------------------------------------------
 -- 8. Audit log
@@ -1908,7 +1949,8 @@ BEGIN
     FOREACH table_name IN ARRAY ARRAY[
         'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'invitations', 'api_keys', 'sessions',
         'policies', 'workflows', 'workflow_instances', 'workflow_steps', 'notifications',
-        'certificate_metadata', 'audit_log', 'outbox', 'inbox', 'idempotency_keys'
+        'certificate_metadata', 'certificate_quotas', 'certificate_quota_leases', 'audit_log', 'outbox', 'inbox',
+        'idempotency_keys'
     ] LOOP
         tenant_column := CASE table_name
             WHEN 'organizations' THEN 'id'

@@ -5,6 +5,7 @@ mod command_line;
 mod governing;
 mod inviting;
 mod membership;
+mod quota;
 mod switching;
 
 use clm_domain::ids::SYSTEM_ORGANIZATION;
@@ -24,7 +25,7 @@ const SWITCH: &str = "/api/v1/sessions/current/organization";
 
 /// A running program, and two organizations beside the one that it has made.
 struct World {
-    _program: Program,
+    program: Program,
     rest: Rest,
     superuser: Superuser,
     password: String,
@@ -78,7 +79,7 @@ impl World {
         let other = Tenant::make(&superuser, "other").await;
         let password = program.bootstrap_text("password");
         Self {
-            _program: program,
+            program,
             rest,
             superuser,
             password,

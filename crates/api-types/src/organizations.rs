@@ -102,7 +102,7 @@ pub struct Organization {
     pub max_certificates: Option<i64>,
     /// Users whose home it is.
     pub user_count: i64,
-    /// Certificates that are neither revoked nor expired.
+    /// Certificates that are neither revoked nor expired, without those of authorities.
     pub certificate_count: i64,
     /// Counts the changes; what `If-Match` names.
     pub revision: i64,

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod authentication;
 pub mod certificate_authorities;
+pub mod certificate_quotas;
 pub mod certificate_requests;
 pub mod certificates;
 pub mod context;
@@ -66,6 +67,7 @@ pub struct Core {
     pub(crate) authentication_cache: authentication::AuthenticationCache,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
+    pub(crate) certificate_quotas: certificate_quotas::CertificateQuotas,
     pub(crate) password_changes: broadcast::Sender<UserId>,
     pub(crate) settings: Settings,
 }
@@ -116,6 +118,7 @@ impl Core {
             authentication_cache: authentication::AuthenticationCache::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
+            certificate_quotas: certificate_quotas::CertificateQuotas::default(),
             password_changes: broadcast::Sender::new(PASSWORD_CHANGES_MAX),
             projections: GroupCommit::new(options.pool.clone(), ProjectionWriter),
             pool: options.pool,

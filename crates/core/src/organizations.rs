@@ -82,7 +82,7 @@ pub struct OrganizationDetail {
     pub record: OrganizationRecord,
     /// Users whose home it is.
     pub user_count: i64,
-    /// Certificates that are neither revoked nor expired.
+    /// Certificates that are neither revoked nor expired, without those of authorities.
     pub certificate_count: i64,
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod administrators;
 pub(crate) mod api_keys;
 pub(crate) mod audit_log;
 pub(crate) mod certificate_metadata;
+pub(crate) mod certificate_quotas;
 pub(crate) mod idempotency_keys;
 pub(crate) mod inbox;
 pub(crate) mod invitations;

@@ -51,6 +51,8 @@ DROP TABLE IF EXISTS outbox;
 DROP FUNCTION IF EXISTS audit_partitions_ahead();
 DROP FUNCTION IF EXISTS ensure_audit_partitions(integer);
 DROP TABLE IF EXISTS audit_log;
+DROP TABLE IF EXISTS certificate_quota_leases;
+DROP TABLE IF EXISTS certificate_quotas;
 DROP TABLE IF EXISTS certificate_metadata;
 DROP TABLE IF EXISTS notifications;
 DROP TABLE IF EXISTS workflow_steps;

@@ -40,6 +40,11 @@ BEGIN
         fingerprint_sha256, spki_sha256, key_algorithm, not_before, not_after, revision)
     VALUES (organization, certificate, 'server', 'active', '01', 'CN=SLUG', digest, digest,
         'ecdsa-p256', now() - interval '1 day', now() + interval '1 day', 1);
+    INSERT INTO certificate_quotas (
+        organization_id, live_count, granted_count, organization_revision, counted_at)
+    VALUES (organization, 1, 1, 1, now());
+    INSERT INTO certificate_quota_leases (organization_id, outstanding, expires_at)
+    VALUES (organization, 1, now() + interval '1 day');
     INSERT INTO outbox (organization_id, aggregate_type, aggregate_id, revision, event_type)
     VALUES (organization, 'certificate', certificate, 1, 'e');
     INSERT INTO inbox (event_id, organization_id, event_type)

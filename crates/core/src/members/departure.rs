@@ -99,10 +99,12 @@ async fn end(
                     return Err(Abort::Caller(home_membership()));
                 }
                 let handed_over = hand_over::hand_over(connection, named, successor).await?;
-                let mut details = end_everything(connection, named, now).await?;
+                let ended = end_everything(connection, named, now).await?;
                 watch.end(connection).await?;
-                details["certificates_handed_over"] = json!(handed_over);
-                details["successor_user_id"] = json!(successor);
+                let details = json!({
+                    "ended": ended, "certificates_handed_over": handed_over,
+                    "successor_user_id": successor,
+                });
                 let row = row.as_ref().clone().with_details(details);
                 Ok(audit_log::insert(connection, &row).await?)
             })
@@ -124,8 +126,7 @@ async fn end_everything(
     let sessions = sessions::end_of_member(connection, named, now).await?;
     members::end(connection, named, now).await?;
     Ok(json!({
-        "role_assignments_ended": assignments, "api_keys_revoked": api_keys,
-        "sessions_ended": sessions,
+        "role_assignments": assignments, "api_keys": api_keys, "sessions": sessions,
     }))
 }
 

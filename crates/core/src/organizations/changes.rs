@@ -85,7 +85,9 @@ pub async fn update(
             })
         })
         .await;
-    audit::refusal(context, core, &row, outcome).await
+    let changed = audit::refusal(context, core, &row, outcome).await?;
+    core.certificate_quotas.evict(organization_id);
+    Ok(changed)
 }
 
 fn checked(mut change: OrganizationChange) -> Result<OrganizationChange> {

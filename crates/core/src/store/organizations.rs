@@ -134,7 +134,8 @@ pub(crate) async fn find_detail(
              WHERE home_organization_id = $1 AND deleted_at IS NULL) AS "users!",
             (SELECT count(*) FROM certificate_metadata
              WHERE organization_id = $1 AND deleted_at IS NULL
-                 AND status NOT IN ('revoked', 'expired') AND not_after > $2) AS "certificates!""#,
+                 AND status NOT IN ('revoked', 'expired') AND not_after > $2
+                 AND certificate_type NOT IN ('root', 'intermediate')) AS "certificates!""#,
         organization_id.as_uuid(),
         now,
     )
