@@ -22,6 +22,7 @@ use clm_database::Scope;
 use clm_domain::clock::uuid_v7;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::OrganizationId;
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -38,6 +39,9 @@ use memory::{Found, Place, Quota};
 const UNLIMITED_FOR: Duration = Duration::from_secs(5);
 /// How long a quota that is used up is not looked at again.
 const FULL_FOR: Duration = Duration::from_millis(500);
+/// How long a place is waited for while the last ones are with other processes, and how often one looks.
+const ELSEWHERE_FOR: Duration = Duration::from_secs(1);
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(50);
 /// How long places of a lease are given out.
 const LEASE_USED_FOR: Duration = Duration::from_secs(60);
 /// How long a lease counts: as long as its places are given out, and then as long as requests that
@@ -94,16 +98,18 @@ async fn lease(context: &OpContext, core: &Core, quota: &Quota) -> Result<()> {
     match lease_block(core, ask).await? {
         Granted::Unlimited => quota.set_unlimited(begun + UNLIMITED_FOR),
         Granted::Block(places) => quota.fill(places, begun + LEASE_USED_FOR),
-        Granted::Nothing if !was_under_way => {
-            quota.set_full(begun + FULL_FOR);
-        }
-        Granted::Nothing => {
+        Granted::Nothing { .. } if was_under_way => {
             let left = (context.deadline - core.clock.now()).to_std();
             let waited = tokio::time::timeout(left.unwrap_or_default(), ended.changed()).await;
             if waited.is_err() {
                 return Err(busy());
             }
         }
+        // The last places are with other processes, which may not have said yet that they are settled.
+        Granted::Nothing { elsewhere: true } if quota.is_short_for_less_than(ELSEWHERE_FOR) => {
+            tokio::time::sleep(ELSEWHERE_PAUSE).await;
+        }
+        Granted::Nothing { .. } => quota.set_full(begun + FULL_FOR),
     }
     Ok(())
 }
@@ -124,7 +130,10 @@ struct Ask {
 enum Granted {
     Unlimited,
     Block(i64),
-    Nothing,
+    Nothing {
+        /// Whether processes beside this one have places that are not settled.
+        elsewhere: bool,
+    },
 }
 
 async fn lease_block(core: &Core, ask: Ask) -> Result<Granted> {
@@ -136,28 +145,9 @@ async fn lease_block(core: &Core, ask: Ask) -> Result<Granted> {
                 let Some((most, revision)) = found.await? else {
                     return Ok(Granted::Unlimited);
                 };
-                let row = certificate_quotas::lock(connection, ask.organization_id).await?;
-                let mut counted = row.filter(|row| is_current(row, revision, ask.now));
-                if counted.is_none_or(|row| room(most, &row.counted) < 1) {
-                    let fresh = certificate_quotas::count(
-                        connection,
-                        (ask.organization_id, ask.lease_id),
-                        ask.now,
-                    );
-                    let Counted { live, granted } = fresh.await?;
-                    counted = Some(QuotaRow {
-                        counted: Counted {
-                            live,
-                            granted: granted + ask.outstanding,
-                        },
-                        revision,
-                        counted_at: ask.now,
-                    });
-                }
-                let Some(mut row) = counted else {
-                    return Ok(Granted::Nothing);
-                };
+                let mut row = bound(connection, ask, (most, revision)).await?;
                 let block = block(room(most, &row.counted));
+                let elsewhere = row.counted.granted > ask.outstanding;
                 row.counted.granted += block;
                 certificate_quotas::update(connection, ask.organization_id, &row).await?;
                 let places = ask.outstanding + block;
@@ -165,12 +155,33 @@ async fn lease_block(core: &Core, ask: Ask) -> Result<Granted> {
                 let named = (ask.organization_id, ask.lease_id);
                 certificate_quotas::put_lease(connection, named, (places, ends_at)).await?;
                 Ok(match block {
-                    0 => Granted::Nothing,
+                    0 => Granted::Nothing { elsewhere },
                     block => Granted::Block(block),
                 })
             })
         })
         .await
+}
+
+/// The bound as it was stored, if it still holds and leaves a place; else the certificates are counted.
+async fn bound(
+    connection: &mut PgConnection,
+    ask: Ask,
+    (most, revision): (i64, i64),
+) -> sqlx::Result<QuotaRow> {
+    let stored = certificate_quotas::lock(connection, ask.organization_id).await?;
+    let holds = |row: &QuotaRow| is_current(row, revision, ask.now) && room(most, &row.counted) > 0;
+    if let Some(row) = stored.filter(holds) {
+        return Ok(row);
+    }
+    let named = (ask.organization_id, ask.lease_id);
+    let mut counted = certificate_quotas::count(connection, named, ask.now).await?;
+    counted.granted += ask.outstanding;
+    Ok(QuotaRow {
+        counted,
+        revision,
+        counted_at: ask.now,
+    })
 }
 
 /// Whether the bound still holds: the quota, and what counts, may have changed since.

@@ -1,7 +1,10 @@
 //! The quota of live certificates: exact, however many ask at once.
 
-use clm_tests::rest::{Answer, Call};
+use clm_test_support::cluster;
+use clm_tests::program::free_address;
+use clm_tests::rest::{Answer, Call, Rest, bearer};
 use clm_tests::tenant::{self, Object};
+use clm_tests::{Apart, Program};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -221,4 +224,53 @@ async fn leases_of_others_count_until_they_end() {
             .await
             .unwrap();
     assert_eq!(organization_id, limited.tenant.organization_id);
+}
+
+/// Two processes on one database give out the places of one quota.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_share_a_quota() {
+    let apart = Apart::start().await;
+    let key = bearer(&apart.furnish().await);
+    let second = second_core(&apart);
+    let superuser = apart.databases();
+    let limit = "UPDATE organizations SET max_certificates = 24, revision = revision + 1
+        WHERE slug = 'default'";
+    let done = sqlx::query(limit).execute(&superuser.core).await;
+    assert_eq!(done.unwrap().rows_affected(), 1);
+    let addresses = [apart.url.clone(), second.1.clone()];
+    let tasks: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let rest = Rest::at(addresses[client % 2].clone());
+            let body = json!({
+                "key_algorithm": "ecdsa-p256",
+                "subject_alternative_names": [format!("DNS:c{client}.example")],
+            });
+            let call = Call::new("POST", REQUESTS).by(&key).body(body);
+            tokio::spawn(async move { rest.send(call).await })
+        })
+        .collect();
+    let mut issued = 0;
+    for task in tasks {
+        let answer = task.await.unwrap();
+        match answer.status {
+            201 => issued += 1,
+            _ => is_exceeded(&answer),
+        }
+    }
+    assert_eq!(issued, 24);
+}
+
+/// Another core beside the first one, on the same database and Secure Service, and where it answers.
+fn second_core(apart: &Apart) -> (Program, String) {
+    let mut core = cluster::account().map_or_else(Program::prepare, Program::prepare_as);
+    let address = free_address();
+    core.environment.clone_from(&apart.core.environment);
+    core.environment
+        .retain(|(name, _)| name != "CLM_HTTP_LISTEN");
+    let listen = ("CLM_HTTP_LISTEN".to_owned(), address.clone());
+    core.environment.push(listen);
+    let accepted = core.cli_with_settings(&["pair", "accept"], &apart.token("core-2"));
+    assert!(accepted.status.success(), "{accepted:?}");
+    core.serve();
+    (core, format!("http://{address}"))
 }

@@ -67,6 +67,8 @@ struct State {
     usable_until: Option<Instant>,
     /// Places of the block that was leased last.
     block: i64,
+    /// Since when there was no place to lease.
+    short_since: Option<Instant>,
     /// Places that requests have.
     under_way: i64,
     /// Until when each place whose fate is unknown counts.
@@ -166,12 +168,22 @@ impl Quota {
         let mut state = lock(&self.state);
         state.unlimited_until = Some(until);
         state.full_until = None;
+        state.short_since = None;
         state.free = 0;
+    }
+
+    /// Whether there has been no place to lease for less than that; the time runs from the first call
+    /// on.
+    pub(super) fn is_short_for_less_than(&self, time: Duration) -> bool {
+        let now = Instant::now();
+        let since = *lock(&self.state).short_since.get_or_insert(now);
+        now.duration_since(since) < time
     }
 
     pub(super) fn set_full(&self, until: Instant) {
         let mut state = lock(&self.state);
         state.full_until = Some(until);
+        state.short_since = None;
         state.free = 0;
     }
 
@@ -179,6 +191,7 @@ impl Quota {
         let mut state = lock(&self.state);
         state.unlimited_until = None;
         state.full_until = None;
+        state.short_since = None;
         state.free = places;
         state.block = places;
         state.usable_until = Some(until);

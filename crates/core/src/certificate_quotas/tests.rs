@@ -123,3 +123,12 @@ async fn only_the_edge_is_told_at_once() {
     assert_eq!(found, lease_id);
     drop(turn);
 }
+
+#[tokio::test]
+async fn patience_ends() {
+    let quota = quota();
+    assert!(quota.is_short_for_less_than(Duration::from_secs(60)));
+    assert!(!quota.is_short_for_less_than(Duration::ZERO));
+    quota.fill(1, later());
+    assert!(quota.is_short_for_less_than(Duration::from_secs(60)));
+}
