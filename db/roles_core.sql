@@ -263,7 +263,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE clm_core_owner IN SCHEMA public GRANT SELECT O
 -- The program within one organization. No DELETE anywhere: business rows are marked as deleted.
 GRANT SELECT, INSERT, UPDATE ON
     users, roles, user_roles, api_keys, sessions, policies, workflows,
-    workflow_instances, workflow_steps, notifications, certificate_metadata, idempotency_keys
+    workflow_instances, workflow_steps, notifications, certificate_metadata, certificate_quotas,
+    certificate_quota_leases, idempotency_keys
     TO clm_core_user;
 -- Whom an organization takes in is for the System scope to say: a membership shows the guest's name and
 -- address (active_users_with_roles), so that a row for a stranger would be a way to read them.
@@ -271,21 +272,24 @@ GRANT SELECT, UPDATE (is_primary, status, joined_at, updated_at, deleted_at) ON 
 -- An organization does not make organizations, nor lift its own quotas or status.
 GRANT SELECT, UPDATE (name, settings, revision, updated_at) ON organizations TO clm_core_user;
 GRANT SELECT, INSERT ON audit_log TO clm_core_user;
+-- Whoever accepts an invitation is of another organization, so that this is for the System scope.
+GRANT SELECT, INSERT, UPDATE (revoked_at, updated_at) ON invitations TO clm_core_user;
 GRANT INSERT ON outbox TO clm_core_user;
 GRANT SELECT ON schema_migrations TO clm_core_user;
-GRANT SELECT ON active_users_with_roles, role_assignments, pending_approvals, certificate_summary TO clm_core_user;
+GRANT SELECT ON active_users_with_roles, role_assignments, organization_members, pending_approvals, certificate_summary TO clm_core_user;
 
 -- The System scope: the same over all organizations, and DELETE on what is transient by nature.
 GRANT SELECT, INSERT, UPDATE ON
-    organizations, users, roles, user_roles, user_organizations, api_keys, policies, workflows,
+    organizations, users, roles, user_roles, user_organizations, invitations, api_keys, policies, workflows,
     workflow_instances, workflow_steps, notifications, certificate_metadata
     TO clm_core_system;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys TO clm_core_system;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys, certificate_quota_leases
+    TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
 -- Written by a trigger that runs as the owner, read through find_rights_changes.
 GRANT SELECT, DELETE ON rights_changes TO clm_core_system;
 GRANT SELECT ON schema_migrations TO clm_core_system;
-GRANT SELECT ON active_users_with_roles, role_assignments, pending_approvals, certificate_summary TO clm_core_system;
+GRANT SELECT ON active_users_with_roles, role_assignments, organization_members, pending_approvals, certificate_summary TO clm_core_system;
 
 -- What the views read, no more: of users not a word about credentials.
 GRANT SELECT ON user_organizations, user_roles, roles, workflows, workflow_instances, workflow_steps,
@@ -304,6 +308,7 @@ GRANT EXECUTE ON FUNCTION uuid_generate_v4(), uuid_generate_v7(), gen_random_byt
 GRANT EXECUTE ON FUNCTION
     find_session_by_token(bytea, timestamptz),
     find_api_key_by_hash(bytea, timestamptz),
+    find_invitation_by_token(bytea, timestamptz),
     find_user_for_sign_in(text, text),
     find_rights_changes(bigint),
     ensure_audit_partitions(integer),
@@ -332,7 +337,7 @@ BEGIN
           AND c.relrowsecurity AND NOT c.relispartition
         UNION ALL
         SELECT looked_up, 'owner_lookup', 'r', 'clm_core_owner'
-        FROM unnest(ARRAY['organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'api_keys', 'sessions'])
+        FROM unnest(ARRAY['organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'invitations', 'api_keys', 'sessions'])
             AS looked_up
         UNION ALL
         VALUES ('users', 'member_names', 'r', 'clm_core_views'),

@@ -184,7 +184,7 @@ COMMENT ON COLUMN organizations.id IS 'Identity of the tenant, repeated as organ
 COMMENT ON COLUMN organizations.name IS 'What people call it.';
 COMMENT ON COLUMN organizations.slug IS 'Short name for sign-in and URLs: lower-case letters, digits, inner hyphens. Never given out again.';
 COMMENT ON COLUMN organizations.status IS 'Only an active organization can be worked in.';
-COMMENT ON COLUMN organizations.settings IS 'Preferences of the organization; read whole, never searched.';
+COMMENT ON COLUMN organizations.settings IS 'What the organization decides about itself: lifetimes of sessions, passwords and API keys; read whole, never searched.';
 COMMENT ON COLUMN organizations.max_users IS 'Quota of users; NULL means no limit.';
 COMMENT ON COLUMN organizations.max_certificates IS 'Quota of live certificates; NULL means no limit.';
 COMMENT ON COLUMN organizations.revision IS 'Counts the edits, for ETag and If-Match; raised by the writer.';
@@ -401,6 +401,58 @@ COMMENT ON COLUMN user_organizations.deleted_at IS 'When the membership ended; j
 CREATE UNIQUE INDEX IF NOT EXISTS ux_user_organizations_primary
     ON user_organizations (user_id) WHERE is_primary AND deleted_at IS NULL;
 CREATE INDEX IF NOT EXISTS ix_user_organizations_user_id ON user_organizations (user_id);
+
+CREATE TABLE IF NOT EXISTS invitations (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    email text NOT NULL,
+    email_normalized text COLLATE "C" NOT NULL,
+    role_id uuid NULL,
+    token_sha256 bytea NOT NULL,
+    invited_by_user_id uuid NULL,
+    expires_at timestamptz NOT NULL,
+    accepted_at timestamptz NULL,
+    accepted_by_user_id uuid NULL,
+    revoked_at timestamptz NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_invitations PRIMARY KEY (id),
+    CONSTRAINT ux_invitations_organization_id_id UNIQUE (organization_id, id),
+    CONSTRAINT ux_invitations_token_sha256 UNIQUE (token_sha256),
+    CONSTRAINT fk_invitations_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
+    CONSTRAINT fk_invitations_role FOREIGN KEY (role_id) REFERENCES roles (id),
+    CONSTRAINT fk_invitations_invited_by FOREIGN KEY (invited_by_user_id) REFERENCES users (id),
+    CONSTRAINT fk_invitations_accepted_by FOREIGN KEY (accepted_by_user_id) REFERENCES users (id),
+    CONSTRAINT ck_invitations_email CHECK (char_length(email) <= 320 AND char_length(email_normalized) <= 320),
+    CONSTRAINT ck_invitations_token_sha256 CHECK (octet_length(token_sha256) = 32),
+    CONSTRAINT ck_invitations_accepted CHECK ((accepted_at IS NULL) = (accepted_by_user_id IS NULL)),
+    CONSTRAINT ck_invitations_ended CHECK (accepted_at IS NULL OR revoked_at IS NULL)
+);
+COMMENT ON TABLE invitations IS
+    '[tenant] Invitations to become a member. Only the hash of the token is stored; it is shown once. Found by it through find_invitation_by_token.';
+COMMENT ON COLUMN invitations.id IS 'Identity of the invitation.';
+COMMENT ON COLUMN invitations.organization_id IS 'The organization that invites.';
+COMMENT ON COLUMN invitations.email IS 'Address of whoever is invited, as it was typed.';
+COMMENT ON COLUMN invitations.email_normalized IS 'Address lower-cased by the application.';
+COMMENT ON COLUMN invitations.role_id IS 'Role that the new member gets: one of this organization or of the System organization; NULL means none.';
+COMMENT ON COLUMN invitations.token_sha256 IS 'SHA-256 of the token, which has enough entropy to need no slow hash.';
+COMMENT ON COLUMN invitations.invited_by_user_id IS 'Who invited; NULL for the operator of the machine.';
+COMMENT ON COLUMN invitations.expires_at IS 'It cannot be accepted from then on.';
+COMMENT ON COLUMN invitations.accepted_at IS 'When somebody accepted it.';
+COMMENT ON COLUMN invitations.accepted_by_user_id IS 'Who accepted it.';
+COMMENT ON COLUMN invitations.revoked_at IS 'When it was taken back.';
+COMMENT ON COLUMN invitations.created_at IS 'When the row was made.';
+COMMENT ON COLUMN invitations.updated_at IS 'When the row was last written.';
+
+-- Those that can still be accepted are counted, against a limit.
+CREATE INDEX IF NOT EXISTS ix_invitations_open ON invitations (organization_id, expires_at)
+    WHERE accepted_at IS NULL AND revoked_at IS NULL;
+-- Foreign keys.
+CREATE INDEX IF NOT EXISTS ix_invitations_role_id ON invitations (role_id) WHERE role_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ix_invitations_invited_by_user_id
+    ON invitations (invited_by_user_id) WHERE invited_by_user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ix_invitations_accepted_by_user_id
+    ON invitations (accepted_by_user_id) WHERE accepted_by_user_id IS NOT NULL;
 
 
 -- ---------------------------------------------------------------------------------------------
@@ -1006,6 +1058,47 @@ CREATE INDEX IF NOT EXISTS ix_certificate_metadata_custom_fields
     ON certificate_metadata USING gin (custom_fields jsonb_path_ops)
     WHERE custom_fields <> '{}' AND deleted_at IS NULL;
 
+-- No foreign key to organizations in these two, as in idempotency_keys: they are written in the scope
+-- of their organization, and what they say is counted anew each minute.
+CREATE TABLE IF NOT EXISTS certificate_quotas (
+    organization_id uuid NOT NULL,
+    live_count bigint NOT NULL,
+    granted_count bigint NOT NULL,
+    organization_revision bigint NOT NULL,
+    counted_at timestamptz NOT NULL,
+    CONSTRAINT pk_certificate_quotas PRIMARY KEY (organization_id),
+    CONSTRAINT ck_certificate_quotas_live_count CHECK (live_count >= 0),
+    CONSTRAINT ck_certificate_quotas_granted_count CHECK (granted_count >= 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE certificate_quotas IS
+    '[tenant] An upper bound of what counts against max_certificates, so that places are leased without counting certificates each time. Only of organizations with a quota.';
+COMMENT ON COLUMN certificate_quotas.organization_id IS 'The organization.';
+COMMENT ON COLUMN certificate_quotas.live_count IS 'Live certificates when they were last counted, without those of authorities.';
+COMMENT ON COLUMN certificate_quotas.granted_count IS 'Places that were leased and not settled then, and every one that was leased since.';
+COMMENT ON COLUMN certificate_quotas.organization_revision IS 'Revision of the organization then; another one means another quota, perhaps.';
+COMMENT ON COLUMN certificate_quotas.counted_at IS 'When they were last counted.';
+
+CREATE TABLE IF NOT EXISTS certificate_quota_leases (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    outstanding bigint NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT pk_certificate_quota_leases PRIMARY KEY (id),
+    CONSTRAINT ck_certificate_quota_leases_outstanding CHECK (outstanding >= 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE certificate_quota_leases IS
+    '[tenant] Places in max_certificates that a process of the program has leased, one row a process and organization. What a crash leaves ends by itself.';
+COMMENT ON COLUMN certificate_quota_leases.id IS 'Identity of the lease; the process makes it.';
+COMMENT ON COLUMN certificate_quota_leases.organization_id IS 'Whose quota it is.';
+COMMENT ON COLUMN certificate_quota_leases.outstanding IS 'Places that may become certificates and are not counted as such yet.';
+COMMENT ON COLUMN certificate_quota_leases.expires_at IS 'They do not count from then on; moved by each use.';
+
+-- Places that others have leased.
+CREATE INDEX IF NOT EXISTS ix_certificate_quota_leases_organization_id
+    ON certificate_quota_leases (organization_id, expires_at);
+-- Purge.
+CREATE INDEX IF NOT EXISTS ix_certificate_quota_leases_expires_at ON certificate_quota_leases (expires_at);
+
 
 -- ---------------------------------------------------------------------------------------------
 -- 8. Audit log
@@ -1351,7 +1444,7 @@ DECLARE
     table_name text;
 BEGIN
     FOREACH table_name IN ARRAY ARRAY[
-        'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'api_keys', 'policies',
+        'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'invitations', 'api_keys', 'policies',
         'workflows', 'workflow_instances', 'workflow_steps', 'notifications', 'certificate_metadata'
     ] LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %I', 'trg_' || table_name || '_updated_at', table_name);
@@ -1381,6 +1474,11 @@ CREATE TRIGGER trg_roles_parent_no_cycle
 DROP TRIGGER IF EXISTS trg_user_roles_same_organization ON user_roles;
 CREATE TRIGGER trg_user_roles_same_organization
     BEFORE INSERT OR UPDATE OF role_id, organization_id ON user_roles
+    FOR EACH ROW EXECUTE FUNCTION check_role_organization('role_id');
+
+DROP TRIGGER IF EXISTS trg_invitations_role_same_organization ON invitations;
+CREATE TRIGGER trg_invitations_role_same_organization
+    BEFORE INSERT OR UPDATE OF role_id, organization_id ON invitations
     FOR EACH ROW EXECUTE FUNCTION check_role_organization('role_id');
 
 DROP TRIGGER IF EXISTS trg_workflow_steps_role_same_organization ON workflow_steps;
@@ -1667,6 +1765,49 @@ $$;
 COMMENT ON FUNCTION find_rights_changes(bigint) IS
     'Whose rights changed in transactions from the given number on: the users, or all when a role or organization changed or there are very many; and the number to ask from at the next look. With NULL only that number.';
 
+-- One that is used, taken back or over is not found, nor one of an organization that cannot be worked in
+-- or of an inviter who is gone; the application decides whether the inviter could still give the role.
+CREATE OR REPLACE FUNCTION find_invitation_by_token(token_sha256 bytea, as_of timestamptz)
+RETURNS TABLE (
+    invitation_id uuid, organization_id uuid, organization_slug text, organization_name text,
+    role_id uuid, role_permissions jsonb, invited_by_user_id uuid, inviter_permissions jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT i.id, i.organization_id, o.slug::text, o.name, i.role_id,
+           (WITH RECURSIVE lineage AS (
+                SELECT r.id, r.parent_role_id, r.permissions
+                FROM public.roles r
+                WHERE r.id = i.role_id AND r.deleted_at IS NULL
+                UNION
+                SELECT r.id, r.parent_role_id, r.permissions
+                FROM lineage l
+                JOIN public.roles r ON r.id = l.parent_role_id
+                WHERE r.deleted_at IS NULL)
+            SELECT coalesce(jsonb_agg(l.permissions), '[]'::jsonb) FROM lineage l),
+           i.invited_by_user_id, e.role_permissions
+    FROM public.invitations i
+    JOIN public.organizations o
+        ON o.id = i.organization_id AND o.status = 'active' AND o.deleted_at IS NULL
+    CROSS JOIN LATERAL public.effective_roles(i.invited_by_user_id, i.organization_id, $2) e
+    WHERE i.token_sha256 = $1 AND i.accepted_at IS NULL AND i.revoked_at IS NULL
+      AND i.expires_at > $2
+      AND (i.role_id IS NULL OR EXISTS (
+          SELECT 1 FROM public.roles r WHERE r.id = i.role_id AND r.deleted_at IS NULL))
+      AND (i.invited_by_user_id IS NULL OR EXISTS (
+          SELECT 1
+          FROM public.user_organizations uo
+          JOIN public.users u ON u.id = uo.user_id
+          WHERE uo.organization_id = i.organization_id AND uo.user_id = i.invited_by_user_id
+            AND uo.status = 'active' AND uo.deleted_at IS NULL
+            AND u.status = 'active' AND u.deleted_at IS NULL));
+END
+$$;
+COMMENT ON FUNCTION find_invitation_by_token(bytea, timestamptz) IS
+    'The invitation with this token hash, if it can be accepted at the given moment: into which organization, what its role gives, and what the inviter may do there now.';
+
 -- Without a slug, several homes may know the name. The oldest organization wins, and not nobody: or a
 -- tenant could keep a user of an earlier one out by making an account of the same name. Whoever is
 -- in a later organization names it by its slug.
@@ -1789,6 +1930,50 @@ COMMENT ON COLUMN role_assignments.granted_by_user_id IS 'Who granted it; NULL f
 COMMENT ON COLUMN role_assignments.reason IS 'Why, in the words of whoever granted it.';
 COMMENT ON COLUMN role_assignments.revision IS 'Counts the edits, for ETag and If-Match.';
 COMMENT ON COLUMN role_assignments.created_at IS 'When it was granted.';
+
+-- As the view above, with whoever may not act now.
+CREATE OR REPLACE VIEW organization_members WITH (security_barrier = true) AS
+SELECT uo.organization_id,
+       u.id AS user_id,
+       u.home_organization_id,
+       u.username,
+       u.email,
+       u.display_name,
+       u.user_type,
+       uo.status,
+       uo.is_primary,
+       uo.joined_at,
+       coalesce(held.role_ids, '{}') AS role_ids,
+       coalesce(held.role_codes, '{}') AS role_codes
+FROM user_organizations uo
+JOIN users u ON u.id = uo.user_id
+LEFT JOIN LATERAL (
+    SELECT array_agg(r.id ORDER BY r.role_code, r.id) AS role_ids,
+           array_agg(r.role_code::text ORDER BY r.role_code, r.id) AS role_codes
+    FROM user_roles ur
+    JOIN roles r ON r.id = ur.role_id AND r.deleted_at IS NULL
+    WHERE ur.organization_id = uo.organization_id
+      AND ur.user_id = uo.user_id
+      AND ur.deleted_at IS NULL
+      AND ur.valid_from <= now()
+      AND (ur.valid_until IS NULL OR ur.valid_until > now())
+) held ON true
+WHERE uo.deleted_at IS NULL
+  AND u.deleted_at IS NULL;
+COMMENT ON VIEW organization_members IS
+    '[tenant] Members of the current organization, suspended ones too, with the roles that they hold there now.';
+COMMENT ON COLUMN organization_members.organization_id IS 'The organization.';
+COMMENT ON COLUMN organization_members.user_id IS 'The member.';
+COMMENT ON COLUMN organization_members.home_organization_id IS 'Where the account is governed; another than organization_id for guests.';
+COMMENT ON COLUMN organization_members.username IS 'Sign-in name.';
+COMMENT ON COLUMN organization_members.email IS 'Address for messages.';
+COMMENT ON COLUMN organization_members.display_name IS 'Name shown to others.';
+COMMENT ON COLUMN organization_members.user_type IS 'person or service.';
+COMMENT ON COLUMN organization_members.status IS 'Status of the membership, not of the account.';
+COMMENT ON COLUMN organization_members.is_primary IS 'A sign-in starts in this organization.';
+COMMENT ON COLUMN organization_members.joined_at IS 'When the membership began.';
+COMMENT ON COLUMN organization_members.role_ids IS 'Roles held now, in order of role_codes.';
+COMMENT ON COLUMN organization_members.role_codes IS 'Codes of the roles held now, sorted.';
 
 CREATE OR REPLACE VIEW pending_approvals AS
 SELECT st.organization_id,
@@ -1913,9 +2098,10 @@ DECLARE
     predicate text;
 BEGIN
     FOREACH table_name IN ARRAY ARRAY[
-        'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'api_keys', 'sessions',
+        'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'invitations', 'api_keys', 'sessions',
         'policies', 'workflows', 'workflow_instances', 'workflow_steps', 'notifications',
-        'certificate_metadata', 'audit_log', 'outbox', 'inbox', 'idempotency_keys'
+        'certificate_metadata', 'certificate_quotas', 'certificate_quota_leases', 'audit_log', 'outbox', 'inbox',
+        'idempotency_keys'
     ] LOOP
         tenant_column := CASE table_name
             WHEN 'organizations' THEN 'id'

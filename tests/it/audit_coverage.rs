@@ -261,10 +261,16 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
         CoreEvent::UserCreated.code(),
         Source::Bootstrap,
     ),
+    // Who looks across organizations is tried in `organizations`.
     (
         "audit_log",
-        CoreEvent::OrganizationCreated.code(),
-        Source::Bootstrap,
+        CoreEvent::OrganizationListedAcross.code(),
+        Source::Reading,
+    ),
+    (
+        "audit_log",
+        CoreEvent::OrganizationReadAcross.code(),
+        Source::Reading,
     ),
     (
         "audit_log",
@@ -362,6 +368,7 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Bootstrap,
+    Reading,
     Reconciler,
     ForeignCore,
     KeyUpkeep,
@@ -386,6 +393,8 @@ async fn every_event_is_known(world: &World, seen: &BTreeSet<(&'static str, Stri
             "{log}: {code} by REST: {by_rest}"
         );
     }
+    let made = by_the_platform(world, CoreEvent::OrganizationCreated.code()).await;
+    assert!(made > 0, "the bootstrap makes an organization");
     differ(world).await;
     for (log, code, source) in NOT_BY_REST {
         if matches!(source, Source::Bootstrap | Source::Reconciler) {

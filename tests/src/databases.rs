@@ -20,7 +20,13 @@ use crate::Program;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Tables whose rows come and go beside the acts that they belong to.
-const BESIDE_THE_ACT: &[&str] = &["audit_log", "secure_audit_log", "idempotency_keys"];
+const BESIDE_THE_ACT: &[&str] = &[
+    "audit_log",
+    "secure_audit_log",
+    "idempotency_keys",
+    "certificate_quotas",
+    "certificate_quota_leases",
+];
 /// Columns that tell of the use of a credential, or how many seals are reserved.
 const OF_USE: &[(&str, &[&str])] = &[
     ("api_keys", &["last_used_at", "usage_count", "updated_at"]),
@@ -331,6 +337,48 @@ impl Superuser {
         .execute(&self.core)
         .await
         .expect("a role in the system organization is given");
+    }
+
+    /// Makes a user of a new organization, and a guest of this one; without any role.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    pub async fn insert_neighbour(&self, organization_id: Uuid, slug: &str) -> Person {
+        let home = self.insert_organization(&format!("{slug}-neighbour")).await;
+        let name = format!("{slug}-neighbour");
+        let person = self.insert_person(home, &name, &Permissions::none()).await;
+        self.insert_member(organization_id, person.user_id).await;
+        person
+    }
+
+    /// Makes a user a guest of an organization.
+    ///
+    /// # Panics
+    /// When that cannot be.
+    pub async fn insert_member(&self, organization_id: Uuid, user_id: Uuid) {
+        sqlx::query("INSERT INTO user_organizations (organization_id, user_id) VALUES ($1, $2)")
+            .bind(organization_id)
+            .bind(user_id)
+            .execute(&self.core)
+            .await
+            .expect("a membership is made");
+    }
+
+    /// The role that a user was given at home.
+    ///
+    /// # Panics
+    /// When there is none, or several.
+    pub async fn role_of(&self, user_id: Uuid) -> Uuid {
+        let found = sqlx::query_scalar(
+            "SELECT ur.role_id FROM user_roles ur
+             JOIN users u ON u.id = ur.user_id AND u.home_organization_id = ur.organization_id
+             WHERE u.id = $1",
+        );
+        found
+            .bind(user_id)
+            .fetch_one(&self.core)
+            .await
+            .expect("the user has a role at home")
     }
 
     /// Makes an API key of a user, narrowed to `scopes` where they are given.

@@ -25,6 +25,14 @@ pub enum Object {
     DeletedRole,
     /// The administrator's assignment of [`Object::Role`].
     RoleAssignment,
+    /// The organization itself.
+    Organization,
+    /// A member whose home is another organization.
+    Guest,
+    /// The role of the administrator.
+    AdministratorRole,
+    /// An invitation that nobody accepted.
+    Invitation,
     /// An API key, beside the administrator's own.
     ApiKey,
     /// An authority that issues to end entities.
@@ -94,6 +102,14 @@ impl Tenant {
         let nobody = superuser.insert_person(organization_id, "roleless", &nothing);
         objects.insert(Object::User, nobody.await.user_id);
         objects.extend(write_roles(&rest, &key, administrator.user_id).await);
+        objects.insert(Object::Organization, organization_id);
+        let guest = superuser.insert_neighbour(organization_id, slug).await;
+        objects.insert(Object::Guest, guest.user_id);
+        let role = superuser.role_of(administrator.user_id).await;
+        objects.insert(Object::AdministratorRole, role);
+        let invitation = json!({ "email": format!("invited@{slug}.example") });
+        let made = create(&rest, &key, "/api/v1/invitations", invitation).await;
+        objects.insert(Object::Invitation, id(&made, "/invitation/id"));
         let slug = slug.to_owned();
         Self {
             organization_id,

@@ -2,6 +2,7 @@
 
 mod keys;
 mod master_key;
+mod organizations;
 mod roles;
 mod second_factor;
 
@@ -159,15 +160,7 @@ impl Client {
         let response = self
             .send(Method::POST, "/sessions", Some(request), None)
             .await?;
-        let token = response
-            .headers()
-            .get_all("set-cookie")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .filter_map(|value| value.split(';').next()?.split_once('='))
-            .find(|(name, _)| *name == SESSION_COOKIE)
-            .map(|(_, token)| token.to_owned())
-            .ok_or_else(|| ClientError::Unexpected("no session cookie".to_owned()))?;
+        let token = session_token(&response)?;
         let created: SessionCreated = read(response).await?;
         let csrf_token = created.csrf_token.clone();
         Ok((created, Credential::Session { token, csrf_token }))
@@ -524,6 +517,19 @@ fn segment(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// The token of a session that an answer sets.
+fn session_token(response: &Response) -> Result<String, ClientError> {
+    response
+        .headers()
+        .get_all("set-cookie")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .filter_map(|value| value.split(';').next()?.split_once('='))
+        .find(|(name, _)| *name == SESSION_COOKIE)
+        .map(|(_, token)| token.to_owned())
+        .ok_or_else(|| ClientError::Unexpected("no session cookie".to_owned()))
 }
 
 fn is_retriable(error: &ClientError) -> bool {

@@ -14,6 +14,8 @@ pub mod encryption_keys;
 pub mod health;
 pub mod key_rotations;
 pub mod master_key;
+pub mod members;
+pub mod organizations;
 pub mod page;
 pub mod patch;
 pub mod problem;

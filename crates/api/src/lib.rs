@@ -12,10 +12,13 @@ mod convert;
 mod encryption_keys;
 mod headers;
 mod health;
+mod invitations;
 mod key_rotations;
 mod master_key;
+mod members;
 mod operations;
 pub mod operator;
+mod organizations;
 pub mod peer;
 pub mod problem;
 pub mod rate_limits;
@@ -93,6 +96,18 @@ fn documented() -> OpenApiRouter<ApiState> {
             role_assignments::withdraw
         ))
         .routes(routes!(access::explain))
+        .routes(routes!(organizations::create, organizations::list))
+        .routes(routes!(organizations::load, organizations::update))
+        .routes(routes!(organizations::set_status))
+        .routes(routes!(organizations::switch))
+        .routes(routes!(organizations::set_primary))
+        .routes(routes!(members::add, members::list))
+        .routes(routes!(members::load, members::remove))
+        .routes(routes!(members::set_status))
+        .routes(routes!(members::leave))
+        .routes(routes!(invitations::create, invitations::list))
+        .routes(routes!(invitations::revoke))
+        .routes(routes!(invitations::accept))
         .routes(routes!(
             certificate_authorities::create,
             certificate_authorities::list

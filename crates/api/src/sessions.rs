@@ -56,7 +56,7 @@ pub(crate) async fn create(
 }
 
 /// The cookie of a session: this host only, out of reach of scripts and of other sites.
-fn session_cookie(token: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
+pub(crate) fn session_cookie(token: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
     let text = format!("{SESSION_COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict");
     let mut value = HeaderValue::from_str(&text)?;
     value.set_sensitive(true);
@@ -110,7 +110,8 @@ pub(crate) async fn end_current(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn session(found: SessionRecord) -> Session {
+/// A session.
+pub(crate) fn session(found: SessionRecord) -> Session {
     Session {
         id: found.session_id.as_uuid(),
         user_id: found.user_id.as_uuid(),

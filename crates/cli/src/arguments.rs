@@ -1,6 +1,7 @@
 //! What can be typed.
 
 pub(crate) mod access;
+pub(crate) mod organizations;
 pub(crate) mod pair;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
@@ -104,6 +105,15 @@ pub(crate) enum Command {
     /// Who may do what, and why.
     #[command(subcommand)]
     Access(roles::AccessCommand),
+    /// Organizations: the tenants.
+    #[command(subcommand)]
+    Org(organizations::OrganizationCommand),
+    /// Who may act in the organization.
+    #[command(subcommand)]
+    Member(organizations::MemberCommand),
+    /// Invitations: how users of other organizations become members.
+    #[command(subcommand)]
+    Invitation(organizations::InvitationCommand),
     /// Programs that call a Secure Service in a process of its own.
     #[command(subcommand)]
     Pair(pair::PairCommand),

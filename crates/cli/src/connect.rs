@@ -14,6 +14,13 @@ use crate::credentials;
 #[error("sign in to {0} first: clm login --url {0}")]
 pub(crate) struct NotSignedIn(String);
 
+impl NotSignedIn {
+    /// There is none for the server at this address.
+    pub(crate) const fn to(url: String) -> Self {
+        Self(url)
+    }
+}
+
 /// The client that the options and the remembered session lead to.
 pub(crate) fn client(global: &Global) -> anyhow::Result<Client> {
     let remembered = credentials::load()?;

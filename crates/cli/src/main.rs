@@ -13,6 +13,7 @@ mod database;
 mod doctor;
 mod keys;
 mod master_key;
+mod organizations;
 mod output;
 mod pair;
 mod roles;
@@ -66,6 +67,9 @@ async fn run(global: Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Session(command) => access::session(&global, command).await,
         Command::Role(command) => roles::role(&global, command).await,
         Command::Access(command) => roles::access(&global, command).await,
+        Command::Org(command) => organizations::organization(&global, command).await,
+        Command::Member(command) => organizations::member(&global, command).await,
+        Command::Invitation(command) => organizations::invitation(&global, command).await,
         Command::Pair(command) => pair::pair(&global, command).await,
         Command::User(command) => database::user(command).await,
         Command::Db(command) => database::db(&global, command).await,

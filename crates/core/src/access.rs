@@ -78,7 +78,14 @@ enum Denial {
     Missing,
     /// The password has to be changed first.
     PasswordChangeRequired,
+    /// The right is held, but not in the System organization.
+    Elsewhere,
 }
+
+/// The code of [`Denial::Missing`].
+const PERMISSION_MISSING: &str = "permission_missing";
+/// The code of [`Denial::Elsewhere`].
+const SYSTEM_ORGANIZATION_ONLY: &str = "system_organization_only";
 
 /// Allows `action` on `target`, or says no: unknown caller `Unauthenticated`, right missing
 /// `Forbidden` (and audited), another organization's object `NotFound`.
@@ -96,10 +103,56 @@ pub async fn authorize(
         Err(Denial::Unauthenticated) => Err(unauthenticated()),
         Err(Denial::Foreign) => Err(Fault::not_found(noun(target.resource)).into()),
         Err(denial) => {
-            record_denial(context, core, action, &target).await?;
+            record_denial(context, core, action, &target, PERMISSION_MISSING).await?;
             Err(forbidden(denial, action, target.resource))
         }
     }
+}
+
+/// Allows `action` on objects of any organization, which is a right of the System organization.
+///
+/// # Errors
+/// As [`authorize`]; `Forbidden` with code `system_organization_only` (and audited) for whoever acts
+/// elsewhere.
+pub async fn authorize_across(
+    context: &OpContext,
+    core: &Core,
+    action: Action,
+    resource: Resource,
+) -> Result<()> {
+    let target = Target::kind(context, resource);
+    authorize(context, core, action, target).await?;
+    if acts_from_system(context) {
+        return Ok(());
+    }
+    record_denial(context, core, action, &target, SYSTEM_ORGANIZATION_ONLY).await?;
+    Err(forbidden(Denial::Elsewhere, action, resource))
+}
+
+/// Whether the actor acts from the System organization, whose rights reach into all others.
+pub(crate) fn acts_from_system(context: &OpContext) -> bool {
+    context.organization_id == SYSTEM_ORGANIZATION || context.actor == Actor::System
+}
+
+/// Whether the actor holds a right in the active organization, where the answer depends on it and
+/// nothing is refused.
+pub(crate) fn holds(context: &OpContext, action: Action, resource: Resource) -> bool {
+    decide(context, action, &Target::kind(context, resource)).is_ok()
+}
+
+/// Allows what anybody may do about oneself, whatever rights there are.
+///
+/// # Errors
+/// `Unauthenticated` for nobody; `Forbidden` while the password has to be changed first.
+pub(crate) fn require_identity(context: &OpContext) -> Result<()> {
+    if context.actor == Actor::Anonymous {
+        return Err(unauthenticated());
+    }
+    if context.must_change_password {
+        let denial = Denial::PasswordChangeRequired;
+        return Err(forbidden(denial, Action::Read, Resource::User));
+    }
+    Ok(())
 }
 
 /// The decision itself: a pure function of actor, rights and target.
@@ -163,6 +216,14 @@ pub fn unauthenticated() -> CoreError {
     .into()
 }
 
+/// The refusal of an id in a body that names nothing the caller may see: as one in a path, with the
+/// field.
+pub(crate) fn unknown_reference(field: &str, noun: &str) -> CoreError {
+    let fault = Fault::not_found(noun);
+    let message = fault.message.clone();
+    fault.with_violation(field, message).into()
+}
+
 fn forbidden(denial: Denial, action: Action, resource: Resource) -> CoreError {
     if denial == Denial::PasswordChangeRequired {
         return Fault::new(
@@ -172,12 +233,16 @@ fn forbidden(denial: Denial, action: Action, resource: Resource) -> CoreError {
         )
         .into();
     }
+    if denial == Denial::Elsewhere {
+        let message = "This is done from the System organization only.";
+        return Fault::new(ErrorKind::Forbidden, SYSTEM_ORGANIZATION_ONLY, message).into();
+    }
     let message = format!(
         "You need the permission '{}' on '{}' for this.",
         word(&action),
         word(&resource)
     );
-    Fault::new(ErrorKind::Forbidden, "permission_missing", message).into()
+    Fault::new(ErrorKind::Forbidden, PERMISSION_MISSING, message).into()
 }
 
 async fn record_denial(
@@ -185,6 +250,7 @@ async fn record_denial(
     core: &Core,
     action: Action,
     target: &Target,
+    code: &'static str,
 ) -> Result<()> {
     let mut cause = context.cause();
     if target.resource.is_of_installation() {
@@ -197,7 +263,7 @@ async fn record_denial(
         core.clock.now(),
         core.rng.as_ref(),
     )
-    .refused("permission_missing")
+    .refused(code)
     .with_details(json!({ "action": word(&action), "resource": word(&target.resource) }));
     audit::record(context, core, row).await
 }

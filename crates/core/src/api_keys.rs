@@ -7,7 +7,7 @@ pub mod usage;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use clm_database::Scope;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
@@ -27,7 +27,7 @@ use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::api_keys::{self, KeyFingerprint};
 use crate::store::audit_log;
-use crate::{Core, audit};
+use crate::{Core, audit, organizations};
 
 /// Longest name, in characters.
 const NAME_CHARACTERS_MAX: usize = 100;
@@ -45,7 +45,7 @@ pub struct NewApiKey {
     pub name: String,
     /// Narrows what the key may do; absent: whatever its owner may do.
     pub scopes: Option<Permissions>,
-    /// When it ends; absent: never.
+    /// When it ends; absent: as late as the organization allows.
     pub expires_at: Option<DateTime<Utc>>,
     /// Addresses and networks from where alone it may be used; absent: from anywhere.
     pub allowed_networks: Option<Vec<String>>,
@@ -99,8 +99,9 @@ pub struct ApiKeyRecord {
 ///
 /// # Errors
 /// `Invalid`, naming the field, or for actors that are no user; `NotFound` for what is no service account
-/// of the organization; `PolicyViolation` with code `scopes_beyond_rights` or
-/// `permissions_beyond_rights`; those of [`access::authorize`] and of the database.
+/// of the organization; `PolicyViolation` with code `scopes_beyond_rights`, `permissions_beyond_rights`
+/// or `expires_at_too_late`, when the end lies later than the organization allows; those of
+/// [`access::authorize`] and of the database.
 pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<CreatedApiKey> {
     let target = Target::kind(context, Resource::ApiKey);
     access::authorize(context, core, Action::Create, target).await?;
@@ -108,6 +109,8 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
     let name = check_name(&new.name)?;
     check_end(new.expires_at, now)?;
     let allowed_networks = networks_within(context, new.allowed_networks)?;
+    let latest = latest_end(context, core, now).await?;
+    check_latest(new.expires_at, latest)?;
     let scopes = scopes_within(context, new.scopes)?;
     let user_id = owner::of_new_key(context, core, new.user_id).await?;
     let (secret, fingerprint) = new_secret(core);
@@ -120,7 +123,7 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
         scopes,
         allowed_networks,
         replaces_api_key_id: None,
-        expires_at: end_within(context, new.expires_at),
+        expires_at: end_within(context, new.expires_at.or(latest)),
         revoked_at: None,
         last_used_at: None,
         usage_count: 0,
@@ -188,6 +191,29 @@ fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()
     }
     let message = "The end must lie in the future.";
     Err(Fault::invalid("expires_at_past", "expires_at", message).into())
+}
+
+/// The latest end of a key made now, where the organization has one.
+async fn latest_end(
+    context: &OpContext,
+    core: &Core,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
+    let organization = organizations::load(core, context.organization_id).await?;
+    let days = organization.settings.api_key_days_max;
+    Ok(days.map(|days| now + Duration::days(days.into())))
+}
+
+fn check_latest(asked: Option<DateTime<Utc>>, latest: Option<DateTime<Utc>>) -> Result<()> {
+    match (asked, latest) {
+        (Some(asked), Some(latest)) if asked > latest => {
+            let message = format!("The organization allows API keys until {latest} at most.");
+            let code = "expires_at_too_late";
+            let fault = Fault::new(ErrorKind::PolicyViolation, code, message.clone());
+            Err(fault.with_violation("expires_at", message).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// When the key ends. One made with another key never outlives that one.

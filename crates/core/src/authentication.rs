@@ -19,9 +19,8 @@ mod cache;
 pub(crate) mod credential;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clm_database::Scope;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
@@ -41,7 +40,7 @@ use credential::CredentialHash;
 pub use cache::AuthenticationCache;
 
 /// How often the last use of a session is written, at most.
-const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(50);
+const LAST_SEEN_INTERVAL: TimeDelta = TimeDelta::seconds(50);
 
 /// How a request proves that the page of the session made it, not another site.
 #[derive(Clone, Copy, Debug)]
@@ -241,6 +240,7 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
     if found.idle_expires_at <= now || found.expires_at <= now {
         return Err(access::unauthenticated());
     }
+    let use_noted_every = use_noted_every(&found);
     refresh(core, &mut found, now).await?;
     let identity = Arc::new(Identity {
         actor: Actor::User {
@@ -252,7 +252,7 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         permissions,
         must_change_password: found.holder.must_change_password,
         ends_at: Some(found.idle_expires_at.min(found.expires_at)),
-        look_up_at: earlier(found.holder.rights_change_at, now + use_noted_every(core)),
+        look_up_at: earlier(found.holder.rights_change_at, now + use_noted_every),
         allowed_networks: None,
         csrf_sha256: Some(found.csrf_sha256),
     });
@@ -262,8 +262,9 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
 }
 
 /// How often the use of a session is noted: often enough that it does not end while it is used.
-fn use_noted_every(core: &Core) -> Duration {
-    LAST_SEEN_INTERVAL.min(core.settings.session_idle_timeout / 4)
+fn use_noted_every(session: &sessions::FoundSession) -> TimeDelta {
+    let idle = session.idle_expires_at - session.last_seen_at;
+    LAST_SEEN_INTERVAL.min(idle / 4)
 }
 
 fn earlier(one: Option<DateTime<Utc>>, other: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -276,12 +277,15 @@ async fn refresh(
     session: &mut sessions::FoundSession,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let seen_before = now - use_noted_every(core);
-    if session.last_seen_at >= seen_before {
+    let seen_before = now - use_noted_every(session);
+    if session.last_seen_at > seen_before {
         return Ok(());
     }
     let session_id = session.session_id;
-    let idle_expires_at = now + core.settings.session_idle_timeout;
+    // As long as before, which the organization may have made shorter than the installation does.
+    let idle = (session.idle_expires_at - session.last_seen_at).to_std();
+    let idle = idle.unwrap_or_default();
+    let idle_expires_at = now + idle.min(core.settings.session_idle_timeout);
     let scope = Scope::Organization(session.holder.organization_id);
     core.pool
         .transact::<_, CoreError, _>("authentication::refresh", scope, move |connection| {

@@ -30,7 +30,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::profile::{self, Wishes};
-use crate::{Core, audit, certificate_authorities, projection};
+use crate::{Core, audit, certificate_authorities, certificate_quotas, projection};
 
 /// The code of a key that was used for another body.
 const KEY_REUSED: &str = "idempotency_key_reused";
@@ -134,11 +134,20 @@ async fn issue(
             custom_fields: request.custom_fields,
         },
     };
-    let issued = core
-        .secure
-        .issue_certificate(context.call(), command)
-        .await?;
-    settle(context, core, issued).await
+    let place = certificate_quotas::take(context, core).await?;
+    let issued = core.secure.issue_certificate(context.call(), command).await;
+    if let Err(error) = &issued
+        && says_that_nothing_was_done(error.0.kind)
+    {
+        place.give_back();
+        return Err(error.clone().into());
+    }
+    let fulfilled = settle(context, core, issued?).await?;
+    match fulfilled.replayed {
+        true => place.give_back(),
+        false => place.settle(core).await,
+    }
+    Ok(fulfilled)
 }
 
 /// What an earlier request with the same idempotency key and body got: a rule that came since then
@@ -292,6 +301,11 @@ const fn is_refusal(kind: ErrorKind) -> bool {
             | ErrorKind::Conflict
             | ErrorKind::ApprovalRequired
     )
+}
+
+/// Whether the error of the Secure Service is its word that it issued nothing.
+const fn says_that_nothing_was_done(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::Upstream | ErrorKind::Internal)
 }
 
 async fn record_refusal(context: &OpContext, core: &Core, error: &CoreError) -> Result<()> {

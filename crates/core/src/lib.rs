@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod authentication;
 pub mod certificate_authorities;
+pub mod certificate_quotas;
 pub mod certificate_requests;
 pub mod certificates;
 pub mod context;
@@ -17,9 +18,11 @@ pub mod encryption_keys;
 pub mod error;
 pub mod health;
 pub mod idempotency;
+pub mod invitations;
 pub mod key_rotations;
 pub(crate) mod last_administrator;
 pub mod master_key;
+pub mod members;
 pub mod operator;
 pub mod organizations;
 pub mod page;
@@ -68,6 +71,7 @@ pub struct Core {
     pub(crate) api_key_usage: api_keys::usage::Usage,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
+    pub(crate) certificate_quotas: certificate_quotas::CertificateQuotas,
     pub(crate) password_changes: broadcast::Sender<UserId>,
     pub(crate) settings: Settings,
 }
@@ -119,6 +123,7 @@ impl Core {
             api_key_usage: api_keys::usage::Usage::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
+            certificate_quotas: certificate_quotas::CertificateQuotas::default(),
             password_changes: broadcast::Sender::new(PASSWORD_CHANGES_MAX),
             projections: GroupCommit::new(options.pool.clone(), ProjectionWriter),
             pool: options.pool,

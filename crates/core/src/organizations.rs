@@ -1,13 +1,20 @@
-//! Organizations: the tenants.
+//! Organizations: the tenants. Whoever belongs to one sees it; they are made and governed from the
+//! System organization, where each look at another one is audited.
+//!
+//! Start with [`list`] and [`load`]; what changes an organization is in [`changes`].
+
+pub mod changes;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clm_database::{DatabaseError, Scope};
+use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION};
+use clm_domain::ids::OrganizationId;
+use clm_domain::organization_settings::OrganizationSettings;
 use clm_domain::permission::{Action, Resource};
 use clm_domain::states::OrganizationStatus;
 use serde_json::json;
@@ -16,6 +23,7 @@ use uuid::Uuid;
 use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
+use crate::page::{Page, PageRequest};
 use crate::store::{audit_log, organizations};
 use crate::{Core, audit};
 
@@ -23,6 +31,10 @@ use crate::{Core, audit};
 const NAME_CHARACTERS_MAX: usize = 200;
 /// Longest slug, in characters: that of a DNS label (RFC 1035 §2.3.4).
 const SLUG_CHARACTERS_MAX: usize = 63;
+/// Highest quota of users.
+const USERS_MAX: i64 = 10_000_000;
+/// Highest quota of live certificates.
+const CERTIFICATES_MAX: i64 = 1_000_000_000_000;
 /// The unique index on slugs.
 const SLUG_INDEX: &str = "ux_organizations_slug";
 
@@ -34,6 +46,10 @@ pub struct NewOrganization {
     /// Short name for sign-in and links: lower-case letters, digits and inner hyphens. Never given
     /// out again.
     pub slug: String,
+    /// Most users whose home it is; absent: no limit.
+    pub max_users: Option<i64>,
+    /// Most live certificates; absent: no limit.
+    pub max_certificates: Option<i64>,
 }
 
 /// An organization.
@@ -47,42 +63,66 @@ pub struct OrganizationRecord {
     pub slug: String,
     /// Whether it can be worked in.
     pub status: OrganizationStatus,
+    /// What it decides about itself.
+    pub settings: OrganizationSettings,
+    /// Most users whose home it is; absent: no limit.
+    pub max_users: Option<i64>,
+    /// Most live certificates; absent: no limit.
+    pub max_certificates: Option<i64>,
+    /// Counts the changes.
+    pub revision: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
-/// Makes an organization. Organizations are made in the system organization.
+/// An organization with what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganizationDetail {
+    /// The organization.
+    pub record: OrganizationRecord,
+    /// Users whose home it is.
+    pub user_count: i64,
+    /// Certificates that are neither revoked nor expired, without those of authorities.
+    pub certificate_count: i64,
+}
+
+/// Makes an organization. Organizations are made in the System organization.
 ///
 /// # Errors
-/// `Invalid`, naming the field; `Conflict` with code `slug_taken`; those of [`access::authorize`]
-/// and of the database.
+/// `Invalid`, naming the field; `Conflict` with code `slug_taken`; those of
+/// [`access::authorize_across`] and of the database.
 pub async fn create(
     context: &OpContext,
     core: &Core,
     new: NewOrganization,
 ) -> Result<OrganizationRecord> {
-    let target = Target {
-        organization_id: SYSTEM_ORGANIZATION,
-        ..Target::kind(context, Resource::Organization)
-    };
-    access::authorize(context, core, Action::Create, target).await?;
+    access::authorize_across(context, core, Action::Create, Resource::Organization).await?;
     let name = check_name(&new.name)?;
     check_slug(&new.slug)?;
+    check_quotas(new.max_users, new.max_certificates)?;
     let now = whole_milliseconds(core.clock.now());
     let record = OrganizationRecord {
         organization_id: OrganizationId::generate(now, core.rng.as_ref()),
         name,
         slug: new.slug,
         status: OrganizationStatus::Active,
+        settings: OrganizationSettings::default(),
+        max_users: new.max_users,
+        max_certificates: new.max_certificates,
+        revision: 1,
         created_at: now,
     };
-    let resource_id = Some(record.organization_id.as_uuid());
-    let event = CoreEvent::OrganizationCreated;
-    let row = AuditRow::success(event, &context.cause(), resource_id, now, core.rng.as_ref())
-        .with_details(json!({ "slug": record.slug }));
-    let creation = Arc::new((record, audit::with_origin(context, row)));
+    let row = event(
+        context,
+        core,
+        CoreEvent::OrganizationCreated,
+        record.organization_id,
+    )
+    .with_details(json!({ "slug": record.slug }));
+    let creation = Arc::new((record, row));
     let scope = Scope::System("a new organization has no scope of its own yet");
-    core.pool
+    let created = core
+        .pool
         .transact::<_, DatabaseError, _>("organizations::create", scope, |connection| {
             let creation = Arc::clone(&creation);
             Box::pin(async move {
@@ -92,7 +132,10 @@ pub async fn create(
             })
         })
         .await
-        .map_err(taken_or_failed)?;
+        .map_err(taken_or_failed);
+    let mut row = creation.1.clone();
+    row.resource_id = None;
+    audit::refusal(context, core, &row, created).await?;
     Ok(creation.0.clone())
 }
 
@@ -104,6 +147,122 @@ fn taken_or_failed(error: DatabaseError) -> CoreError {
             .into();
     }
     error.into()
+}
+
+/// The event of an act on an organization, in the one that the actor acts for.
+fn event(
+    context: &OpContext,
+    core: &Core,
+    event: CoreEvent,
+    organization_id: OrganizationId,
+) -> AuditRow {
+    let resource_id = Some(organization_id.as_uuid());
+    let (now, rng) = (core.clock.now(), core.rng.as_ref());
+    let row = AuditRow::success(event, &context.cause(), resource_id, now, rng);
+    audit::with_origin(context, row)
+}
+
+/// The organizations that the actor may know of, newest first: all of them for whoever has the right
+/// to that in the System organization, which is audited there; else those in which the user is an
+/// active member. Other actors see the one that they act for.
+///
+/// # Errors
+/// `Unauthenticated` for nobody; those of the database.
+pub async fn list(
+    context: &OpContext,
+    core: &Core,
+    page: PageRequest,
+) -> Result<Page<OrganizationRecord>> {
+    access::require_identity(context)?;
+    let sees_all = access::acts_from_system(context)
+        && access::holds(context, Action::List, Resource::Organization);
+    let part = (page.after, page.rows_to_read());
+    let scope = match (sees_all, &context.actor) {
+        (true, _) => Scope::System("who governs organizations sees them all"),
+        (false, Actor::User { .. }) => Scope::System("a user may belong to several organizations"),
+        (false, _) => Scope::Organization(context.organization_id),
+    };
+    let mut transaction = core.pool.begin(scope).await?;
+    let rows = match (sees_all, &context.actor) {
+        (true, _) => organizations::list(&mut transaction, part).await,
+        (false, Actor::User { user_id, .. }) => {
+            organizations::list_of_member(&mut transaction, *user_id, part).await
+        }
+        (false, _) => {
+            let found = organizations::find(&mut transaction, context.organization_id).await;
+            let follows = |id: OrganizationId| page.after.is_none_or(|after| id.as_uuid() < after);
+            found.map(|found| {
+                let found = found.into_iter();
+                found.filter(|one| follows(one.organization_id)).collect()
+            })
+        }
+    };
+    drop(transaction);
+    let rows = rows.map_err(|error| core.pool.statement_error(error))?;
+    if sees_all {
+        record_look(context, core, CoreEvent::OrganizationListedAcross, None).await?;
+    }
+    Ok(page.page(rows, |organization| organization.organization_id.as_uuid()))
+}
+
+/// One organization with what it has: the active one, or any for whoever acts from the System
+/// organization, which is audited there.
+///
+/// # Errors
+/// `NotFound` for unknown and foreign ids alike; those of [`access::authorize`] and of the database.
+pub async fn show(
+    context: &OpContext,
+    core: &Core,
+    organization_id: OrganizationId,
+) -> Result<OrganizationDetail> {
+    authorize_one(context, core, Action::Read, organization_id).await?;
+    let is_own = organization_id == context.organization_id;
+    let scope = match is_own {
+        true => Scope::Organization(organization_id),
+        false => Scope::System("who governs organizations sees each of them"),
+    };
+    let now = core.clock.now();
+    let mut transaction = core.pool.begin(scope).await?;
+    let found = organizations::find_detail(&mut transaction, organization_id, now)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?
+        .ok_or_else(|| Fault::not_found(access::noun(Resource::Organization)))?;
+    drop(transaction);
+    if !is_own {
+        let event = CoreEvent::OrganizationReadAcross;
+        record_look(context, core, event, Some(organization_id)).await?;
+    }
+    Ok(found)
+}
+
+/// Allows an act on one organization: on the active one, and on any from the System organization.
+async fn authorize_one(
+    context: &OpContext,
+    core: &Core,
+    action: Action,
+    organization_id: OrganizationId,
+) -> Result<()> {
+    let target = Target::kind(context, Resource::Organization);
+    access::authorize(context, core, action, target).await?;
+    if access::acts_from_system(context) {
+        return Ok(());
+    }
+    let id = organization_id.as_uuid();
+    let target = Target::object(Resource::Organization, organization_id, id);
+    access::authorize(context, core, action, target).await
+}
+
+/// Records that somebody looked across organizations.
+async fn record_look(
+    context: &OpContext,
+    core: &Core,
+    what: CoreEvent,
+    seen: Option<OrganizationId>,
+) -> Result<()> {
+    let resource_id = seen.map(Uuid::from);
+    let (now, rng) = (core.clock.now(), core.rng.as_ref());
+    let row = AuditRow::success(what, &context.cause(), resource_id, now, rng);
+    audit::record(context, core, row).await
 }
 
 /// The live organization with this id or slug. Asks no right: for the platform itself (bootstrap,
@@ -168,6 +327,20 @@ fn check_name(name: &str) -> Result<String> {
     let message =
         format!("Use 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character.");
     Err(Fault::invalid("name_invalid", "name", message).into())
+}
+
+fn check_quotas(max_users: Option<i64>, max_certificates: Option<i64>) -> Result<()> {
+    let quotas = [
+        ("max_users", max_users, USERS_MAX),
+        ("max_certificates", max_certificates, CERTIFICATES_MAX),
+    ];
+    for (field, quota, most) in quotas {
+        if quota.is_some_and(|quota| !(0..=most).contains(&quota)) {
+            let message = format!("Use 0 to {most}, or leave it out for no limit.");
+            return Err(Fault::invalid("quota_out_of_range", field, message).into());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

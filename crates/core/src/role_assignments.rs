@@ -11,7 +11,7 @@ use clm_database::transaction::Abort;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::{Rng, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{OrganizationId, RoleAssignmentId, RoleId, UserId};
+use clm_domain::ids::{OrganizationId, RoleAssignmentId, RoleId, SYSTEM_ORGANIZATION, UserId};
 use clm_domain::permission::{Action, Permissions, Resource};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -21,7 +21,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
 use crate::page::{Page, PageRequest};
-use crate::roles::{effective, refuse_beyond_rights, revision_changed, unknown_reference};
+use crate::roles::{effective, refuse_beyond_rights, revision_changed};
 use crate::store::{audit_log, role_assignments, roles};
 use crate::{Core, audit};
 
@@ -154,9 +154,9 @@ async fn check_grant(
         user_id,
         ..
     } = *assignment;
-    check_role(connection, assignment, held).await?;
+    check_gift(connection, (organization_id, assignment.role_id), held).await?;
     if !role_assignments::is_member(connection, organization_id, user_id).await? {
-        return Err(Abort::Caller(unknown_reference("user_id", "user")));
+        return Err(Abort::Caller(access::unknown_reference("user_id", "user")));
     }
     // Grants of the same user come one after the other, so that none overlaps another unseen.
     role_assignments::lock(connection, organization_id, user_id).await?;
@@ -172,40 +172,26 @@ async fn check_grant(
     Ok(())
 }
 
-/// Whether the role is there, and gives nothing that the actor does not hold. It stays as it is until
-/// the end of the transaction.
-async fn check_role(
+/// Whether the organization may use the role, and it gives nothing that the actor does not hold. It stays
+/// as it is until the end of the transaction.
+pub(crate) async fn check_gift(
     connection: &mut PgConnection,
-    assignment: &RoleAssignmentRecord,
+    (organization_id, role_id): (OrganizationId, RoleId),
     held: &Permissions,
 ) -> std::result::Result<(), Abort<CoreError>> {
-    let RoleAssignmentRecord {
-        organization_id,
-        role_id,
-        ..
-    } = *assignment;
-    let unknown = || Abort::Caller(unknown_reference("role_id", "role"));
+    let unknown = || Abort::Caller(access::unknown_reference("role_id", "role"));
     let found = roles::find(connection, organization_id, role_id).await?;
     let owner = found.ok_or_else(unknown)?.organization_id;
     roles::lock_shared(connection, owner).await?;
-    if owner != organization_id {
-        return check_lineage(connection, assignment, held).await;
+    if owner != SYSTEM_ORGANIZATION {
+        // It may inherit from one of the System organization.
+        roles::lock_shared(connection, SYSTEM_ORGANIZATION).await?;
     }
-    // A role of one's own may inherit from one of the System organization.
-    roles::lock_shared(connection, clm_domain::ids::SYSTEM_ORGANIZATION).await?;
-    check_lineage(connection, assignment, held).await
-}
-
-async fn check_lineage(
-    connection: &mut PgConnection,
-    assignment: &RoleAssignmentRecord,
-    held: &Permissions,
-) -> std::result::Result<(), Abort<CoreError>> {
-    let lineage = roles::list_lineage(connection, assignment.role_id).await?;
+    let lineage = roles::list_lineage(connection, role_id).await?;
     if lineage.is_empty() {
-        return Err(Abort::Caller(unknown_reference("role_id", "role")));
+        return Err(unknown());
     }
-    let given = effective(&lineage, assignment.organization_id);
+    let given = effective(&lineage, organization_id);
     refuse_beyond_rights(&given, held, "role_id").map_err(Abort::Caller)
 }
 
@@ -381,7 +367,8 @@ async fn move_end(
     if stored.valid_until.is_some_and(|until| until <= now) {
         return Err(Abort::Caller(ended_already()));
     }
-    check_role(connection, &stored, &context.permissions).await?;
+    let gift = (organization_id, stored.role_id);
+    check_gift(connection, gift, &context.permissions).await?;
     if stored.valid_until == change.valid_until {
         return Ok(stored);
     }

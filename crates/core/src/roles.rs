@@ -26,7 +26,7 @@ use crate::page::{Page, PageRequest};
 use crate::store::{audit_log, role_assignments, roles};
 use crate::{Core, audit};
 
-pub(crate) use checks::{refuse_beyond_rights, unknown_reference};
+pub(crate) use checks::{counting_in, refuse_beyond_rights};
 
 /// Most levels of a hierarchy, the role itself included.
 pub const ROLE_LEVELS_MAX: usize = 10;
@@ -405,7 +405,7 @@ pub(crate) fn effective(lineage: &[RoleRecord], organization_id: OrganizationId)
     for role in lineage {
         together.extend(&role.permissions);
     }
-    checks::counting_in(&together, organization_id)
+    counting_in(&together, organization_id)
 }
 
 fn check_revision(stored: i64, read: i64) -> std::result::Result<(), Abort<CoreError>> {

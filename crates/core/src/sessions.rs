@@ -4,6 +4,9 @@
 //! was typed, whether the name is unknown, the password wrong, or the user locked. Nothing that was
 //! typed as a name is ever stored: it may be a password in the wrong field.
 
+mod lifetimes;
+pub mod switching;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -25,7 +28,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::users::{PasswordState, SignInCandidate};
-use crate::store::{audit_log, sessions, users as user_rows};
+use crate::store::{audit_log, organizations, sessions, users as user_rows};
 use crate::users;
 use crate::{Core, audit};
 
@@ -113,6 +116,7 @@ pub async fn create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result
         .await?;
     let SignedIn {
         organization_id,
+        session,
         ended_others,
     } = signed_in.ok_or_else(sign_in_failed)?;
     if ended_others {
@@ -120,7 +124,7 @@ pub async fn create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result
     }
     renew_hash(core, &attempt, &sign_in.password).await?;
     Ok(NewSession {
-        session: record_of(&attempt.session, organization_id),
+        session: record_of(&session, organization_id),
         token,
         csrf_token,
     })
@@ -166,6 +170,8 @@ struct Attempt {
 /// What a successful sign-in came to.
 struct SignedIn {
     organization_id: OrganizationId,
+    /// The session as it was stored.
+    session: sessions::NewSession,
     /// Whether older sessions had to make room.
     ended_others: bool,
 }
@@ -195,7 +201,11 @@ async fn decide(
         return refuse(connection, attempt, "no_active_membership").await;
     };
     user_rows::update_sign_in(connection, user_id, now).await?;
-    sessions::insert(connection, organization_id, &attempt.session).await?;
+    let mut session = attempt.session.clone();
+    if let Some(found) = organizations::find(connection, organization_id).await? {
+        lifetimes::limit(&mut session, &found.settings);
+    }
+    sessions::insert(connection, organization_id, &session).await?;
     let spared = (SESSIONS_PER_USER_MAX, None);
     let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
     let mut row = attempt
@@ -206,6 +216,7 @@ async fn decide(
     audit_log::insert(connection, &row).await?;
     Ok(Some(SignedIn {
         organization_id,
+        session,
         ended_others: ended > 0,
     }))
 }

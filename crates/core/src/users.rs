@@ -436,7 +436,7 @@ pub(crate) fn normalized(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-fn check_email(email: &str) -> Result<String> {
+pub(crate) fn check_email(email: &str) -> Result<String> {
     let address = email.trim();
     let parts = address.rsplit_once('@').filter(|(local, domain)| {
         !local.is_empty() && !domain.is_empty() && !domain.contains(char::is_whitespace)

@@ -142,6 +142,32 @@ audit_events! {
         RoleWithdrawn = "role_assignment.ended", "access", "role_assignment", Warning;
         /// Somebody asked whether, and why, somebody may do something.
         AccessExplained = "access.explained", "access", "user", Info;
+        /// Name, settings or quotas of an organization were changed.
+        OrganizationChanged = "organization.changed", "access", "organization", Info;
+        /// An organization was suspended, closed or opened again.
+        OrganizationStatusChanged = "organization.status_changed", "access", "organization", Warning;
+        /// Somebody in the System organization saw the list of all organizations.
+        OrganizationListedAcross = "organization.listed_across", "access", "organization", Info;
+        /// Somebody in the System organization looked at another organization.
+        OrganizationReadAcross = "organization.read_across", "access", "organization", Info;
+        /// A user may act in an organization that is not the home.
+        MemberAdded = "member.added", "access", "user", Info;
+        /// A member was suspended or admitted again.
+        MemberStatusChanged = "member.status_changed", "access", "user", Warning;
+        /// A membership was ended by somebody else.
+        MemberRemoved = "member.removed", "access", "user", Warning;
+        /// A member left.
+        MemberLeft = "member.left", "access", "user", Info;
+        /// Somebody was invited to become a member.
+        InvitationCreated = "invitation.created", "access", "invitation", Info;
+        /// An invitation was taken back.
+        InvitationRevoked = "invitation.revoked", "access", "invitation", Info;
+        /// Somebody became a member by an invitation.
+        InvitationAccepted = "invitation.accepted", "access", "invitation", Info;
+        /// A session goes on in another organization.
+        SessionSwitched = "session.switched", "authentication", "session", Info;
+        /// A user chose the organization in which signing in begins.
+        PrimaryOrganizationChanged = "user.primary_organization_changed", "access", "user", Info;
         /// A right was missing.
         AccessDenied = "access.denied", "access", "system", Warning;
         /// The two databases differed and the difference was reported.

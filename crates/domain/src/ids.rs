@@ -61,6 +61,8 @@ typed_ids! {
     RoleId,
     /// One assignment of a role to a user in an organization.
     RoleAssignmentId,
+    /// An invitation to become a member of an organization.
+    InvitationId,
     /// An API key.
     ApiKeyId,
     /// A sign-in session.

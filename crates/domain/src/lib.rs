@@ -16,6 +16,7 @@ pub mod key_algorithm;
 pub mod limits;
 pub mod networks;
 pub mod oid;
+pub mod organization_settings;
 pub mod permission;
 pub mod secret;
 pub mod states;

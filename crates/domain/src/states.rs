@@ -212,6 +212,26 @@ value_set! {
 }
 
 value_set! {
+    /// Kind of an account.
+    UserType {
+        /// Signs in.
+        Person = "person",
+        /// Has API keys only.
+        Service = "service",
+    }
+}
+
+value_set! {
+    /// Status of a membership.
+    MembershipStatus {
+        /// May act in the organization.
+        Active = "active",
+        /// May not, for the time being.
+        Suspended = "suspended",
+    }
+}
+
+value_set! {
     /// Kind of a certificate authority.
     IssuerKind {
         /// Self-signed.

@@ -351,7 +351,13 @@ async fn create_administrator(
         Some(found) => found,
         None => {
             let system = OpContext::system(core, SYSTEM_ORGANIZATION);
-            organizations::create(&system, core, NewOrganization { name, slug }).await?
+            let new = NewOrganization {
+                name,
+                slug,
+                max_users: None,
+                max_certificates: None,
+            };
+            organizations::create(&system, core, new).await?
         }
     };
     let new = NewAdministrator {

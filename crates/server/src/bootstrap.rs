@@ -84,6 +84,8 @@ pub(crate) async fn run(
             let new = NewOrganization {
                 name: ORGANIZATION_NAME.to_owned(),
                 slug: ORGANIZATION_SLUG.to_owned(),
+                max_users: None,
+                max_certificates: None,
             };
             organizations::create(&system, core, new).await?
         }

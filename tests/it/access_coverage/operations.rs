@@ -35,6 +35,8 @@ pub(super) struct Operation {
     pub(super) proved: bool,
     /// Whether it says which revision was read.
     matched: bool,
+    /// Whether it is done from the System organization only.
+    pub(super) governing: bool,
     body: Option<fn(&Tenant) -> Value>,
 }
 
@@ -123,6 +125,73 @@ pub(super) const OPERATIONS: &[Operation] = &[
     open("POST", "/api/v1/access/explain", Needs::Credential)
         .with(question)
         .referring("user_id", Object::User),
+    operation(
+        "POST",
+        ORGANIZATIONS,
+        Resource::Organization,
+        Action::Create,
+    )
+    .with(new_organization)
+    .governing(),
+    open("GET", ORGANIZATIONS, Needs::Credential),
+    operation("GET", ORGANIZATION, Resource::Organization, Action::Read).on(Object::Organization),
+    operation(
+        "PATCH",
+        ORGANIZATION,
+        Resource::Organization,
+        Action::Update,
+    )
+    .on(Object::Organization)
+    .with(settings)
+    .matched(),
+    operation(
+        "PUT",
+        "/api/v1/organizations/{organization_id}/status",
+        Resource::Organization,
+        Action::Update,
+    )
+    .on(Object::Organization)
+    .with(suspension)
+    .governing(),
+    open(
+        "PUT",
+        "/api/v1/sessions/current/organization",
+        Needs::Session,
+    )
+    .with(choice),
+    open(
+        "PUT",
+        "/api/v1/users/me/primary-organization",
+        Needs::Session,
+    )
+    .with(choice),
+    operation("POST", MEMBERS, Resource::Membership, Action::Create)
+        .with(new_member)
+        .governing(),
+    operation("GET", MEMBERS, Resource::Membership, Action::List),
+    operation("GET", MEMBER, Resource::Membership, Action::Read).on(Object::Guest),
+    operation(
+        "PUT",
+        "/api/v1/members/{user_id}/status",
+        Resource::Membership,
+        Action::Update,
+    )
+    .on(Object::Guest)
+    .with(suspension),
+    operation("DELETE", MEMBER, Resource::Membership, Action::Delete).on(Object::Guest),
+    open("POST", "/api/v1/members/me/leave", Needs::Session).with(nothing),
+    operation("POST", INVITATIONS, Resource::Membership, Action::Create)
+        .with(invitation)
+        .referring("role_id", Object::AdministratorRole),
+    operation("GET", INVITATIONS, Resource::Membership, Action::List),
+    operation(
+        "DELETE",
+        "/api/v1/invitations/{invitation_id}",
+        Resource::Membership,
+        Action::Delete,
+    )
+    .on(Object::Invitation),
+    open("POST", "/api/v1/invitations/accept", Needs::Session).with(no_token),
     operation(
         "POST",
         AUTHORITIES,
@@ -236,6 +305,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
 const ROLE: &str = "/api/v1/roles/{role_id}";
 const ASSIGNMENTS: &str = "/api/v1/role-assignments";
 const ASSIGNMENT: &str = "/api/v1/role-assignments/{role_assignment_id}";
+const ORGANIZATIONS: &str = "/api/v1/organizations";
+const ORGANIZATION: &str = "/api/v1/organizations/{organization_id}";
+const MEMBERS: &str = "/api/v1/members";
+const MEMBER: &str = "/api/v1/members/{user_id}";
+const INVITATIONS: &str = "/api/v1/invitations";
 const AUTHORITIES: &str = "/api/v1/certificate-authorities";
 const AUTHORITY: &str = "/api/v1/certificate-authorities/{certificate_authority_id}";
 const LIMITS: &str = "/api/v1/certificate-authorities/{certificate_authority_id}/limits";
@@ -277,6 +351,7 @@ const fn open(method: &'static str, path: &'static str, needs: Needs) -> Operati
         conflicts: false,
         proved: false,
         matched: false,
+        governing: false,
         body: None,
     }
 }
@@ -310,6 +385,11 @@ impl Operation {
 
     const fn matched(mut self) -> Self {
         self.matched = true;
+        self
+    }
+
+    const fn governing(mut self) -> Self {
+        self.governing = true;
         self
     }
 
@@ -435,6 +515,39 @@ fn no_end(_: &Tenant) -> Value {
 
 fn question(_: &Tenant) -> Value {
     json!({ "resource": "certificate", "action": "read" })
+}
+
+fn new_organization(_: &Tenant) -> Value {
+    json!({ "name": "Listed", "slug": "listed" })
+}
+
+fn settings(_: &Tenant) -> Value {
+    json!({ "settings": { "session_hours_max": 700 } })
+}
+
+fn suspension(_: &Tenant) -> Value {
+    json!({ "status": "suspended", "reason": "the list of operations" })
+}
+
+fn choice(tenant: &Tenant) -> Value {
+    json!({ "organization": tenant.slug })
+}
+
+fn new_member(tenant: &Tenant) -> Value {
+    let user = tenant.administrator.user_id.to_string();
+    json!({ "user": user, "organization_id": tenant.organization_id })
+}
+
+fn nothing(_: &Tenant) -> Value {
+    json!({})
+}
+
+fn invitation(_: &Tenant) -> Value {
+    json!({ "email": "listed@listed.example" })
+}
+
+fn no_token(_: &Tenant) -> Value {
+    json!({ "token": "none" })
 }
 
 fn new_authority(_: &Tenant) -> Value {

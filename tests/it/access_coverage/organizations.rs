@@ -25,7 +25,8 @@ pub(super) async fn objects_of_others_do_not_exist(world: &World) {
             if let Some(object) = operation.object {
                 let id = owner.object(object).to_string();
                 let call = |id: &str| operation.call_on(caller, id).by(&caller.key());
-                looks_unknown(&watch, operation, &[call(UNKNOWN), call(&id), call("none")]).await;
+                let calls = [call(UNKNOWN), call(&id), call("none")];
+                looks_unknown(&watch, operation, &calls).await;
             }
             for (field, object) in operation.refers.into_iter().flatten() {
                 let id = owner.object(object).to_string();
@@ -56,7 +57,8 @@ pub(super) async fn objects_of_others_do_not_exist(world: &World) {
             .expect("it is listed");
         let key = bearer(&colleague.secret);
         let unknown = operation.call_on(own, UNKNOWN).by(&key);
-        looks_unknown(&watch, operation, &[unknown, operation.call(own).by(&key)]).await;
+        let calls = [unknown, operation.call(own).by(&key)];
+        looks_unknown(&watch, operation, &calls).await;
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) async fn the_permission_alone_suffices(world: &World) {
         let owned = matches!(resource, Resource::Session | Resource::ApiKey);
         let expected = if owned && operation.object.is_some() {
             404..405
-        } else if operation.proved {
+        } else if operation.proved || operation.governing {
             403..404
         } else if operation.conflicts {
             409..410
@@ -105,6 +105,10 @@ pub(super) async fn the_permission_alone_suffices(world: &World) {
         );
         if operation.proved {
             assert_eq!(answer.code(), "step_up_required", "{}", operation.name());
+        }
+        if operation.governing {
+            let name = operation.name();
+            assert_eq!(answer.code(), "system_organization_only", "{name}");
         }
     }
 }

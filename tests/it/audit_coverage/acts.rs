@@ -5,6 +5,7 @@
 
 mod factors;
 mod installation;
+mod organizations;
 mod roles;
 
 use clm_domain::audit::{CoreEvent, EventType, SecureEvent};
@@ -99,7 +100,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Act> {
     // Before the keys of the organization are erased.
     let factors = factors::ACTS.iter();
     let roles = roles::ACTS.iter();
-    factors.chain(roles).chain(ACTS).chain(installation::ACTS)
+    let organizations = organizations::ACTS.iter();
+    let first = factors.chain(roles).chain(organizations);
+    first.chain(ACTS).chain(installation::ACTS)
 }
 
 const ACTS: &[Act] = &[

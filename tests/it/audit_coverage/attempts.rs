@@ -4,6 +4,7 @@
 mod factors;
 mod installation;
 mod keys;
+mod organizations;
 mod roles;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -207,6 +208,9 @@ pub(super) async fn prepare(
                 "new_password",
                 "role_name",
                 "reason",
+                "user",
+                "email",
+                "token",
             ];
             let body = attempt.body.clone().unwrap_or_default();
             let field = fields.into_iter().find(|field| body[*field].is_string());
@@ -289,6 +293,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
         (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
         (_, path) if roles::is_about(path) => roles::good(world, attempt).await,
+        (_, path) if organizations::is_about(path) => organizations::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
 }
@@ -374,6 +379,9 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
     }
     if roles::is_about(path) {
         return roles::special(world, attempt, case).await;
+    }
+    if organizations::is_about(path) {
+        return organizations::special(world, attempt, (path, case)).await;
     }
     match path {
         "/api/v1/sessions" => refused_sign_in(world, attempt, case).await,

@@ -14,6 +14,8 @@ BEGIN
     VALUES (person, organization, 'person of SLUG', 'person of SLUG');
     INSERT INTO user_organizations (organization_id, user_id, is_primary)
     VALUES (organization, person, true);
+    INSERT INTO invitations (organization_id, email, email_normalized, token_sha256, expires_at)
+    VALUES (organization, 'guest@SLUG.example', 'guest@SLUG.example', digest, now() + interval '1 day');
     INSERT INTO roles (organization_id, role_code, role_name) VALUES (organization, 'OWN', 'Own');
     INSERT INTO user_roles (organization_id, user_id, role_id)
     VALUES (organization, person, '00000000-0000-0000-0001-000000000006');
@@ -38,6 +40,11 @@ BEGIN
         fingerprint_sha256, spki_sha256, key_algorithm, not_before, not_after, revision)
     VALUES (organization, certificate, 'server', 'active', '01', 'CN=SLUG', digest, digest,
         'ecdsa-p256', now() - interval '1 day', now() + interval '1 day', 1);
+    INSERT INTO certificate_quotas (
+        organization_id, live_count, granted_count, organization_revision, counted_at)
+    VALUES (organization, 1, 1, 1, now());
+    INSERT INTO certificate_quota_leases (organization_id, outstanding, expires_at)
+    VALUES (organization, 1, now() + interval '1 day');
     INSERT INTO outbox (organization_id, aggregate_type, aggregate_id, revision, event_type)
     VALUES (organization, 'certificate', certificate, 1, 'e');
     INSERT INTO inbox (event_id, organization_id, event_type)

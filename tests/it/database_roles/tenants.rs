@@ -14,7 +14,9 @@ const OF_NO_TENANT: &[&str] = &["rights_changes", "schema_migrations"];
 const LOOK_UPS: &[&str] = &[
     "ensure_audit_partitions",
     "find_api_key_by_hash",
+    "find_invitation_by_token",
     "find_issuer",
+    "find_rights_changes",
     "find_session_by_token",
     "find_user_for_sign_in",
 ];

@@ -11,11 +11,10 @@ use clm_domain::states::{OrganizationStatus, UserStatus};
 
 use serde_json::json;
 
-use super::{Denial, Target, authorize, decide, unauthenticated, word};
+use super::{Denial, Target, authorize, decide, unauthenticated, unknown_reference, word};
 use crate::authentication::admit;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
-use crate::roles::unknown_reference;
 use crate::store::role_assignments::{self, Given, Standing};
 use crate::store::users::Holder;
 use crate::{Core, audit};

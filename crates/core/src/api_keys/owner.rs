@@ -11,7 +11,7 @@ use crate::Core;
 use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
-use crate::roles::{refuse_beyond_rights, unknown_reference};
+use crate::roles::refuse_beyond_rights;
 use crate::store::{api_keys, role_assignments};
 
 /// The owner of a new key.
@@ -47,7 +47,7 @@ pub(super) async fn check_service_account(
     access::authorize(context, core, Action::Update, target).await?;
     let organization_id = context.organization_id;
     let found = find(core, organization_id, user_id).await?;
-    let held = found.ok_or_else(|| unknown_reference("user_id", "service account"))?;
+    let held = found.ok_or_else(|| access::unknown_reference("user_id", "service account"))?;
     refuse_beyond_rights(&held, &context.permissions, "user_id")
 }
 

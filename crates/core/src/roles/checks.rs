@@ -6,6 +6,7 @@ use clm_domain::permission::Permissions;
 use serde_json::json;
 
 use super::{ROLE_LEVELS_MAX, RoleChange, RoleRecord};
+use crate::access;
 use crate::error::{CoreError, Result};
 
 /// Longest code, in characters.
@@ -105,7 +106,7 @@ pub(super) fn writable(role: RoleRecord, organization_id: OrganizationId) -> Res
 
 /// Of permissions, what counts for those who hold them in the organization: what concerns the
 /// installation counts in the System organization alone.
-pub(super) fn counting_in(
+pub(crate) fn counting_in(
     permissions: &Permissions,
     organization_id: OrganizationId,
 ) -> Permissions {
@@ -143,15 +144,7 @@ pub(crate) fn refuse_beyond_rights(
 }
 
 pub(super) fn unknown_parent() -> CoreError {
-    unknown_reference("parent_role_id", "role")
-}
-
-/// The refusal of an id in a body that names nothing the caller may see: as one in a path, with the
-/// field.
-pub(crate) fn unknown_reference(field: &str, noun: &str) -> CoreError {
-    let fault = Fault::not_found(noun);
-    let message = fault.message.clone();
-    fault.with_violation(field, message).into()
+    access::unknown_reference("parent_role_id", "role")
 }
 
 pub(super) fn cycle() -> CoreError {

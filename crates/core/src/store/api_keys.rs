@@ -287,3 +287,22 @@ pub(crate) async fn is_service_account(
     .fetch_one(connection)
     .await
 }
+
+/// Revokes the API keys of a user in an organization. Returns how many.
+pub(crate) async fn revoke_of_member(
+    connection: &mut PgConnection,
+    (organization_id, user_id): (OrganizationId, UserId),
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- api_keys::revoke_of_member
+        UPDATE api_keys SET revoked_at = $3
+        WHERE organization_id = $1 AND user_id = $2 AND deleted_at IS NULL AND revoked_at IS NULL",
+        organization_id.as_uuid(),
+        user_id.as_uuid(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}

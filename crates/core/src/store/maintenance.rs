@@ -23,6 +23,24 @@ pub(crate) async fn delete_expired_idempotency_keys(
     Ok(done.rows_affected())
 }
 
+/// Removes leases of places in quotas that expired before `now`.
+pub(crate) async fn delete_expired_quota_leases(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- maintenance::delete_expired_quota_leases
+        DELETE FROM certificate_quota_leases WHERE id IN (
+            SELECT id FROM certificate_quota_leases WHERE expires_at < $1
+            ORDER BY expires_at LIMIT $2)",
+        now,
+        BATCH_ROWS_MAX,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Removes inbox rows received before `limit`: their events can no longer be delivered again.
 pub(crate) async fn delete_old_inbox_rows(
     connection: &mut PgConnection,

@@ -252,3 +252,76 @@ pub(crate) async fn end_of_user(
     .await?;
     Ok(done.rows_affected())
 }
+
+/// Ends the sessions of everybody in an organization (system scope). Returns how many.
+pub(crate) async fn end_of_organization(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- sessions::end_of_organization
+        UPDATE sessions SET ended_at = $2
+        WHERE organization_id = $1 AND ended_at IS NULL AND expires_at > $2",
+        organization_id.as_uuid(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Ends the sessions of a user that are active in an organization. Returns how many.
+pub(crate) async fn end_of_member(
+    connection: &mut PgConnection,
+    (organization_id, user_id): (OrganizationId, UserId),
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- sessions::end_of_member
+        UPDATE sessions SET ended_at = $3
+        WHERE organization_id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3",
+        organization_id.as_uuid(),
+        user_id.as_uuid(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A session that goes on in another organization, with new secrets.
+#[derive(Clone, Debug)]
+pub(crate) struct SwitchedSession {
+    pub(crate) session_id: SessionId,
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) token_sha256: CredentialHash,
+    pub(crate) csrf_sha256: CredentialHash,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) idle_expires_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+/// Lets a live session go on elsewhere (system scope). Returns whether it was live.
+pub(crate) async fn switch(
+    connection: &mut PgConnection,
+    switched: &SwitchedSession,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "-- sessions::switch
+        UPDATE sessions
+        SET organization_id = $2, token_sha256 = $3, csrf_sha256 = $4, last_seen_at = $5,
+            idle_expires_at = $6, expires_at = $7
+        WHERE id = $1 AND ended_at IS NULL",
+        switched.session_id.as_uuid(),
+        switched.organization_id.as_uuid(),
+        switched.token_sha256.as_slice(),
+        switched.csrf_sha256.as_slice(),
+        switched.now,
+        switched.idle_expires_at,
+        switched.expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

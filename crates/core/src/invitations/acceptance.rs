@@ -1,0 +1,135 @@
+//! Accepting an invitation: by a signed-in user of any organization, with the token alone.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use clm_database::Scope;
+use clm_database::transaction::Abort;
+use clm_domain::audit::{AuditRow, Cause, CoreEvent};
+use clm_domain::clock::{uuid_v7, whole_milliseconds};
+use clm_domain::ids::{OrganizationId, UserId};
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::not_found;
+use crate::authentication::credential;
+use crate::context::OpContext;
+use crate::error::{CoreError, Result};
+use crate::members::already_member;
+use crate::members::departure::signed_in;
+use crate::roles::{counting_in, refuse_beyond_rights};
+use crate::store::invitations::{self, FoundInvitation};
+use crate::store::{audit_log, members, users};
+use crate::{Core, audit};
+
+/// What accepting came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The organization of which one is a member now.
+    pub organization_id: OrganizationId,
+    /// Its short name.
+    pub organization_slug: String,
+    /// Its name.
+    pub organization_name: String,
+}
+
+/// Makes the user of the session a member of the organization that the token invites to.
+///
+/// # Errors
+/// `NotFound` whatever is wrong with the token; `Conflict` with code `already_member`; `Invalid` with
+/// code `no_session`; those of the database.
+pub async fn accept(context: &OpContext, core: &Core, token: &str) -> Result<Joined> {
+    let user_id = signed_in(context)?;
+    let now = whole_milliseconds(core.clock.now());
+    let hash = credential::token_hash(token.trim()).ok_or_else(not_found)?;
+    let found = invitations::find_by_token(core.pool.unscoped(), &hash, now)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?
+        .filter(may_still_give)
+        .ok_or_else(not_found)?;
+    let cause = Cause {
+        organization_id: found.organization_id,
+        ..context.cause()
+    };
+    let resource_id = Some(found.invitation_id.as_uuid());
+    let event = CoreEvent::InvitationAccepted;
+    let row = AuditRow::success(event, &cause, resource_id, now, core.rng.as_ref())
+        .with_details(json!({ "user_id": user_id, "role_id": found.role_id }));
+    let acceptance = Arc::new(Acceptance {
+        membership_id: uuid_v7(now, core.rng.as_ref()),
+        assignment_id: uuid_v7(now, core.rng.as_ref()),
+        user_id,
+        now,
+        audit: audit::with_origin(context, row),
+        found,
+    });
+    let scope = Scope::System("a user of one organization becomes a member of another");
+    let outcome = core
+        .pool
+        .transact::<_, CoreError, _>("invitations::accept", scope, |connection| {
+            let acceptance = Arc::clone(&acceptance);
+            Box::pin(async move { join(connection, &acceptance).await })
+        })
+        .await;
+    audit::refusal(context, core, &acceptance.audit, outcome).await?;
+    core.authentication_cache.evict(user_id);
+    let found = &acceptance.found;
+    Ok(Joined {
+        organization_id: found.organization_id,
+        organization_slug: found.organization_slug.clone(),
+        organization_name: found.organization_name.clone(),
+    })
+}
+
+/// Whether the inviter, who may have lost rights since, could still give the role, which may give more
+/// since.
+fn may_still_give(found: &FoundInvitation) -> bool {
+    let Some(held) = &found.inviter_permissions else {
+        // The operator of the machine.
+        return true;
+    };
+    let given = counting_in(&found.role_permissions, found.organization_id);
+    refuse_beyond_rights(&given, held, "role_id").is_ok()
+}
+
+struct Acceptance {
+    found: FoundInvitation,
+    membership_id: Uuid,
+    assignment_id: Uuid,
+    user_id: UserId,
+    now: DateTime<Utc>,
+    audit: AuditRow,
+}
+
+async fn join(
+    connection: &mut PgConnection,
+    acceptance: &Acceptance,
+) -> std::result::Result<(), Abort<CoreError>> {
+    let Acceptance {
+        found,
+        user_id,
+        now,
+        ..
+    } = acceptance;
+    let (user_id, now) = (*user_id, *now);
+    // Two who present it at once come one after the other, and the second one finds it used.
+    if !invitations::accept(connection, found.invitation_id, (user_id, now)).await? {
+        return Err(Abort::Caller(not_found()));
+    }
+    let named = (found.organization_id, user_id);
+    if !members::insert(connection, acceptance.membership_id, named, now).await? {
+        return Err(Abort::Caller(already_member()));
+    }
+    if let Some(role_id) = found.role_id {
+        let assignment = users::NewAssignment {
+            id: acceptance.assignment_id,
+            organization_id: found.organization_id,
+            user_id,
+            role_id,
+            valid_from: now,
+        };
+        invitations::assign(connection, assignment, found.invited_by_user_id).await?;
+    }
+    Ok(audit_log::insert(connection, &acceptance.audit).await?)
+}
