@@ -4,6 +4,8 @@ INSERT INTO users (id, home_organization_id, username, username_normalized)
 VALUES ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-0000000000a1', 'Alice', 'alice');
 INSERT INTO user_organizations (organization_id, user_id)
 VALUES ('00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1');
+INSERT INTO invitations (organization_id, email, email_normalized, token_sha256, expires_at)
+VALUES ('00000000-0000-0000-0000-0000000000a1', 'bob@example.org', 'bob@example.org', sha256('i'), now() + interval '1 day');
 INSERT INTO user_roles (organization_id, user_id, role_id)
 SELECT '00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', id FROM roles WHERE role_code = 'USER';
 INSERT INTO api_keys (organization_id, user_id, name, key_prefix, key_sha256, last_four)
@@ -24,6 +26,10 @@ INSERT INTO certificate_metadata (organization_id, certificate_id, certificate_t
                                   fingerprint_sha256, spki_sha256, key_algorithm, not_before, not_after, revision)
 VALUES ('00000000-0000-0000-0000-0000000000a1', uuid_generate_v4(), 'server', 'active', '0a', 'CN=example', sha256('f'), sha256('s'),
         'EC-P256', now(), now() + interval '6 days', 1);
+INSERT INTO certificate_quotas (organization_id, live_count, granted_count, organization_revision, counted_at)
+VALUES ('00000000-0000-0000-0000-0000000000a1', 1, 0, 1, now());
+INSERT INTO certificate_quota_leases (organization_id, outstanding, expires_at)
+VALUES ('00000000-0000-0000-0000-0000000000a1', 1, now() + interval '3 minutes');
 WITH event AS (SELECT uuid_generate_v7() AS id)
 INSERT INTO audit_log (id, event_timestamp, organization_id, event_code, event_category, result, actor_type, resource_type,
                        canonical_sha256)
