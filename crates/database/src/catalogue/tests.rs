@@ -220,7 +220,7 @@ SELECT format('different role attribute %s', rolname),
 FROM pg_roles WHERE rolname LIKE 'clm\_%' AND NOT rolsuper
 UNION ALL
 SELECT format('different table %s', relname), format('ALTER TABLE public.%I NO FORCE ROW LEVEL SECURITY', relname)
-FROM relation WHERE relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'schema_migrations'
+FROM relation WHERE relkind IN ('r', 'p') AND NOT relispartition AND relname NOT IN ('rights_changes', 'schema_migrations')
 UNION ALL
 SELECT format('different trigger %s.%s', relname, tgname), format('ALTER TABLE ONLY public.%I DISABLE TRIGGER %I', relname, tgname)
 FROM relation JOIN pg_trigger t ON t.tgrelid = relation.oid WHERE NOT tgisinternal
