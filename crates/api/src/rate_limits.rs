@@ -139,7 +139,8 @@ impl<K: Copy + Eq + std::hash::Hash> Limiter<K> {
     }
 
     fn clean(&self) {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_PER_CLEANING == 0 {
+        let checks = self.checks.fetch_add(1, Ordering::Relaxed);
+        if checks.is_multiple_of(CHECKS_PER_CLEANING) {
             self.inner.retain_recent();
         }
     }
