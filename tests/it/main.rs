@@ -26,3 +26,4 @@ mod sealing;
 mod secrets;
 mod support;
 mod transport;
+mod users;

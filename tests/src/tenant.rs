@@ -27,6 +27,8 @@ pub enum Object {
     EncryptionKey,
     /// A rotation that has ended.
     KeyRotation,
+    /// A user without any right.
+    User,
 }
 
 /// An organization with one of everything.
@@ -80,6 +82,9 @@ impl Tenant {
         )
         .await;
         objects.insert(Object::ApiKey, id(&made, "/api_key/id"));
+        let somebody = json!({ "username": format!("{slug}-somebody") });
+        let made = create(&rest, &key, "/api/v1/users", somebody).await;
+        objects.insert(Object::User, id(&made, "/user/id"));
         let slug = slug.to_owned();
         Self {
             organization_id,

@@ -3,6 +3,7 @@
 mod keys;
 mod master_key;
 mod second_factor;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -17,6 +17,7 @@ mod output;
 mod pair;
 mod second_factor;
 mod session;
+mod users;
 
 use std::process::ExitCode;
 
@@ -64,7 +65,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::ApiKey(command) => access::api_key(&global, command).await,
         Command::Session(command) => access::session(&global, command).await,
         Command::Pair(command) => pair::pair(&global, command).await,
-        Command::User(command) => database::user(command).await,
+        Command::User(command) => users::user(&global, command).await,
         Command::Db(command) => database::db(&global, command).await,
         Command::Doctor => doctor::run(&global).await,
         Command::Completions { shell } => Ok(arguments::completions(shell)),

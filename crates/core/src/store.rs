@@ -1,8 +1,10 @@
 //! All SQL of `clm_core_db`, one file per aggregate. Row types stay private to their file.
 
+pub(crate) mod accounts;
 pub(crate) mod administrators;
 pub(crate) mod api_keys;
 pub(crate) mod audit_log;
+pub(crate) mod authority;
 pub(crate) mod certificate_metadata;
 pub(crate) mod idempotency_keys;
 pub(crate) mod inbox;

@@ -1,4 +1,10 @@
-//! Users: the first administrator, the own password, and who one is.
+//! Users: the first administrator, the own password, and who one is. What others do with accounts is
+//! in the modules below: start with [`accounts`].
+
+mod accounts;
+mod authority;
+mod passwords;
+mod status;
 
 use std::sync::Arc;
 
@@ -13,9 +19,16 @@ use clm_domain::ids::{
 };
 use clm_domain::permission::Permissions;
 use clm_domain::secret::SecretString;
+use clm_domain::states::UserType;
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+pub use accounts::{
+    CreatedUser, NewUser, UserChange, UserFilter, UserRecord, create, list, load, update,
+};
+pub use passwords::set_first_password;
+pub use status::{delete, restore, set_status, unlock};
 
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
@@ -98,7 +111,10 @@ pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<
             username,
             email_normalized: email.as_deref().map(normalized),
             email,
-            password_hash,
+            display_name: None,
+            user_type: UserType::Person,
+            password_hash: Some(password_hash),
+            must_change_password: false,
             created_at: now,
         },
     });

@@ -200,6 +200,16 @@ value_set! {
 }
 
 value_set! {
+    /// Who is behind a user.
+    UserType {
+        /// Somebody who signs in.
+        Person = "person",
+        /// A program, which has API keys and cannot sign in.
+        Service = "service",
+    }
+}
+
+value_set! {
     /// Status of an organization.
     OrganizationStatus {
         /// In use.

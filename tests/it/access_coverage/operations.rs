@@ -33,6 +33,8 @@ pub(super) struct Operation {
     pub(super) conflicts: bool,
     /// Whether it also takes a step-up proof, which an API key cannot have.
     pub(super) proved: bool,
+    /// Whether it takes the revision that was read.
+    revised: bool,
     body: Option<fn(&Tenant) -> Value>,
 }
 
@@ -54,6 +56,22 @@ pub(super) const OPERATIONS: &[Operation] = &[
     open("POST", "/api/v1/users/me/totp/activate", Needs::Session).with(code),
     open("POST", "/api/v1/users/me/totp/remove", Needs::Session).with(code),
     open("POST", "/api/v1/step-up", Needs::Session).with(step_up),
+    operation("POST", USERS, Resource::User, Action::Create).with(new_user),
+    operation("GET", USERS, Resource::User, Action::List),
+    operation("GET", USER, Resource::User, Action::Read).on(Object::User),
+    operation("PATCH", USER, Resource::User, Action::Update)
+        .on(Object::User)
+        .with(new_display_name)
+        .revised(),
+    operation("PUT", USER_STATUS, Resource::User, Action::Update)
+        .on(Object::User)
+        .with(suspension),
+    operation("POST", USER_PASSWORD, Resource::User, Action::Update)
+        .on(Object::User)
+        .with(nothing),
+    operation("POST", USER_UNLOCK, Resource::User, Action::Update).on(Object::User),
+    operation("DELETE", USER, Resource::User, Action::Delete).on(Object::User),
+    operation("POST", USER_RESTORE, Resource::User, Action::Update).on(Object::User),
     operation("POST", "/api/v1/api-keys", Resource::ApiKey, Action::Create).with(new_key),
     operation("GET", "/api/v1/api-keys", Resource::ApiKey, Action::List),
     operation(
@@ -173,6 +191,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("POST", ERASE, Resource::EncryptionKey, Action::Delete).with(erasure),
 ];
 
+const USERS: &str = "/api/v1/users";
+const USER: &str = "/api/v1/users/{user_id}";
+const USER_STATUS: &str = "/api/v1/users/{user_id}/status";
+const USER_PASSWORD: &str = "/api/v1/users/{user_id}/password";
+const USER_UNLOCK: &str = "/api/v1/users/{user_id}/unlock";
+const USER_RESTORE: &str = "/api/v1/users/{user_id}/restore";
 const AUTHORITIES: &str = "/api/v1/certificate-authorities";
 const AUTHORITY: &str = "/api/v1/certificate-authorities/{certificate_authority_id}";
 const LIMITS: &str = "/api/v1/certificate-authorities/{certificate_authority_id}/limits";
@@ -213,6 +237,7 @@ const fn open(method: &'static str, path: &'static str, needs: Needs) -> Operati
         refers: None,
         conflicts: false,
         proved: false,
+        revised: false,
         body: None,
     }
 }
@@ -235,6 +260,11 @@ impl Operation {
 
     const fn proved(mut self) -> Self {
         self.proved = true;
+        self
+    }
+
+    const fn revised(mut self) -> Self {
+        self.revised = true;
         self
     }
 
@@ -274,7 +304,7 @@ impl Operation {
             None => self.path.to_owned(),
         };
         let call = Call::new(self.method, &path).maybe_body(self.body.map(|body| body(tenant)));
-        match self.proved {
+        match self.proved || self.revised {
             true => call.header("if-match", "\"1\""),
             false => call,
         }
@@ -330,6 +360,23 @@ fn step_up(tenant: &Tenant) -> Value {
     let id = tenant.object(Object::CertificateAuthority);
     request["certificate_authority_id"] = id.to_string().into();
     json!({ "code": "123456", "request": request })
+}
+
+/// Nobody else has the name: who is made first keeps it.
+fn new_user(tenant: &Tenant) -> Value {
+    json!({ "username": format!("{}-listed", tenant.slug), "user_type": "service" })
+}
+
+fn new_display_name(_: &Tenant) -> Value {
+    json!({ "display_name": "Listed" })
+}
+
+fn suspension(_: &Tenant) -> Value {
+    json!({ "status": "suspended", "reason": "the list of operations" })
+}
+
+fn nothing(_: &Tenant) -> Value {
+    json!({})
 }
 
 fn new_key(_: &Tenant) -> Value {

@@ -5,6 +5,7 @@
 
 mod factors;
 mod installation;
+mod users;
 
 use clm_domain::audit::{CoreEvent, EventType, SecureEvent};
 
@@ -97,7 +98,10 @@ const SECURE_ERASE: SecureEvent = SecureEvent::EncryptionKeysErased;
 pub(super) fn all() -> impl Iterator<Item = &'static Act> {
     // Before the keys of the organization are erased.
     let factors = factors::ACTS.iter();
-    factors.chain(ACTS).chain(installation::ACTS)
+    factors
+        .chain(users::ACTS)
+        .chain(ACTS)
+        .chain(installation::ACTS)
 }
 
 const ACTS: &[Act] = &[

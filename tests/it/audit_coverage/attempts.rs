@@ -4,6 +4,7 @@
 mod factors;
 mod installation;
 mod keys;
+mod users;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -278,6 +279,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         }
         (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
         (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
+        (_, path) if users::is_about(path) => users::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
 }
@@ -350,6 +352,9 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
     }
     if factors::is_about(path) {
         return factors::special(world, attempt, case).await;
+    }
+    if users::is_about(path) {
+        return users::special(world, attempt, case).await;
     }
     match path {
         "/api/v1/sessions" => refused_sign_in(world, attempt, case).await,

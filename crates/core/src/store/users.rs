@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clm_domain::ids::{OrganizationId, RoleId, UserId};
 use clm_domain::permission::Permissions;
-use clm_domain::states::{OrganizationStatus, UserStatus};
+use clm_domain::states::{OrganizationStatus, UserStatus, UserType};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -279,7 +279,7 @@ pub(crate) async fn role_is_held(
     .await
 }
 
-/// A new person.
+/// A new person or service.
 #[derive(Clone, Debug)]
 pub(crate) struct NewPerson {
     pub(crate) user_id: UserId,
@@ -288,11 +288,16 @@ pub(crate) struct NewPerson {
     pub(crate) username_normalized: String,
     pub(crate) email: Option<String>,
     pub(crate) email_normalized: Option<String>,
-    pub(crate) password_hash: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) user_type: UserType,
+    /// Services have none.
+    pub(crate) password_hash: Option<String>,
+    /// Whether somebody else chose the password.
+    pub(crate) must_change_password: bool,
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// Inserts a person with the membership in the home organization, which is the primary one.
+/// Inserts a person or service with the membership in the home organization, which is the primary one.
 pub(crate) async fn insert_person(
     connection: &mut PgConnection,
     person: &NewPerson,
@@ -303,8 +308,10 @@ pub(crate) async fn insert_person(
         WITH person AS (
             INSERT INTO users (
                 id, home_organization_id, username, username_normalized, email, email_normalized,
-                password_hash, password_changed_at, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)
+                password_hash, password_changed_at, created_at, updated_at, display_name,
+                user_type, must_change_password)
+            VALUES ($1, $2, $3, $4, $5, $6, $7,
+                CASE WHEN $7::text IS NOT NULL THEN $8::timestamptz END, $8, $8, $10, $11, $12)
             RETURNING id, home_organization_id, created_at)
         INSERT INTO user_organizations (
             id, organization_id, user_id, is_primary, joined_at, created_at, updated_at)
@@ -319,6 +326,9 @@ pub(crate) async fn insert_person(
         person.password_hash,
         person.created_at,
         membership_id,
+        person.display_name,
+        person.user_type.as_str(),
+        person.must_change_password,
     )
     .execute(connection)
     .await?;
