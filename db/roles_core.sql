@@ -280,7 +280,9 @@ GRANT SELECT, INSERT, UPDATE ON
     organizations, users, roles, user_roles, user_organizations, api_keys, policies, workflows,
     workflow_instances, workflow_steps, notifications, certificate_metadata
     TO clm_core_system;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys TO clm_core_system;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys, known_sign_in_addresses
+    TO clm_core_system;
+GRANT SELECT, INSERT, DELETE ON password_history TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
 GRANT SELECT ON schema_migrations TO clm_core_system;
 GRANT SELECT ON active_users_with_roles, pending_approvals, certificate_summary TO clm_core_system;

@@ -1,9 +1,11 @@
 //! Accounts: made, changed, stopped, deleted and brought back; who may govern whom; and signing in
 //! to them.
 
+mod addresses;
 mod governing;
 mod input;
 mod life;
+mod passwords;
 mod quota;
 
 use clm_domain::permission::Permissions;
@@ -117,5 +119,24 @@ async fn nobody_governs_those_who_may_more() {
 async fn quotas_hold_when_many_come_at_once() {
     let world = World::start().await;
     quota::sixty_four_at_once_fill_it_exactly(&world).await;
+    drop(world.program);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_passwords_are_hard_to_guess_and_new() {
+    let world = World::start().await;
+    passwords::common_ones_are_refused(&world).await;
+    passwords::former_ones_do_not_come_again(&world).await;
+    passwords::old_ones_must_be_changed(&world).await;
+    drop(world.program);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_hold_up_whoever_guesses() {
+    let world = World::start().await;
+    addresses::the_owner_gets_in_while_fifty_addresses_guess(&world).await;
+    addresses::a_known_address_is_no_licence_to_guess(&world).await;
+    addresses::the_last_twenty_are_known(&world).await;
+    addresses::an_address_that_keeps_failing_waits(&world).await;
     drop(world.program);
 }

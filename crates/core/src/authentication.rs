@@ -17,6 +17,7 @@
 
 mod cache;
 pub(crate) mod credential;
+pub(crate) mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ use crate::{Core, access, organizations};
 use credential::CredentialHash;
 
 pub use cache::AuthenticationCache;
+pub use throttle::SignInThrottle;
 
 /// How often the last use of a session is written, at most.
 const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(60);

@@ -62,6 +62,7 @@ pub struct Core {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) passwords: password::PasswordHasher,
     pub(crate) authentication_cache: authentication::AuthenticationCache,
+    pub(crate) sign_in_throttle: authentication::SignInThrottle,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
     pub(crate) password_changes: broadcast::Sender<UserId>,
@@ -112,6 +113,7 @@ impl Core {
         Arc::new(Self {
             passwords: password::PasswordHasher::new(options.settings.password_hashing.clone()),
             authentication_cache: authentication::AuthenticationCache::default(),
+            sign_in_throttle: authentication::SignInThrottle::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
             password_changes: broadcast::Sender::new(PASSWORD_CHANGES_MAX),

@@ -8,8 +8,10 @@ pub(crate) mod authority;
 pub(crate) mod certificate_metadata;
 pub(crate) mod idempotency_keys;
 pub(crate) mod inbox;
+pub(crate) mod known_sign_in_addresses;
 pub(crate) mod maintenance;
 pub(crate) mod organizations;
+pub(crate) mod password_history;
 pub(crate) mod sessions;
 pub(crate) mod users;
 

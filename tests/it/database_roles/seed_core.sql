@@ -14,6 +14,10 @@ BEGIN
     VALUES (person, organization, 'person of SLUG', 'person of SLUG');
     INSERT INTO user_organizations (organization_id, user_id, is_primary)
     VALUES (organization, person, true);
+    INSERT INTO password_history (organization_id, user_id, password_hash)
+    VALUES (organization, person, '$argon2id$former');
+    INSERT INTO known_sign_in_addresses (organization_id, user_id, address_sha256, last_success_at)
+    VALUES (organization, person, digest, now());
     INSERT INTO roles (organization_id, role_code, role_name) VALUES (organization, 'OWN', 'Own');
     INSERT INTO user_roles (organization_id, user_id, role_id)
     VALUES (organization, person, '00000000-0000-0000-0001-000000000006');

@@ -16,14 +16,16 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{USERNAME_INDEX, authority, check_email, check_username, normalized, username_taken};
+use super::{
+    USERNAME_INDEX, authority, check_email, check_username, normalized, passwords, username_taken,
+};
 use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::users::{NewPerson, insert_person};
 use crate::store::{accounts, audit_log};
-use crate::{Core, audit, organizations, password};
+use crate::{Core, audit, organizations};
 
 /// Longest name shown to others, in characters.
 const DISPLAY_NAME_CHARACTERS_MAX: usize = 200;
@@ -242,7 +244,8 @@ pub async fn create(context: &OpContext, core: &Core, new: NewUser) -> Result<Cr
     let display_name = new.display_name.as_deref().map(check_display_name);
     let display_name = display_name.transpose()?;
     let username = new.username.trim().to_owned();
-    let (password, is_generated) = first_password(core, &new, &username)?;
+    let owner = (username.as_str(), email.as_deref(), home);
+    let (password, is_generated) = first_password(core, &new, owner).await?;
     let password_hash = match &password {
         Some(password) => Some(core.passwords.hash(password, core.rng.as_ref()).await?),
         None => None,
@@ -270,10 +273,10 @@ pub async fn create(context: &OpContext, core: &Core, new: NewUser) -> Result<Cr
 }
 
 /// The first password, and whether it was generated.
-fn first_password(
+async fn first_password(
     core: &Core,
     new: &NewUser,
-    username: &str,
+    owner: (&str, Option<&str>, OrganizationId),
 ) -> Result<(Option<SecretString>, bool)> {
     match (new.user_type, &new.password) {
         (UserType::Service, None) => Ok((None, false)),
@@ -283,7 +286,7 @@ fn first_password(
         }
         (UserType::Person, None) => Ok((Some(generated_password(core.rng.as_ref())), true)),
         (UserType::Person, Some(password)) => {
-            password::check_policy(password, username, "password")?;
+            passwords::check_new(core, password, owner, "password").await?;
             Ok((Some(password.clone()), false))
         }
     }
