@@ -3,6 +3,7 @@
 
 mod accounts;
 mod authority;
+mod creation;
 pub(crate) mod guesses;
 mod passwords;
 mod status;
@@ -23,9 +24,8 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use accounts::{
-    CreatedUser, NewUser, UserChange, UserFilter, UserRecord, create, list, load, update,
-};
+pub use accounts::{UserChange, UserFilter, UserRecord, list, load, update};
+pub use creation::{CreatedUser, NewUser, create};
 pub use passwords::{change_own_password, set_first_password};
 pub use status::{delete, restore, set_status, unlock};
 

@@ -438,6 +438,12 @@ async fn refused_password(world: &World, attempt: Attempt, case: &str) -> Attemp
     let attempt = match case {
         "wrong password" => attempt.but("current_password", "a wrong password".into()),
         "too short" => attempt.but("new_password", "short".into()),
+        "too common" => attempt.but("new_password", "password1234".into()),
+        "used before" => {
+            let _ = world.rest.send(attempt.call()).await.expect(204);
+            let attempt = attempt.but("current_password", NEW_PASSWORD.into());
+            attempt.but("new_password", current)
+        }
         "unchanged" => attempt.but("new_password", current),
         _ => {
             world

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use clm_domain::permission::Permissions;
+use clm_tests::databases::Log;
 use clm_tests::rest::{Answer, Call, Rest};
 use futures::future::join_all;
 use serde_json::json;
@@ -122,6 +123,11 @@ pub(super) async fn an_address_that_keeps_failing_waits(world: &World) {
     }
     let held_up = sign_in(&from, "patient", &password).await.expect(429);
     assert_eq!(held_up.code(), "too_many_failed_sign_ins");
+    let events = world
+        .superuser
+        .audited(Log::Core, held_up.request_id())
+        .await;
+    assert!(events.is_empty(), "{events:?}");
     let seconds: u64 = held_up.headers["retry-after"]
         .to_str()
         .unwrap()

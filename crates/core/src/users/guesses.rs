@@ -118,3 +118,6 @@ fn hash(user_id: UserId, network: IpAddr) -> [u8; 32] {
         .finalize()
         .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::accounts::{Failure, UserRecord, as_failure, generated_password, lock_live};
+use super::accounts::{Failure, UserRecord, as_failure, lock_live};
+use super::creation::generated_password;
 use super::{authority, count_failure, is_locked, locked};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
@@ -31,8 +32,8 @@ const FORMER_PASSWORDS_MAX: i64 = 10;
 /// nothing else is.
 ///
 /// # Errors
-/// `Invalid`, naming `current_password` or `new_password`, which may have been in use before; `RateLimited` while the user is locked
-/// after wrong passwords; those of the database.
+/// `Invalid`, naming `current_password` or `new_password`, which may have been in use before;
+/// `RateLimited` while the user is locked after wrong passwords; those of the database.
 pub async fn change_own_password(
     context: &OpContext,
     core: &Core,

@@ -15,8 +15,9 @@ use clm_domain::states::UserStatus;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::accounts::{Failure, UserRecord, as_failure, lock_live, refused, take_place};
+use super::accounts::{Failure, UserRecord, as_failure, lock_live, refused};
 use super::authority::{self, Actor};
+use super::creation::take_place;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
