@@ -273,7 +273,7 @@ GRANT SELECT, UPDATE (name, settings, revision, updated_at) ON organizations TO 
 GRANT SELECT, INSERT ON audit_log TO clm_core_user;
 GRANT INSERT ON outbox TO clm_core_user;
 GRANT SELECT ON schema_migrations TO clm_core_user;
-GRANT SELECT ON active_users_with_roles, pending_approvals, certificate_summary TO clm_core_user;
+GRANT SELECT ON active_users_with_roles, role_assignments, pending_approvals, certificate_summary TO clm_core_user;
 
 -- The System scope: the same over all organizations, and DELETE on what is transient by nature.
 GRANT SELECT, INSERT, UPDATE ON
@@ -284,8 +284,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_key
     TO clm_core_system;
 GRANT SELECT, INSERT, DELETE ON password_history TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
+-- Written by a trigger that runs as the owner, read through find_rights_changes.
+GRANT SELECT, DELETE ON rights_changes TO clm_core_system;
 GRANT SELECT ON schema_migrations TO clm_core_system;
-GRANT SELECT ON active_users_with_roles, pending_approvals, certificate_summary TO clm_core_system;
+GRANT SELECT ON active_users_with_roles, role_assignments, pending_approvals, certificate_summary TO clm_core_system;
 
 -- What the views read, no more: of users not a word about credentials.
 GRANT SELECT ON user_organizations, user_roles, roles, workflows, workflow_instances, workflow_steps,
@@ -305,6 +307,7 @@ GRANT EXECUTE ON FUNCTION
     find_session_by_token(bytea, timestamptz),
     find_api_key_by_hash(bytea, timestamptz),
     find_user_for_sign_in(text, text),
+    find_rights_changes(bigint),
     ensure_audit_partitions(integer),
     audit_partitions_ahead()
     TO clm_core_user, clm_core_system;

@@ -171,6 +171,8 @@ impl<'a> Place<'a> {
         command
             .env("CLM_DATA_DIR", self.directory.join(side))
             .env("CLM_ROLE", side)
+            .env("CLM_RATE_LIMIT_PER_PRINCIPAL", "0")
+            .env("CLM_RATE_LIMIT_PER_ADDRESS", "0")
             .env("CLM_HTTP_LISTEN", "127.0.0.1:0")
             .env("CLM_HTTPS_LISTEN", "127.0.0.1:0")
             .env("CLM_SECURE_LISTEN", "127.0.0.1:0")

@@ -94,6 +94,8 @@ impl Installation {
         let mut command = program(&self.program, &["serve"]);
         command
             .env("CLM_DATA_DIR", &self.data_directory)
+            .env("CLM_RATE_LIMIT_PER_PRINCIPAL", "0")
+            .env("CLM_RATE_LIMIT_PER_ADDRESS", "0")
             .env("CLM_HTTP_LISTEN", "127.0.0.1:0")
             .env("CLM_HTTPS_LISTEN", "127.0.0.1:0");
         if let Some(pg_bin) = &self.pg_bin {
@@ -237,6 +239,8 @@ pub(crate) async fn make_api_key(administrator: &ApiClient) -> anyhow::Result<St
         name: "benchmark".to_owned(),
         scopes: None,
         expires_at: None,
+        allowed_networks: None,
+        user_id: None,
     };
     let created = administrator.create_api_key(&wanted).await;
     Ok(created.context("making an API key")?.secret)

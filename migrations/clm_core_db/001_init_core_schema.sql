@@ -329,6 +329,8 @@ CREATE TABLE IF NOT EXISTS user_roles (
     valid_from timestamptz NOT NULL DEFAULT now(),
     valid_until timestamptz NULL,
     granted_by_user_id uuid NULL,
+    reason text NULL,
+    revision bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz NULL,
@@ -338,7 +340,8 @@ CREATE TABLE IF NOT EXISTS user_roles (
     CONSTRAINT fk_user_roles_user FOREIGN KEY (user_id) REFERENCES users (id),
     CONSTRAINT fk_user_roles_role FOREIGN KEY (role_id) REFERENCES roles (id),
     CONSTRAINT fk_user_roles_granted_by FOREIGN KEY (granted_by_user_id) REFERENCES users (id),
-    CONSTRAINT ck_user_roles_validity CHECK (valid_until > valid_from)
+    CONSTRAINT ck_user_roles_validity CHECK (valid_until > valid_from),
+    CONSTRAINT ck_user_roles_reason CHECK (char_length(reason) <= 2000)
 );
 COMMENT ON TABLE user_roles IS
     '[tenant] Which role a user has in which organization, and from when to when.';
@@ -349,6 +352,8 @@ COMMENT ON COLUMN user_roles.role_id IS 'A role of this organization or of the S
 COMMENT ON COLUMN user_roles.valid_from IS 'First moment of validity.';
 COMMENT ON COLUMN user_roles.valid_until IS 'First moment after validity; NULL while open-ended. Withdrawing a role sets it.';
 COMMENT ON COLUMN user_roles.granted_by_user_id IS 'Who granted it; NULL for the platform itself.';
+COMMENT ON COLUMN user_roles.reason IS 'Why, in the words of whoever granted it.';
+COMMENT ON COLUMN user_roles.revision IS 'Counts the edits, for ETag and If-Match; raised by the writer.';
 COMMENT ON COLUMN user_roles.created_at IS 'When the row was made.';
 COMMENT ON COLUMN user_roles.updated_at IS 'When the row was last written.';
 COMMENT ON COLUMN user_roles.deleted_at IS 'Set when an assignment is cancelled before it began; NULL otherwise.';
@@ -460,6 +465,8 @@ CREATE TABLE IF NOT EXISTS api_keys (
     key_sha256 bytea NOT NULL,
     last_four text NOT NULL,
     scopes jsonb NULL,
+    allowed_networks cidr[] NULL,
+    replaces_api_key_id uuid NULL,
     expires_at timestamptz NULL,
     revoked_at timestamptz NULL,
     last_used_at timestamptz NULL,
@@ -471,6 +478,10 @@ CREATE TABLE IF NOT EXISTS api_keys (
     CONSTRAINT ux_api_keys_key_sha256 UNIQUE (key_sha256),
     CONSTRAINT fk_api_keys_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
     CONSTRAINT fk_api_keys_user FOREIGN KEY (user_id) REFERENCES users (id),
+    CONSTRAINT fk_api_keys_replaces FOREIGN KEY (organization_id, replaces_api_key_id)
+        REFERENCES api_keys (organization_id, id),
+    CONSTRAINT ux_api_keys_organization_id_id UNIQUE (organization_id, id),
+    CONSTRAINT ck_api_keys_allowed_networks CHECK (cardinality(allowed_networks) BETWEEN 1 AND 50),
     CONSTRAINT ck_api_keys_name CHECK (char_length(name) BETWEEN 1 AND 200),
     CONSTRAINT ck_api_keys_key_prefix CHECK (char_length(key_prefix) BETWEEN 1 AND 32),
     CONSTRAINT ck_api_keys_key_sha256 CHECK (octet_length(key_sha256) = 32),
@@ -488,6 +499,8 @@ COMMENT ON COLUMN api_keys.key_prefix IS 'First characters of the key, to recogn
 COMMENT ON COLUMN api_keys.key_sha256 IS 'SHA-256 of the whole key, which has enough entropy to need no slow hash.';
 COMMENT ON COLUMN api_keys.last_four IS 'Last four characters, to recognize it by.';
 COMMENT ON COLUMN api_keys.scopes IS 'Permissions that narrow those of the user; NULL means no narrowing.';
+COMMENT ON COLUMN api_keys.allowed_networks IS 'From where the key may be used; NULL means from anywhere.';
+COMMENT ON COLUMN api_keys.replaces_api_key_id IS 'The key in whose place this one was made, which ended some time later.';
 COMMENT ON COLUMN api_keys.expires_at IS 'When it stops working; NULL means never.';
 COMMENT ON COLUMN api_keys.revoked_at IS 'When it was revoked.';
 COMMENT ON COLUMN api_keys.last_used_at IS 'Last use, written in batches, so minutes late at worst.';
@@ -496,6 +509,9 @@ COMMENT ON COLUMN api_keys.created_at IS 'When the row was made.';
 COMMENT ON COLUMN api_keys.updated_at IS 'When the row was last written.';
 COMMENT ON COLUMN api_keys.deleted_at IS 'When it was soft-deleted; NULL while live.';
 
+-- Foreign key; what came in a key's place.
+CREATE INDEX IF NOT EXISTS ix_api_keys_replaces_api_key_id ON api_keys (organization_id, replaces_api_key_id)
+    WHERE replaces_api_key_id IS NOT NULL;
 -- Keyset list of an organization's keys.
 CREATE INDEX IF NOT EXISTS ix_api_keys_organization_id_id ON api_keys (organization_id, id DESC) WHERE deleted_at IS NULL;
 -- Foreign key; the keys of a user, also when the user is locked out.
@@ -1332,6 +1348,27 @@ COMMENT ON COLUMN idempotency_keys.expires_at IS 'When the row may be purged.';
 -- Purge.
 CREATE INDEX IF NOT EXISTS ix_idempotency_keys_expires_at ON idempotency_keys (expires_at);
 
+-- Processes remember whom credentials stand for. What they must forget is noted here by triggers, so
+-- that no writer can forget to; they ask for it several times a second (find_rights_changes).
+CREATE TABLE IF NOT EXISTS rights_changes (
+    id uuid NOT NULL DEFAULT uuid_generate_v7(),
+    transaction_number bigint NOT NULL DEFAULT txid_current(),
+    user_id uuid NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_rights_changes PRIMARY KEY (id)
+);
+COMMENT ON TABLE rights_changes IS
+    '[global] Whose rights or credentials changed lately, for processes that remember them. Names no organization, and no role of the program may read it; purged after an hour.';
+COMMENT ON COLUMN rights_changes.id IS 'Identity of the row.';
+COMMENT ON COLUMN rights_changes.transaction_number IS 'txid_current() of the writer: tells what was not visible at the last look, however long the writer took.';
+COMMENT ON COLUMN rights_changes.user_id IS 'Whose; NULL for everybody''s, after a change of a role or an organization.';
+COMMENT ON COLUMN rights_changes.created_at IS 'When it was written, for the purge.';
+
+-- What happened since the last look.
+CREATE INDEX IF NOT EXISTS ix_rights_changes_transaction_number ON rights_changes (transaction_number);
+-- Purge.
+CREATE INDEX IF NOT EXISTS ix_rights_changes_created_at ON rights_changes (created_at);
+
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer NOT NULL,
     description text NOT NULL,
@@ -1399,6 +1436,46 @@ DROP TRIGGER IF EXISTS trg_workflow_steps_role_same_organization ON workflow_ste
 CREATE TRIGGER trg_workflow_steps_role_same_organization
     BEFORE INSERT OR UPDATE OF assigned_to_role_id, organization_id ON workflow_steps
     FOR EACH ROW EXECUTE FUNCTION check_role_organization('assigned_to_role_id');
+
+CREATE OR REPLACE FUNCTION note_rights_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    INSERT INTO public.rights_changes (user_id)
+    VALUES (CASE WHEN TG_NARGS > 0 THEN (to_jsonb(NEW) ->> TG_ARGV[0])::uuid END);
+    -- The same text several times in one transaction is sent once.
+    PERFORM pg_notify('rights_changes', '');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION note_rights_change() IS
+    'Trigger: notes that the rights or credentials of the user named by the column given as argument changed, or without argument those of everybody. Only on what changes rights, which is rare.';
+
+DO $$
+DECLARE
+    noted record;
+BEGIN
+    FOR noted IN
+        SELECT * FROM (VALUES
+            ('user_roles', 'INSERT OR UPDATE', 'user_id', NULL),
+            ('user_organizations', 'INSERT OR UPDATE', 'user_id', NULL),
+            ('users', 'UPDATE', 'id', ARRAY['status', 'deleted_at', 'must_change_password', 'username', 'user_type', 'home_organization_id']),
+            ('api_keys', 'UPDATE', 'user_id', ARRAY['revoked_at', 'deleted_at', 'expires_at', 'scopes', 'allowed_networks', 'key_sha256', 'user_id']),
+            ('sessions', 'UPDATE', 'user_id', ARRAY['ended_at', 'expires_at', 'organization_id', 'token_sha256', 'csrf_sha256', 'user_id']),
+            ('roles', 'UPDATE', NULL, ARRAY['permissions', 'parent_role_id', 'deleted_at']),
+            ('organizations', 'UPDATE', NULL, ARRAY['status', 'deleted_at'])
+        ) AS n (table_name, event, user_column, watched)
+    LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %I', 'trg_' || noted.table_name || '_rights', noted.table_name);
+        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %I FOR EACH ROW %s EXECUTE FUNCTION note_rights_change(%s)',
+            'trg_' || noted.table_name || '_rights', noted.event, noted.table_name,
+            coalesce((SELECT 'WHEN (' || string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') || ')'
+                      FROM unnest(noted.watched) AS w), ''),
+            coalesce(quote_literal(noted.user_column), ''));
+    END LOOP;
+END
+$$;
 
 
 -- ---------------------------------------------------------------------------------------------
@@ -1523,6 +1600,23 @@ $$;
 COMMENT ON FUNCTION installation_permissions(uuid, timestamptz) IS
     'The permissions of the roles that a member of the System organization holds there at a moment: whoever acts elsewhere has of them what concerns the installation as a whole. For the look-ups below; nobody else may execute it.';
 
+CREATE OR REPLACE FUNCTION next_rights_change(user_id uuid, organization_id uuid, as_of timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT min(edge.at)
+        FROM public.user_roles ur
+        CROSS JOIN LATERAL (VALUES (ur.valid_from), (ur.valid_until)) AS edge (at)
+        WHERE ur.organization_id IN ($2, '00000000-0000-0000-0000-000000000001'::uuid)
+          AND ur.user_id = $1 AND ur.deleted_at IS NULL AND edge.at > $3);
+END
+$$;
+COMMENT ON FUNCTION next_rights_change(uuid, uuid, timestamptz) IS
+    'When the next assignment of a user in an organization, or in the System organization, begins or ends after a moment: until then the rights hold, unless somebody changes them. For the look-ups below; nobody else may execute it.';
+
 CREATE OR REPLACE FUNCTION find_session_by_token(token_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (
     session_id uuid, user_id uuid, organization_id uuid, csrf_sha256 bytea,
@@ -1530,7 +1624,7 @@ RETURNS TABLE (
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
-    role_codes text[], role_permissions jsonb, installation_permissions jsonb)
+    role_codes text[], role_permissions jsonb, installation_permissions jsonb, rights_change_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -1545,7 +1639,8 @@ BEGIN
            CASE WHEN m.status = 'active' THEN e.role_codes ELSE '{}' END,
            CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END,
            CASE WHEN m.status = 'active' THEN public.installation_permissions(s.user_id, $2)
-               ELSE '[]'::jsonb END
+               ELSE '[]'::jsonb END,
+           public.next_rights_change(s.user_id, s.organization_id, $2)
     FROM public.sessions s
     JOIN public.users u ON u.id = s.user_id AND u.deleted_at IS NULL
     JOIN public.organizations o ON o.id = s.organization_id AND o.deleted_at IS NULL
@@ -1561,22 +1656,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION find_session_by_token(bytea, timestamptz) IS
-    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization.';
+    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization; rights_change_at is when an assignment begins or ends next.';
 
 CREATE OR REPLACE FUNCTION find_api_key_by_hash(key_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (
-    api_key_id uuid, user_id uuid, organization_id uuid, scopes jsonb,
+    api_key_id uuid, user_id uuid, organization_id uuid, scopes jsonb, allowed_networks text[],
     expires_at timestamptz, expired boolean,
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
-    role_codes text[], role_permissions jsonb, installation_permissions jsonb)
+    role_codes text[], role_permissions jsonb, installation_permissions jsonb, rights_change_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT k.id, k.user_id, k.organization_id, k.scopes,
+    SELECT k.id, k.user_id, k.organization_id, k.scopes, k.allowed_networks::text[],
            k.expires_at, coalesce($2 >= k.expires_at, false),
            u.status, o.status, m.status,
            u.username, u.display_name, u.user_type, u.home_organization_id,
@@ -1584,7 +1679,8 @@ BEGIN
            CASE WHEN m.status = 'active' THEN e.role_codes ELSE '{}' END,
            CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END,
            CASE WHEN m.status = 'active' THEN public.installation_permissions(k.user_id, $2)
-               ELSE '[]'::jsonb END
+               ELSE '[]'::jsonb END,
+           public.next_rights_change(k.user_id, k.organization_id, $2)
     FROM public.api_keys k
     JOIN public.users u ON u.id = k.user_id AND u.deleted_at IS NULL
     JOIN public.organizations o ON o.id = k.organization_id AND o.deleted_at IS NULL
@@ -1600,7 +1696,25 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION find_api_key_by_hash(bytea, timestamptz) IS
-    'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization.';
+    'The API key with this hash, unless revoked or deleted: whose, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization; rights_change_at is when an assignment begins or ends next.';
+
+-- A transaction that was not visible at the last look has at least the number that was the oldest one
+-- still running then. One that is looked at twice does no harm: something is looked up once more.
+CREATE OR REPLACE FUNCTION find_rights_changes(since bigint)
+RETURNS TABLE (horizon bigint, concerns_all boolean, user_ids uuid[])
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT txid_snapshot_xmin(txid_current_snapshot()),
+           coalesce(bool_or(c.user_id IS NULL), false) OR count(*) > 1000,
+           coalesce(array_agg(DISTINCT c.user_id) FILTER (WHERE c.user_id IS NOT NULL), '{}')
+    FROM (SELECT r.user_id FROM public.rights_changes r WHERE r.transaction_number >= $1 LIMIT 1001) c;
+END
+$$;
+COMMENT ON FUNCTION find_rights_changes(bigint) IS
+    'Whose rights changed in transactions from the given number on: the users, or all when a role or organization changed or there are very many; and the number to ask from at the next look. With NULL only that number.';
 
 -- Without a slug, several homes may know the name. The oldest organization wins, and not nobody: or a
 -- tenant could keep a user of an earlier one out by making an account of the same name. Whoever is
@@ -1687,6 +1801,43 @@ COMMENT ON COLUMN active_users_with_roles.joined_at IS 'When the membership bega
 COMMENT ON COLUMN active_users_with_roles.role_ids IS 'Roles held now, in order of role_codes.';
 COMMENT ON COLUMN active_users_with_roles.role_codes IS 'Codes of the roles held now, sorted.';
 COMMENT ON COLUMN active_users_with_roles.role_names IS 'Names of the roles held now, in order of role_codes.';
+
+-- Starts from the assignment, as the view above from the membership: guests have names as well.
+CREATE OR REPLACE VIEW role_assignments WITH (security_barrier = true) AS
+SELECT ur.organization_id,
+       ur.id AS role_assignment_id,
+       ur.user_id,
+       u.username,
+       u.display_name,
+       ur.role_id,
+       r.role_code,
+       r.role_name,
+       ur.valid_from,
+       ur.valid_until,
+       ur.granted_by_user_id,
+       ur.reason,
+       ur.revision,
+       ur.created_at
+FROM user_roles ur
+JOIN users u ON u.id = ur.user_id
+JOIN roles r ON r.id = ur.role_id
+WHERE ur.deleted_at IS NULL;
+COMMENT ON VIEW role_assignments IS
+    '[tenant] Who was given which role in the current organization, from when to when; ended assignments too.';
+COMMENT ON COLUMN role_assignments.organization_id IS 'Where the role is held.';
+COMMENT ON COLUMN role_assignments.role_assignment_id IS 'The assignment.';
+COMMENT ON COLUMN role_assignments.user_id IS 'Who holds it.';
+COMMENT ON COLUMN role_assignments.username IS 'Sign-in name of the holder.';
+COMMENT ON COLUMN role_assignments.display_name IS 'Name of the holder, as shown to others.';
+COMMENT ON COLUMN role_assignments.role_id IS 'The role.';
+COMMENT ON COLUMN role_assignments.role_code IS 'Its stable name for programs.';
+COMMENT ON COLUMN role_assignments.role_name IS 'Its name for people.';
+COMMENT ON COLUMN role_assignments.valid_from IS 'First moment of validity.';
+COMMENT ON COLUMN role_assignments.valid_until IS 'First moment after validity; NULL while open-ended.';
+COMMENT ON COLUMN role_assignments.granted_by_user_id IS 'Who granted it; NULL for the platform itself and the operator of the machine.';
+COMMENT ON COLUMN role_assignments.reason IS 'Why, in the words of whoever granted it.';
+COMMENT ON COLUMN role_assignments.revision IS 'Counts the edits, for ETag and If-Match.';
+COMMENT ON COLUMN role_assignments.created_at IS 'When it was granted.';
 
 CREATE OR REPLACE VIEW pending_approvals AS
 SELECT st.organization_id,

@@ -11,6 +11,7 @@
 
 mod access_coverage;
 mod apart;
+mod api_keys;
 mod audit_coverage;
 mod bad_input;
 mod crash;
@@ -21,7 +22,10 @@ mod issuance;
 mod key_rotation;
 mod master_key;
 mod own_credentials;
+mod rate_limits;
 mod remote_transport;
+mod replicas;
+mod roles;
 mod sealing;
 mod secrets;
 mod support;

@@ -168,6 +168,8 @@ pub async fn furnish(url: &str) -> String {
         name: "test".to_owned(),
         scopes: None,
         expires_at: None,
+        allowed_networks: None,
+        user_id: None,
     };
     let key = admin.create_api_key(&key).await;
     key.expect("an API key can be made").secret

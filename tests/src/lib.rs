@@ -10,6 +10,7 @@ pub mod apart;
 pub mod databases;
 pub mod openssl;
 pub mod program;
+pub mod replicas;
 pub mod rest;
 pub mod soak;
 pub mod tenant;

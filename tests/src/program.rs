@@ -373,6 +373,8 @@ impl Program {
             name: "test".to_owned(),
             scopes: None,
             expires_at: None,
+            allowed_networks: None,
+            user_id: None,
         };
         self.sign_in()
             .await

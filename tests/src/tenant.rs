@@ -15,6 +15,16 @@ use crate::rest::{Call, Credential, Rest, SignedIn, bearer};
 pub enum Object {
     /// A session, beside [`Tenant::session`].
     Session,
+    /// A user who holds no role.
+    User,
+    /// A role that the administrator holds, which allows nothing.
+    Role,
+    /// A role that nobody holds.
+    UnusedRole,
+    /// A role that was deleted.
+    DeletedRole,
+    /// The administrator's assignment of [`Object::Role`].
+    RoleAssignment,
     /// An API key, beside the administrator's own.
     ApiKey,
     /// An authority that issues to end entities.
@@ -27,8 +37,6 @@ pub enum Object {
     EncryptionKey,
     /// A rotation that has ended.
     KeyRotation,
-    /// A user without any right.
-    User,
 }
 
 /// An organization with one of everything.
@@ -82,9 +90,10 @@ impl Tenant {
         )
         .await;
         objects.insert(Object::ApiKey, id(&made, "/api_key/id"));
-        let somebody = json!({ "username": format!("{slug}-somebody") });
-        let made = create(&rest, &key, "/api/v1/users", somebody).await;
-        objects.insert(Object::User, id(&made, "/user/id"));
+        let nothing = Permissions::none();
+        let nobody = superuser.insert_person(organization_id, "roleless", &nothing);
+        objects.insert(Object::User, nobody.await.user_id);
+        objects.extend(write_roles(&rest, &key, administrator.user_id).await);
         let slug = slug.to_owned();
         Self {
             organization_id,
@@ -121,6 +130,30 @@ impl Tenant {
             .chain(self.objects.values().copied())
             .collect()
     }
+}
+
+/// Roles that allow nothing: one that the administrator holds, one that nobody does, one deleted.
+async fn write_roles(rest: &Rest, key: &Credential, administrator: Uuid) -> BTreeMap<Object, Uuid> {
+    let held = write_role(rest, key, "HELD").await;
+    let unused = write_role(rest, key, "UNUSED").await;
+    let deleted = write_role(rest, key, "DELETED").await;
+    let delete = Call::new("DELETE", &format!("/api/v1/roles/{deleted}")).by(key);
+    rest.send(delete.header("if-match", "\"1\""))
+        .await
+        .expect(204);
+    let assignment = json!({ "user_id": administrator, "role_id": held });
+    let assignment = create(rest, key, "/api/v1/role-assignments", assignment).await;
+    BTreeMap::from([
+        (Object::Role, held),
+        (Object::UnusedRole, unused),
+        (Object::DeletedRole, deleted),
+        (Object::RoleAssignment, id(&assignment, "/id")),
+    ])
+}
+
+async fn write_role(rest: &Rest, key: &Credential, code: &str) -> Uuid {
+    let role = json!({ "role_code": code, "role_name": code, "permissions": {} });
+    id(&create(rest, key, "/api/v1/roles", role).await, "/id")
 }
 
 /// A root, an authority below it, and a certificate of that with its request.

@@ -19,6 +19,25 @@ pub struct ApiKeyCreate {
     /// When it ends; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
+    /// Addresses and networks (such as `192.0.2.0/24`) from where alone it may be used, at most 50; absent:
+    /// from anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_networks: Option<Vec<String>>,
+    /// The service account that it shall act for; absent: whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<Uuid>,
+}
+
+/// Makes an API key in the place of another, with its name, scopes and networks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeyRotate {
+    /// How long the old key goes on, in seconds; a day when absent, thirty days at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_seconds: Option<i64>,
+    /// When the new key ends; absent: after as long as the old one was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// An API key that was just made.
@@ -46,10 +65,18 @@ pub struct ApiKey {
     /// What it is narrowed to.
     #[schema(value_type = Option<Object>)]
     pub scopes: Option<Permissions>,
+    /// From where alone it may be used.
+    pub allowed_networks: Option<Vec<String>>,
+    /// The key in whose place it was made.
+    pub replaces_api_key_id: Option<Uuid>,
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// Its last use, some seconds late.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// How often it was used, some seconds late.
+    pub usage_count: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }

@@ -2,6 +2,7 @@
 
 mod keys;
 mod master_key;
+mod roles;
 mod second_factor;
 mod users;
 
@@ -12,7 +13,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+use crate::api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate};
 use crate::certificate_authorities::{CertificateAuthority, CertificateAuthorityCreate};
 use crate::certificate_requests::{
     CertificateRequest, CertificateRequestCreate, CertificateRequestCreated,
@@ -241,6 +242,19 @@ impl Client {
     /// [`ClientError`].
     pub async fn list_api_keys(&self, page: &PageQuery) -> Result<Page<ApiKey>, ClientError> {
         self.list("/api-keys", page).await
+    }
+
+    /// Makes an API key in the place of another.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotate_api_key(
+        &self,
+        id: &str,
+        request: &ApiKeyRotate,
+    ) -> Result<ApiKeyCreated, ClientError> {
+        let path = format!("/api-keys/{}/rotate", segment(id));
+        read(self.send(Method::POST, &path, Some(request), None).await?).await
     }
 
     /// Revokes an API key.

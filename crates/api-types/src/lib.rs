@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, identifiers are UUIDs, binary values are lower-case hexadecimal or
 //! PEM. Fields that a request does not know are refused. Knows no SQL.
 
+pub mod access;
 pub mod api_keys;
 pub mod certificate_authorities;
 pub mod certificate_requests;
@@ -16,6 +17,8 @@ pub mod master_key;
 pub mod page;
 pub mod patch;
 pub mod problem;
+pub mod role_assignments;
+pub mod roles;
 pub mod second_factor;
 pub mod sessions;
 pub mod users;

@@ -18,6 +18,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 
 use crate::ApiState;
 use crate::problem::{self, ApiError, ProblemBody};
+use crate::rate_limits::limited;
 
 /// How long a request may take from its head to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ pub(crate) fn with_layers(routes: Router, state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(REQUEST_BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(with_timeout))
+        .layer(middleware::from_fn_with_state(state.clone(), limited))
         .layer(middleware::from_fn_with_state(state, with_request_id))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Knows no SQL and never sees a store. Start with [`router`]; errors are mapped in [`problem`].
 
+mod access;
 mod api_keys;
 mod certificate_authorities;
 mod certificate_requests;
@@ -17,7 +18,10 @@ mod operations;
 pub mod operator;
 pub mod peer;
 pub mod problem;
+pub mod rate_limits;
 mod request;
+mod role_assignments;
+mod roles;
 mod second_factor;
 mod sessions;
 mod users;
@@ -45,6 +49,8 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// Randomness, for request ids.
     pub rng: Arc<dyn Rng>,
+    /// How much callers may ask for.
+    pub rate_limits: Arc<rate_limits::RateLimits>,
     /// Renders the metrics of the process in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -82,6 +88,17 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(second_factor::step_up))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
+        .routes(routes!(api_keys::rotate))
+        .routes(routes!(roles::create, roles::list))
+        .routes(routes!(roles::load, roles::update, roles::delete))
+        .routes(routes!(roles::restore))
+        .routes(routes!(role_assignments::create, role_assignments::list))
+        .routes(routes!(
+            role_assignments::load,
+            role_assignments::update,
+            role_assignments::withdraw
+        ))
+        .routes(routes!(access::explain))
         .routes(routes!(
             certificate_authorities::create,
             certificate_authorities::list

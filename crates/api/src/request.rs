@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::ApiState;
 use crate::peer::Peer;
 use crate::problem::{self, ApiError};
+use crate::rate_limits;
 
 /// Longest user agent that is kept, in characters.
 const USER_AGENT_CHARACTERS_MAX: usize = 200;
@@ -115,8 +116,19 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for AnonymousInput<T> {
     }
 }
 
-/// Finds out who calls: an API key, a session, or the local operator.
+/// Finds out who calls, and counts the request.
 async fn authenticate(
+    parts: &Parts,
+    state: &ApiState,
+    request: RequestInfo,
+) -> Result<OpContext, ApiError> {
+    let context = identify(parts, state, request).await?;
+    rate_limits::count_principal(state, parts.extensions.get(), &context)?;
+    Ok(context)
+}
+
+/// Finds out who calls: an API key, a session, or the local operator.
+async fn identify(
     parts: &Parts,
     state: &ApiState,
     request: RequestInfo,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use chrono::TimeDelta;
-use clm_api_types::api_keys::ApiKeyCreate;
+use chrono::{DateTime, TimeDelta, Utc};
+use clm_api_types::api_keys::{ApiKeyCreate, ApiKeyCreated, ApiKeyRotate};
 use clm_api_types::client::Client;
 use clm_domain::clock::Clock as _;
 use clm_domain::permission::Permissions;
@@ -23,6 +23,17 @@ pub(crate) async fn api_key(global: &Global, command: ApiKeyCommand) -> anyhow::
     match command {
         ApiKeyCommand::Create(arguments) => create(global, &client, arguments).await?,
         ApiKeyCommand::List(paging) => list_keys(global, &client, paging).await?,
+        ApiKeyCommand::Rotate {
+            id,
+            overlap_hours,
+            valid_days,
+        } => {
+            let request = ApiKeyRotate {
+                overlap_seconds: Some(i64::from(overlap_hours) * 3_600),
+                expires_at: end(valid_days)?,
+            };
+            show_once(global, &client.rotate_api_key(&id, &request).await?)?;
+        }
         ApiKeyCommand::Revoke { id } => {
             client.revoke_api_key(&id).await?;
             output::line("revoked");
@@ -31,28 +42,37 @@ pub(crate) async fn api_key(global: &Global, command: ApiKeyCommand) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-/// The key goes to standard output, whole and alone, so that it can be piped.
-#[expect(clippy::print_stderr, reason = "standard output is the key's")]
 async fn create(
     global: &Global,
     client: &Client,
     arguments: access::ApiKeyCreate,
 ) -> anyhow::Result<()> {
-    let valid = arguments
-        .valid_days
-        .map(|days| TimeDelta::days(days.into()));
-    let expires_at = valid
-        .map(|valid| SystemClock.now().checked_add_signed(valid))
-        .map(|end| end.context("--valid-days is too long"))
-        .transpose()?;
     let request = ApiKeyCreate {
         name: arguments.name,
-        scopes: scopes(&arguments.scopes)?,
-        expires_at,
+        scopes: (!arguments.scopes.is_empty())
+            .then(|| permissions(&arguments.scopes, "--scope"))
+            .transpose()?,
+        expires_at: end(arguments.valid_days)?,
+        allowed_networks: (!arguments.networks.is_empty()).then_some(arguments.networks),
+        user_id: arguments.service_account,
     };
-    let created = client.create_api_key(&request).await?;
+    show_once(global, &client.create_api_key(&request).await?)
+}
+
+/// The end after so many days.
+fn end(valid_days: Option<u32>) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let valid = valid_days.map(|days| TimeDelta::days(days.into()));
+    valid
+        .map(|valid| SystemClock.now().checked_add_signed(valid))
+        .map(|end| end.context("--valid-days is too long"))
+        .transpose()
+}
+
+/// The key goes to standard output, whole and alone, so that it can be piped.
+#[expect(clippy::print_stderr, reason = "standard output is the key's")]
+fn show_once(global: &Global, created: &ApiKeyCreated) -> anyhow::Result<()> {
     if global.output == Format::Json {
-        return output::json(&created);
+        return output::json(created);
     }
     output::line(&created.secret);
     eprintln!(
@@ -62,26 +82,31 @@ async fn create(
     Ok(())
 }
 
-/// What the key is narrowed to; the names of resources and actions are checked where they are known.
-fn scopes(texts: &[String]) -> anyhow::Result<Option<Permissions>> {
-    if texts.is_empty() {
-        return Ok(None);
-    }
-    let mut scopes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// Permissions as they are typed: RESOURCE:ACTION. `source` says where.
+pub(crate) fn permissions(texts: &[String], source: &str) -> anyhow::Result<Permissions> {
+    let mut words: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for text in texts {
         let Some((resource, action)) = text.split_once(':') else {
-            bail!("--scope '{text}' must be RESOURCE:ACTION, such as certificate:read");
+            bail!("{source} '{text}' must be RESOURCE:ACTION, such as certificate:read");
         };
-        scopes.entry(resource).or_default().push(action);
+        words.entry(resource).or_default().push(action);
     }
-    let scopes = serde_json::to_value(scopes)?;
-    let understood = serde_json::from_value(scopes);
-    understood.map(Some).context("reading --scope")
+    let words = serde_json::to_value(words)?;
+    serde_json::from_value(words).with_context(|| format!("reading {source}"))
 }
 
 async fn list_keys(global: &Global, client: &Client, paging: Paging) -> anyhow::Result<()> {
     let page = client.list_api_keys(&query(paging)).await?;
-    let headers = ["id", "name", "ends in", "created", "expires", "revoked"];
+    let headers = [
+        "id",
+        "name",
+        "ends in",
+        "created",
+        "expires",
+        "revoked",
+        "last used",
+        "uses",
+    ];
     output::list(global.output, &page, &headers, |key| {
         vec![
             key.id.to_string(),
@@ -90,6 +115,8 @@ async fn list_keys(global: &Global, client: &Client, paging: Paging) -> anyhow::
             time(Some(key.created_at)),
             time(key.expires_at),
             time(key.revoked_at),
+            time(key.last_used_at),
+            key.usage_count.to_string(),
         ]
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod pair;
+pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod user;
 
@@ -98,6 +99,12 @@ pub(crate) enum Command {
     /// Your sessions.
     #[command(subcommand)]
     Session(access::SessionCommand),
+    /// Roles, and who holds them.
+    #[command(subcommand)]
+    Role(roles::RoleCommand),
+    /// Who may do what, and why.
+    #[command(subcommand)]
+    Access(roles::AccessCommand),
     /// Programs that call a Secure Service in a process of its own.
     #[command(subcommand)]
     Pair(pair::PairCommand),

@@ -15,6 +15,7 @@ mod keys;
 mod master_key;
 mod output;
 mod pair;
+mod roles;
 mod second_factor;
 mod session;
 mod users;
@@ -64,6 +65,8 @@ async fn run(global: Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Seal { force } => master_key::seal(&global, force).await,
         Command::ApiKey(command) => access::api_key(&global, command).await,
         Command::Session(command) => access::session(&global, command).await,
+        Command::Role(command) => roles::role(&global, command).await,
+        Command::Access(command) => roles::access(&global, command).await,
         Command::Pair(command) => pair::pair(&global, command).await,
         Command::User(command) => users::user(&global, command).await,
         Command::Db(command) => database::db(&global, command).await,

@@ -1,6 +1,8 @@
 //! The one authorization function. Every use case asks it, for every id that a request refers to.
 //! No feature, flag or environment variable turns it off.
 
+pub mod explanation;
+
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::error::{ErrorKind, Fault};

@@ -1,6 +1,10 @@
 //! API keys: credentials of programs. A key acts for its owner in one organization, with the
 //! owner's rights of the moment, narrowed to its scopes.
 
+mod owner;
+pub mod rotation;
+pub mod usage;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,9 +14,11 @@ use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{ApiKeyId, OrganizationId, UserId};
+use clm_domain::networks::Networks;
 use clm_domain::permission::{Action, Permissions, Resource};
 use clm_domain::secret::SecretString;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use crate::access::{self, Target};
 use crate::authentication::credential;
@@ -27,6 +33,8 @@ use crate::{Core, audit};
 const NAME_CHARACTERS_MAX: usize = 100;
 /// Characters of the key that are stored to recognize it by: `clm_` and four more.
 const PREFIX_CHARACTERS: usize = 8;
+/// Most networks of one key.
+const NETWORKS_MAX: usize = 50;
 /// Characters at the end of the key that are stored and shown.
 const LAST_CHARACTERS: usize = 4;
 
@@ -39,6 +47,10 @@ pub struct NewApiKey {
     pub scopes: Option<Permissions>,
     /// When it ends; absent: never.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Addresses and networks from where alone it may be used; absent: from anywhere.
+    pub allowed_networks: Option<Vec<String>>,
+    /// The service account that it shall act for; absent: whoever asks.
+    pub user_id: Option<UserId>,
 }
 
 /// An API key that was just made.
@@ -65,28 +77,40 @@ pub struct ApiKeyRecord {
     pub last_four: String,
     /// What it is narrowed to.
     pub scopes: Option<Permissions>,
+    /// From where alone it may be used.
+    pub allowed_networks: Option<Networks>,
+    /// The key in whose place it was made.
+    pub replaces_api_key_id: Option<ApiKeyId>,
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// Its last use, some seconds late.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// How often it was used, some seconds late.
+    pub usage_count: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
-/// Makes an API key for the user who asks.
+/// Makes an API key for the user who asks, or for a service account of the organization. Whoever has a
+/// service account's key can do what that may do, so that making one takes the right to change users and
+/// all that the account may do.
 ///
 /// # Errors
-/// `Invalid`, naming the field, or for actors that are no user; `PolicyViolation`, naming `scopes`,
-/// when they go beyond the actor's own rights; those of [`access::authorize`] and of the database.
+/// `Invalid`, naming the field, or for actors that are no user; `NotFound` for what is no service account
+/// of the organization; `PolicyViolation` with code `scopes_beyond_rights` or
+/// `permissions_beyond_rights`; those of [`access::authorize`] and of the database.
 pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<CreatedApiKey> {
     let target = Target::kind(context, Resource::ApiKey);
     access::authorize(context, core, Action::Create, target).await?;
-    let user_id = context.actor.user_id().ok_or_else(no_user)?;
     let now = whole_milliseconds(core.clock.now());
     let name = check_name(&new.name)?;
     check_end(new.expires_at, now)?;
+    let allowed_networks = networks_within(context, new.allowed_networks)?;
     let scopes = scopes_within(context, new.scopes)?;
-    let secret = credential::new_api_key(core.rng.as_ref());
+    let user_id = owner::of_new_key(context, core, new.user_id).await?;
+    let (secret, fingerprint) = new_secret(core);
     let record = ApiKeyRecord {
         api_key_id: ApiKeyId::generate(now, core.rng.as_ref()),
         organization_id: context.organization_id,
@@ -94,15 +118,16 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
         name,
         last_four: last_characters(secret.expose()),
         scopes,
+        allowed_networks,
+        replaces_api_key_id: None,
         expires_at: end_within(context, new.expires_at),
         revoked_at: None,
+        last_used_at: None,
+        usage_count: 0,
         created_at: now,
     };
     let creation = Arc::new(Creation {
-        fingerprint: KeyFingerprint {
-            key_prefix: secret.expose().chars().take(PREFIX_CHARACTERS).collect(),
-            key_sha256: credential::hash(secret.expose()),
-        },
+        fingerprint,
         scopes: record.scopes.as_ref().map(|scopes| json!(scopes)),
         audit: event(context, core, CoreEvent::ApiKeyCreated, &record),
         record,
@@ -111,22 +136,23 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
     core.pool
         .transact::<_, CoreError, _>("api_keys::create", scope, |connection| {
             let creation = Arc::clone(&creation);
-            Box::pin(async move {
-                let Creation {
-                    record,
-                    fingerprint,
-                    scopes,
-                    audit,
-                } = creation.as_ref();
-                api_keys::insert(connection, record, fingerprint, scopes.as_ref()).await?;
-                Ok(audit_log::insert(connection, audit).await?)
-            })
+            Box::pin(async move { Ok(creation.insert(connection).await?) })
         })
         .await?;
     Ok(CreatedApiKey {
         record: creation.record.clone(),
         secret,
     })
+}
+
+/// A new key, and what is stored of it.
+fn new_secret(core: &Core) -> (SecretString, KeyFingerprint) {
+    let secret = credential::new_api_key(core.rng.as_ref());
+    let fingerprint = KeyFingerprint {
+        key_prefix: secret.expose().chars().take(PREFIX_CHARACTERS).collect(),
+        key_sha256: credential::hash(secret.expose()),
+    };
+    (secret, fingerprint)
 }
 
 /// All rows of a new API key.
@@ -137,10 +163,12 @@ struct Creation {
     audit: AuditRow,
 }
 
-fn no_user() -> CoreError {
-    let message = "An API key acts for a user, and you act as none. Sign in as the user whom the \
-                   key shall act for, then make it: 'clm login', 'clm api-key create'.";
-    Fault::new(ErrorKind::Invalid, "no_user", message).into()
+impl Creation {
+    async fn insert(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let scopes = self.scopes.as_ref();
+        api_keys::insert(connection, &self.record, &self.fingerprint, scopes).await?;
+        audit_log::insert(connection, &self.audit).await
+    }
 }
 
 fn check_name(name: &str) -> Result<String> {
@@ -172,6 +200,28 @@ fn end_within(context: &OpContext, asked: Option<DateTime<Utc>>) -> Option<DateT
         (Some(asked), Some(end)) => Some(asked.min(end)),
         (asked, end) => asked.or(end),
     }
+}
+
+/// From where alone the key may be used. One made with another key may be used from nowhere else than
+/// that one.
+fn networks_within(context: &OpContext, asked: Option<Vec<String>>) -> Result<Option<Networks>> {
+    let made_with = context.credential_networks.as_ref();
+    let Some(asked) = asked else {
+        return Ok(made_with.cloned());
+    };
+    let field = "allowed_networks";
+    if !(1..=NETWORKS_MAX).contains(&asked.len()) {
+        let message = format!("Name 1 to {NETWORKS_MAX} networks, or leave the field out.");
+        return Err(Fault::invalid("allowed_networks_invalid", field, message).into());
+    }
+    let networks = Networks::parse(&asked)
+        .map_err(|error| Fault::invalid("allowed_networks_invalid", field, error.to_string()))?;
+    if made_with.is_some_and(|made_with| !made_with.hold(&networks)) {
+        let message = "Your own API key may not be used from all of these networks.";
+        let fault = Fault::new(ErrorKind::PolicyViolation, "networks_beyond_own", message);
+        return Err(fault.with_violation(field, message).into());
+    }
+    Ok(Some(networks))
 }
 
 /// What the key is narrowed to. A key made with another key never has more than that one: without
@@ -214,6 +264,8 @@ fn event(context: &OpContext, core: &Core, event: CoreEvent, key: &ApiKeyRecord)
             "name": key.name,
             "user_id": key.user_id,
             "scopes": key.scopes,
+            "allowed_networks": key.allowed_networks.as_ref().map(Networks::to_texts),
+            "replaces_api_key_id": key.replaces_api_key_id,
             "expires_at": key.expires_at,
         }));
     audit::with_origin(context, row)

@@ -40,6 +40,15 @@ pub async fn refusal<T>(
     outcome
 }
 
+/// The event of an act that came to nothing: what it would have made does not exist.
+#[must_use]
+pub fn of_nothing(row: &AuditRow) -> AuditRow {
+    AuditRow {
+        resource_id: None,
+        ..row.clone()
+    }
+}
+
 /// Records an event that stands alone, such as a refusal.
 ///
 /// # Errors

@@ -25,8 +25,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clm_database::Scope;
 use clm_domain::actor::Actor;
+use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION};
+use clm_domain::networks::Networks;
 use clm_domain::permission::{Action, Permissions, Resource};
 use clm_domain::states::{OrganizationStatus, UserStatus};
 
@@ -34,14 +36,14 @@ use crate::context::{OpContext, RequestInfo};
 use crate::error::{CoreError, Result};
 use crate::store::users::Holder;
 use crate::store::{api_keys, sessions};
-use crate::{Core, access, organizations};
+use crate::{Core, access, audit, organizations};
 use credential::CredentialHash;
 
 pub use cache::AuthenticationCache;
 pub use throttle::SignInThrottle;
 
 /// How often the last use of a session is written, at most.
-const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(60);
+const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(50);
 
 /// How a request proves that the page of the session made it, not another site.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +64,11 @@ struct Identity {
     must_change_password: bool,
     /// When the credential stops being good; absent: never.
     ends_at: Option<DateTime<Utc>>,
+    /// When it is to be looked up again: an assignment of the holder begins or ends, or the use of a
+    /// session is to be noted.
+    look_up_at: Option<DateTime<Utc>>,
+    /// From where alone it may be used. Of API keys.
+    allowed_networks: Option<Networks>,
     /// Of sessions.
     csrf_sha256: Option<CredentialHash>,
 }
@@ -72,11 +79,46 @@ struct Identity {
 /// `Unauthenticated`, whatever is wrong with the key; those of the database.
 pub async fn with_api_key(core: &Core, request: RequestInfo, secret: &str) -> Result<OpContext> {
     let hash = credential::api_key_hash(secret).ok_or_else(access::unauthenticated)?;
-    let identity = match core.authentication_cache.find(&hash) {
+    let identity = match core.authentication_cache.find(&hash, core.clock.now()) {
         Some(identity) => identity,
         None => load_api_key(core, hash).await?,
     };
-    context_of(core, request, &identity)
+    let context = context_of(core, request, &identity)?;
+    if let Some(networks) = &identity.allowed_networks
+        && !is_from(networks, &context)
+    {
+        refuse_address(core, &context).await?;
+        return Err(access::unauthenticated());
+    }
+    if let Actor::ApiKey { api_key_id, .. } = context.actor {
+        core.api_key_usage.note(api_key_id, core.clock.now());
+    }
+    Ok(context)
+}
+
+/// Whether the request came from one of the networks. What came from nowhere known did not.
+fn is_from(networks: &Networks, context: &OpContext) -> bool {
+    let address = context.request.ip_address.as_deref();
+    address
+        .and_then(|address| address.parse().ok())
+        .is_some_and(|address| networks.contain(address))
+}
+
+/// Records that a good key came from a wrong address, for its owner to see; the caller hears what
+/// whoever has no good key hears. Once a minute for each key, so that nobody fills the log.
+async fn refuse_address(core: &Core, context: &OpContext) -> Result<()> {
+    let now = core.clock.now();
+    let Actor::ApiKey { api_key_id, .. } = context.actor else {
+        return Ok(());
+    };
+    if !core.api_key_usage.is_first_refusal(api_key_id, now) {
+        return Ok(());
+    }
+    let id = Some(api_key_id.as_uuid());
+    let event = CoreEvent::AccessDenied;
+    let row = AuditRow::success(event, &context.cause(), id, now, core.rng.as_ref())
+        .refused("address_not_allowed");
+    audit::record(context, core, row).await
 }
 
 /// The context of a request with a session.
@@ -91,7 +133,7 @@ pub async fn with_session(
     csrf: CsrfProof<'_>,
 ) -> Result<OpContext> {
     let hash = credential::token_hash(token).ok_or_else(access::unauthenticated)?;
-    let identity = match core.authentication_cache.find(&hash) {
+    let identity = match core.authentication_cache.find(&hash, core.clock.now()) {
         Some(identity) => identity,
         None => load_session(core, hash).await?,
     };
@@ -135,6 +177,7 @@ pub fn anonymous(core: &Core, request: RequestInfo) -> OpContext {
         permissions: Permissions::none(),
         must_change_password: false,
         credential_ends_at: None,
+        credential_networks: None,
         request,
         deadline: core.clock.now() + core.settings.request_timeout,
     }
@@ -155,6 +198,7 @@ fn context_of(core: &Core, request: RequestInfo, identity: &Identity) -> Result<
         permissions: identity.permissions.clone(),
         must_change_password: identity.must_change_password,
         credential_ends_at: identity.ends_at,
+        credential_networks: identity.allowed_networks.clone(),
         ..context
     })
 }
@@ -179,6 +223,8 @@ async fn load_api_key(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         // It is the next sign-in that allows nothing but a new password; a key is none.
         must_change_password: false,
         ends_at: found.expires_at,
+        look_up_at: found.holder.rights_change_at,
+        allowed_networks: found.allowed_networks,
         csrf_sha256: None,
     });
     core.authentication_cache
@@ -208,11 +254,22 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         permissions,
         must_change_password: found.holder.must_change_password,
         ends_at: Some(found.idle_expires_at.min(found.expires_at)),
+        look_up_at: earlier(found.holder.rights_change_at, now + use_noted_every(core)),
+        allowed_networks: None,
         csrf_sha256: Some(found.csrf_sha256),
     });
     core.authentication_cache
         .insert(&begun, hash, Arc::clone(&identity));
     Ok(identity)
+}
+
+/// How often the use of a session is noted: often enough that it does not end while it is used.
+fn use_noted_every(core: &Core) -> Duration {
+    LAST_SEEN_INTERVAL.min(core.settings.session_idle_timeout / 4)
+}
+
+fn earlier(one: Option<DateTime<Utc>>, other: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    Some(one.map_or(other, |one| one.min(other)))
 }
 
 /// Writes the last use of a session, once a minute.
@@ -221,7 +278,7 @@ async fn refresh(
     session: &mut sessions::FoundSession,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let seen_before = now - LAST_SEEN_INTERVAL;
+    let seen_before = now - use_noted_every(core);
     if session.last_seen_at >= seen_before {
         return Ok(());
     }
@@ -241,7 +298,7 @@ async fn refresh(
 }
 
 /// What the holder of a credential may do now, or `None` for nothing at all.
-fn admit(holder: &Holder) -> Option<Permissions> {
+pub(crate) fn admit(holder: &Holder) -> Option<Permissions> {
     let active = holder.user_status == UserStatus::Active && holder.membership_active;
     if !active {
         return None;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use clm_domain::actor::Actor;
 use clm_domain::audit::Cause;
 use clm_domain::ids::{OrganizationId, RequestId};
+use clm_domain::networks::Networks;
 use clm_domain::permission::Permissions;
 use clm_secure_api::{CallContext, Caller};
 use sha2::{Digest, Sha256};
@@ -49,6 +50,8 @@ pub struct OpContext {
     pub must_change_password: bool,
     /// When the credential ends, where it does: what is made with it must not outlive it.
     pub credential_ends_at: Option<DateTime<Utc>>,
+    /// From where alone the credential may be used, where it is bound to that: so is what is made with it.
+    pub credential_networks: Option<Networks>,
     /// Where the request came from.
     pub request: RequestInfo,
     /// After this moment nobody waits for the answer.
@@ -66,6 +69,7 @@ impl OpContext {
             permissions: Permissions::none(),
             must_change_password: false,
             credential_ends_at: None,
+            credential_networks: None,
             request: RequestInfo {
                 request_id: RequestId::generate(now, core.rng.as_ref()),
                 ip_address: None,

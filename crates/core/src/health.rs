@@ -141,6 +141,8 @@ pub async fn maintain(core: &Core) -> crate::error::Result<()> {
     const PARTITION_MONTHS: i32 = 12;
     /// Days that applied events are remembered.
     const INBOX_DAYS: i64 = 7;
+    /// Hours that notes about changed rights stay; processes look at them within a second.
+    const RIGHTS_CHANGE_HOURS: i64 = 1;
     /// Days that ended sessions stay listed.
     const SESSION_DAYS: i64 = 30;
     let now = core.clock.now();
@@ -154,7 +156,13 @@ pub async fn maintain(core: &Core) -> crate::error::Result<()> {
         .await?;
     remove(core, Expired::IdempotencyKeys, now).await?;
     remove(core, Expired::InboxRows, now - Duration::days(INBOX_DAYS)).await?;
-    remove(core, Expired::Sessions, now - Duration::days(SESSION_DAYS)).await
+    remove(core, Expired::Sessions, now - Duration::days(SESSION_DAYS)).await?;
+    remove(
+        core,
+        Expired::RightsChanges,
+        now - Duration::hours(RIGHTS_CHANGE_HOURS),
+    )
+    .await
 }
 
 /// What housekeeping removes.
@@ -163,6 +171,7 @@ enum Expired {
     IdempotencyKeys,
     InboxRows,
     Sessions,
+    RightsChanges,
 }
 
 /// Removes what expired before `limit`, in transactions of one batch each, so that none of them holds
@@ -182,6 +191,9 @@ async fn remove(core: &Core, expired: Expired, limit: DateTime<Utc>) -> crate::e
                         }
                         Expired::Sessions => {
                             maintenance::delete_old_sessions(connection, limit).await?
+                        }
+                        Expired::RightsChanges => {
+                            maintenance::delete_old_rights_changes(connection, limit).await?
                         }
                     })
                 })

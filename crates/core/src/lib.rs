@@ -28,6 +28,9 @@ pub mod profile;
 pub mod projection;
 pub mod reconcile;
 pub mod relay;
+pub mod rights_changes;
+pub mod role_assignments;
+pub mod roles;
 pub mod second_factor;
 pub mod sessions;
 pub(crate) mod store;
@@ -63,6 +66,7 @@ pub struct Core {
     pub(crate) passwords: password::PasswordHasher,
     pub(crate) authentication_cache: authentication::AuthenticationCache,
     pub(crate) sign_in_throttle: authentication::SignInThrottle,
+    pub(crate) api_key_usage: api_keys::usage::Usage,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
     pub(crate) password_changes: broadcast::Sender<UserId>,
@@ -114,6 +118,7 @@ impl Core {
             passwords: password::PasswordHasher::new(options.settings.password_hashing.clone()),
             authentication_cache: authentication::AuthenticationCache::default(),
             sign_in_throttle: authentication::SignInThrottle::default(),
+            api_key_usage: api_keys::usage::Usage::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
             password_changes: broadcast::Sender::new(PASSWORD_CHANGES_MAX),

@@ -12,6 +12,9 @@ pub(crate) mod known_sign_in_addresses;
 pub(crate) mod maintenance;
 pub(crate) mod organizations;
 pub(crate) mod password_history;
+pub(crate) mod rights_changes;
+pub(crate) mod role_assignments;
+pub(crate) mod roles;
 pub(crate) mod sessions;
 pub(crate) mod users;
 

@@ -35,6 +35,7 @@ pub(crate) fn context(actor: Actor, permissions: Permissions) -> OpContext {
         permissions,
         must_change_password: false,
         credential_ends_at: None,
+        credential_networks: None,
         request: RequestInfo {
             request_id: RequestId::from_uuid(Uuid::from_u128(7)),
             ip_address: None,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 
 use crate::error::DatabaseError;
@@ -193,6 +193,25 @@ impl Pool {
             .map_err(|error| self.statement_error(error))
     }
 
+    /// Listens on a channel, over a connection that is taken out of the pool for as long.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] and [`DatabaseError::Failed`].
+    pub async fn listen(&self, channel: &'static str) -> Result<Listener, DatabaseError> {
+        let listening = async {
+            let mut inner = PgListener::connect_with(&self.inner).await?;
+            inner.listen(channel).await?;
+            Ok(inner)
+        };
+        let inner = listening
+            .await
+            .map_err(|error| self.statement_error(error))?;
+        Ok(Listener {
+            inner,
+            database: self.database,
+        })
+    }
+
     /// Closes every connection and waits for those in use.
     pub async fn close(&self) {
         let kept = {
@@ -203,6 +222,30 @@ impl Pool {
         // The pool waits for each of them.
         drop(kept);
         self.inner.close().await;
+    }
+}
+
+/// Hears what is sent on a channel.
+pub struct Listener {
+    inner: PgListener,
+    database: Database,
+}
+
+impl Listener {
+    /// Waits for the next message. Whatever was sent meanwhile is lost when the connection breaks.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when the connection broke: listen anew.
+    pub async fn hear(&mut self) -> Result<(), DatabaseError> {
+        let heard = self.inner.try_recv().await;
+        match heard {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(DatabaseError::from_statement(
+                self.database.name(),
+                sqlx::Error::WorkerCrashed,
+            )),
+            Err(error) => Err(DatabaseError::from_statement(self.database.name(), error)),
+        }
     }
 }
 

@@ -104,6 +104,8 @@ audit_events! {
         SessionEnded = "session.ended", "authentication", "session", Info;
         /// An API key was made.
         ApiKeyCreated = "api_key.created", "access", "api_key", Info;
+        /// An API key was made in the place of another, which ends soon.
+        ApiKeyRotated = "api_key.rotated", "access", "api_key", Info;
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked", "access", "api_key", Info;
         /// A user was created.
@@ -138,6 +140,22 @@ audit_events! {
         PasswordChanged = "user.password_changed", "access", "user", Info;
         /// An organization was created.
         OrganizationCreated = "organization.created", "access", "organization", Info;
+        /// A role was made.
+        RoleCreated = "role.created", "access", "role", Warning;
+        /// A role was changed: its names, what it allows, or whose permissions it inherits.
+        RoleUpdated = "role.updated", "access", "role", Warning;
+        /// A role was removed.
+        RoleDeleted = "role.deleted", "access", "role", Warning;
+        /// A role that had been removed is there again.
+        RoleRestored = "role.restored", "access", "role", Warning;
+        /// A user was given a role in an organization.
+        RoleAssigned = "role_assignment.created", "access", "role_assignment", Warning;
+        /// The end of an assignment was moved.
+        RoleAssignmentChanged = "role_assignment.changed", "access", "role_assignment", Warning;
+        /// A role was taken away from a user, or an assignment cancelled before it began.
+        RoleWithdrawn = "role_assignment.ended", "access", "role_assignment", Warning;
+        /// Somebody asked whether, and why, somebody may do something.
+        AccessExplained = "access.explained", "access", "user", Info;
         /// A right was missing.
         AccessDenied = "access.denied", "access", "system", Warning;
         /// The two databases differed and the difference was reported.

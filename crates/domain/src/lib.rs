@@ -14,6 +14,7 @@ pub mod ids;
 pub mod issuer_limits;
 pub mod key_algorithm;
 pub mod limits;
+pub mod networks;
 pub mod oid;
 pub mod permission;
 pub mod secret;

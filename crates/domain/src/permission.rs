@@ -130,6 +130,16 @@ impl Action {
     ];
 }
 
+/// A permission in one word, as command lines write it: `certificate:read`.
+pub fn rule(resource: Resource, action: Action) -> String {
+    let word = |value: serde_json::Result<serde_json::Value>| match value {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    };
+    let resource = word(serde_json::to_value(resource));
+    format!("{resource}:{}", word(serde_json::to_value(action)))
+}
+
 /// A set of permissions, as roles and API key scopes hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

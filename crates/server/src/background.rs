@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Duration as Span;
-use clm_core::{health, reconcile, relay};
+use clm_core::api_keys::usage;
+use clm_core::{health, reconcile, relay, rights_changes};
+use clm_database::DatabaseError;
+use clm_database::pool::Listener;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +23,12 @@ use crate::tls::TransportIdentity;
 const ACKNOWLEDGE_PERIOD: Duration = Duration::from_millis(200);
 /// Delivering what was missed.
 const RELAY_PERIOD: Duration = Duration::from_millis(500);
+/// Looking at whose rights changed. An identity is trusted for a second after a look.
+const RIGHTS_PERIOD: Duration = Duration::from_millis(400);
+/// Trying to listen again after the connection broke.
+const LISTEN_PERIOD: Duration = Duration::from_secs(2);
+/// Writing how often API keys were used.
+const USAGE_PERIOD: Duration = Duration::from_secs(5);
 /// Looking for rotations of keys that are due. One that is under way sets its own pace.
 const KEY_ROTATION_PERIOD: Duration = Duration::from_secs(1);
 /// Starting scheduled rotations, and destroying old keys.
@@ -75,9 +85,15 @@ pub(crate) fn start_core(
         core,
         |side| Box::pin(async move { Ok(health::maintain(&side.core).await?) }),
     );
+    let usage = Pace::every(USAGE_PERIOD);
+    loops.every(("API key usage", usage), core, |side| {
+        Box::pin(async move { Ok(usage::write(&side.core).await?) })
+    });
     loops.every(("reconcile", Pace::every(RECONCILE_PERIOD)), core, |side| {
         Box::pin(compare(side))
     });
+    let following = follow_rights(Arc::clone(core), loops.stop.clone());
+    loops.tasks.spawn(following);
     if let Some(identity) = identity {
         let renewing = renew_identity(identity, Arc::clone(core), loops.stop.clone());
         loops.tasks.spawn(renewing);
@@ -154,6 +170,43 @@ async fn renew_identity(
         if let Err(error) = identity.renew_if_due(&side.core, now).await {
             tracing::info!(error.detail = %error, "there is no new HTTPS certificate");
         }
+    }
+}
+
+/// Forgets identities whose rights changed. The looks follow each other whatever happens; what is heard
+/// only makes the next one come sooner.
+async fn follow_rights(side: Arc<CoreSide>, stop: CancellationToken) {
+    let mut listener = None;
+    let mut listen_at = Instant::now();
+    let mut has_failed = false;
+    loop {
+        let looked = rights_changes::look(&side.core).await;
+        if let Err(error) = &looked
+            && !has_failed
+        {
+            tracing::warn!(error.detail = %error,
+                "changed rights cannot be looked at; until they can, credentials are looked up anew");
+        }
+        has_failed = looked.is_err();
+        if listener.is_none() && Instant::now() >= listen_at {
+            listener = rights_changes::listen(&side.core).await.ok();
+            listen_at = Instant::now() + LISTEN_PERIOD;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RIGHTS_PERIOD) => {}
+            heard = hear(&mut listener) => if heard.is_err() {
+                listener = None;
+            },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Waits for a message; for ever, where nobody listens.
+async fn hear(listener: &mut Option<Listener>) -> Result<(), DatabaseError> {
+    match listener {
+        Some(listener) => listener.hear().await,
+        None => std::future::pending().await,
     }
 }
 

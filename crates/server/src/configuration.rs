@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
+use clm_api::rate_limits::RateLimitSettings;
 use clm_database::pool::Database;
 use clm_domain::secret::SecretString;
 use clm_domain::states::MasterKeyProviderKind;
@@ -51,6 +52,8 @@ pub struct Configuration {
     pub pg_bin: Option<PathBuf>,
     /// Most connections to each database.
     pub connections_max: u32,
+    /// How much callers may ask for.
+    pub rate_limits: RateLimitSettings,
     /// How much the log says, in the syntax of `tracing`, such as `info` or `clm_core=debug`.
     pub log: String,
     /// Whether the log is JSON.
@@ -93,6 +96,8 @@ impl MasterKeyPlaces {
     }
 }
 
+/// Most requests per second that can be set.
+const RATE_MAX: u32 = 1_000_000;
 /// The names of all settings, as in the environment.
 const SETTINGS: &[&str] = &[
     "CLM_ROLE",
@@ -111,6 +116,8 @@ const SETTINGS: &[&str] = &[
     "CLM_MASTER_KEY_PROVIDER",
     "CLM_PG_BIN",
     "CLM_DATABASE_CONNECTIONS",
+    "CLM_RATE_LIMIT_PER_PRINCIPAL",
+    "CLM_RATE_LIMIT_PER_ADDRESS",
     "CLM_LOG",
     "CLM_LOG_FORMAT",
 ];
@@ -216,6 +223,7 @@ impl Configuration {
             master_key: settings.master_key()?,
             pg_bin: settings.text("CLM_PG_BIN").map(PathBuf::from),
             connections_max,
+            rate_limits: settings.rate_limits()?,
             log: settings
                 .text("CLM_LOG")
                 .unwrap_or("info,sqlx=warn")
@@ -226,6 +234,23 @@ impl Configuration {
 }
 
 impl Settings {
+    /// How much callers may ask for, in requests per second.
+    fn rate_limits(&self) -> anyhow::Result<RateLimitSettings> {
+        let default = RateLimitSettings::default();
+        let read = |name: &str, default: u32| match self.text(name) {
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|count| *count <= RATE_MAX)
+                .with_context(|| format!("{name}='{text}' must be a number from 0 to {RATE_MAX}")),
+            None => Ok(default),
+        };
+        Ok(RateLimitSettings {
+            per_principal: read("CLM_RATE_LIMIT_PER_PRINCIPAL", default.per_principal)?,
+            per_address: read("CLM_RATE_LIMIT_PER_ADDRESS", default.per_address)?,
+        })
+    }
+
     /// All settings, and where the installation lives.
     fn read() -> anyhow::Result<(PathBuf, Self)> {
         let mut settings = Self::default();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clm_core::api_keys::usage;
 use clm_core::{Core, CoreOptions, Settings};
 use clm_database::pool::Database;
 use clm_database::{Pool, PoolOptions, migrate};
@@ -125,8 +126,11 @@ impl CoreSide {
         })
     }
 
-    /// Closes the connections to the database.
+    /// Writes what is only in memory, and closes the connections to the database.
     pub(crate) async fn close(&self) {
+        if let Err(error) = usage::write(&self.core).await {
+            tracing::warn!(error.detail = %error, "the last uses of API keys could not be written");
+        }
         self.pool.close().await;
     }
 }

@@ -35,14 +35,18 @@ $$;
 
 DROP VIEW IF EXISTS certificate_summary;
 DROP VIEW IF EXISTS pending_approvals;
+DROP VIEW IF EXISTS role_assignments;
 DROP VIEW IF EXISTS active_users_with_roles;
 
 DROP FUNCTION IF EXISTS find_user_for_sign_in(text, text);
+DROP FUNCTION IF EXISTS find_rights_changes(bigint);
 DROP FUNCTION IF EXISTS find_api_key_by_hash(bytea, timestamptz);
 DROP FUNCTION IF EXISTS find_session_by_token(bytea, timestamptz);
+DROP FUNCTION IF EXISTS next_rights_change(uuid, uuid, timestamptz);
 DROP FUNCTION IF EXISTS installation_permissions(uuid, timestamptz);
 DROP FUNCTION IF EXISTS effective_roles(uuid, uuid, timestamptz);
 
+DROP TABLE IF EXISTS rights_changes;
 DROP TABLE IF EXISTS idempotency_keys;
 DROP TABLE IF EXISTS inbox;
 DROP TABLE IF EXISTS outbox;
@@ -65,6 +69,7 @@ DROP TABLE IF EXISTS roles;
 DROP TABLE IF EXISTS users;
 DROP TABLE IF EXISTS organizations;
 
+DROP FUNCTION IF EXISTS note_rights_change();
 DROP FUNCTION IF EXISTS check_role_parent();
 DROP FUNCTION IF EXISTS check_role_organization();
 DROP FUNCTION IF EXISTS protect_system_role();

@@ -27,14 +27,14 @@ pub(super) struct Operation {
     pub(super) needs: Needs,
     /// What the path names.
     pub(super) object: Option<Object>,
-    /// A field of the body that names an object.
-    pub(super) refers: Option<(&'static str, Object)>,
+    /// Fields of the body that name an object.
+    pub(super) refers: [Option<(&'static str, Object)>; 2],
     /// Whether the tenant's object is in a state that does not allow it.
     pub(super) conflicts: bool,
     /// Whether it also takes a step-up proof, which an API key cannot have.
     pub(super) proved: bool,
-    /// Whether it takes the revision that was read.
-    revised: bool,
+    /// Whether it says which revision was read.
+    matched: bool,
     body: Option<fn(&Tenant) -> Value>,
 }
 
@@ -62,7 +62,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("PATCH", USER, Resource::User, Action::Update)
         .on(Object::User)
         .with(new_display_name)
-        .revised(),
+        .matched(),
     operation("PUT", USER_STATUS, Resource::User, Action::Update)
         .on(Object::User)
         .with(suspension),
@@ -81,6 +81,64 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Action::Delete,
     )
     .on(Object::ApiKey),
+    operation(
+        "POST",
+        "/api/v1/api-keys/{api_key_id}/rotate",
+        Resource::ApiKey,
+        Action::Create,
+    )
+    .on(Object::ApiKey)
+    .with(no_overlap),
+    operation("POST", "/api/v1/roles", Resource::Role, Action::Create)
+        .with(new_role)
+        .referring("parent_role_id", Object::Role),
+    operation("GET", "/api/v1/roles", Resource::Role, Action::List),
+    operation("GET", ROLE, Resource::Role, Action::Read).on(Object::Role),
+    operation("PATCH", ROLE, Resource::Role, Action::Update)
+        .on(Object::Role)
+        .with(other_role)
+        .referring("parent_role_id", Object::Role)
+        .matched(),
+    operation("DELETE", ROLE, Resource::Role, Action::Delete)
+        .on(Object::UnusedRole)
+        .matched(),
+    operation(
+        "POST",
+        "/api/v1/roles/{role_id}/restore",
+        Resource::Role,
+        Action::Create,
+    )
+    .on(Object::DeletedRole),
+    operation(
+        "POST",
+        ASSIGNMENTS,
+        Resource::RoleAssignment,
+        Action::Create,
+    )
+    .with(new_assignment)
+    .referring("role_id", Object::Role)
+    .referring_also("user_id", Object::User),
+    operation("GET", ASSIGNMENTS, Resource::RoleAssignment, Action::List),
+    operation("GET", ASSIGNMENT, Resource::RoleAssignment, Action::Read).on(Object::RoleAssignment),
+    operation(
+        "PATCH",
+        ASSIGNMENT,
+        Resource::RoleAssignment,
+        Action::Update,
+    )
+    .on(Object::RoleAssignment)
+    .with(no_end)
+    .matched(),
+    operation(
+        "DELETE",
+        ASSIGNMENT,
+        Resource::RoleAssignment,
+        Action::Delete,
+    )
+    .on(Object::RoleAssignment),
+    open("POST", "/api/v1/access/explain", Needs::Credential)
+        .with(question)
+        .referring("user_id", Object::User),
     operation(
         "POST",
         AUTHORITIES,
@@ -197,6 +255,9 @@ const USER_STATUS: &str = "/api/v1/users/{user_id}/status";
 const USER_PASSWORD: &str = "/api/v1/users/{user_id}/password";
 const USER_UNLOCK: &str = "/api/v1/users/{user_id}/unlock";
 const USER_RESTORE: &str = "/api/v1/users/{user_id}/restore";
+const ROLE: &str = "/api/v1/roles/{role_id}";
+const ASSIGNMENTS: &str = "/api/v1/role-assignments";
+const ASSIGNMENT: &str = "/api/v1/role-assignments/{role_assignment_id}";
 const AUTHORITIES: &str = "/api/v1/certificate-authorities";
 const AUTHORITY: &str = "/api/v1/certificate-authorities/{certificate_authority_id}";
 const LIMITS: &str = "/api/v1/certificate-authorities/{certificate_authority_id}/limits";
@@ -234,10 +295,10 @@ const fn open(method: &'static str, path: &'static str, needs: Needs) -> Operati
         path,
         needs,
         object: None,
-        refers: None,
+        refers: [None; 2],
         conflicts: false,
         proved: false,
-        revised: false,
+        matched: false,
         body: None,
     }
 }
@@ -249,7 +310,12 @@ impl Operation {
     }
 
     const fn referring(mut self, field: &'static str, object: Object) -> Self {
-        self.refers = Some((field, object));
+        self.refers[0] = Some((field, object));
+        self
+    }
+
+    const fn referring_also(mut self, field: &'static str, object: Object) -> Self {
+        self.refers[1] = Some((field, object));
         self
     }
 
@@ -260,11 +326,12 @@ impl Operation {
 
     const fn proved(mut self) -> Self {
         self.proved = true;
+        self.matched = true;
         self
     }
 
-    const fn revised(mut self) -> Self {
-        self.revised = true;
+    const fn matched(mut self) -> Self {
+        self.matched = true;
         self
     }
 
@@ -304,7 +371,7 @@ impl Operation {
             None => self.path.to_owned(),
         };
         let call = Call::new(self.method, &path).maybe_body(self.body.map(|body| body(tenant)));
-        match self.proved || self.revised {
+        match self.matched {
             true => call.header("if-match", "\"1\""),
             false => call,
         }
@@ -317,9 +384,11 @@ impl Operation {
             .map(|body| body(tenant))
             .expect("the operation has a body");
         body[field] = Value::from(id);
-        if body["name"].is_string() {
-            // Not that of an object which another call made.
-            body["name"] = Value::from("Referring");
+        // Not that of an object which another call made.
+        for (name, other) in [("name", "Referring"), ("role_code", "REFERRING")] {
+            if body[name].is_string() {
+                body[name] = Value::from(other);
+            }
         }
         self.call(tenant).body(body)
     }
@@ -381,6 +450,30 @@ fn nothing(_: &Tenant) -> Value {
 
 fn new_key(_: &Tenant) -> Value {
     json!({ "name": "made by the list of operations" })
+}
+
+fn no_overlap(_: &Tenant) -> Value {
+    json!({ "overlap_seconds": 0 })
+}
+
+fn new_role(_: &Tenant) -> Value {
+    json!({ "role_code": "LISTED", "role_name": "Listed", "permissions": {} })
+}
+
+fn other_role(_: &Tenant) -> Value {
+    json!({ "role_name": "HELD" })
+}
+
+fn new_assignment(tenant: &Tenant) -> Value {
+    json!({ "user_id": tenant.object(Object::User), "role_id": tenant.object(Object::Role) })
+}
+
+fn no_end(_: &Tenant) -> Value {
+    json!({ "valid_until": null })
+}
+
+fn question(_: &Tenant) -> Value {
+    json!({ "resource": "certificate", "action": "read" })
 }
 
 fn new_authority(_: &Tenant) -> Value {

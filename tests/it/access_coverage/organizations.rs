@@ -27,7 +27,7 @@ pub(super) async fn objects_of_others_do_not_exist(world: &World) {
                 let call = |id: &str| operation.call_on(caller, id).by(&caller.key());
                 looks_unknown(&watch, operation, &[call(UNKNOWN), call(&id), call("none")]).await;
             }
-            if let Some((field, object)) = operation.refers {
+            for (field, object) in operation.refers.into_iter().flatten() {
                 let id = owner.object(object).to_string();
                 let call = |id: &str| {
                     operation

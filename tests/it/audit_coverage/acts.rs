@@ -5,6 +5,7 @@
 
 mod factors;
 mod installation;
+mod roles;
 mod users;
 
 use clm_domain::audit::{CoreEvent, EventType, SecureEvent};
@@ -98,7 +99,9 @@ const SECURE_ERASE: SecureEvent = SecureEvent::EncryptionKeysErased;
 pub(super) fn all() -> impl Iterator<Item = &'static Act> {
     // Before the keys of the organization are erased.
     let factors = factors::ACTS.iter();
+    let roles = roles::ACTS.iter();
     factors
+        .chain(roles)
         .chain(users::ACTS)
         .chain(ACTS)
         .chain(installation::ACTS)
@@ -185,6 +188,24 @@ const ACTS: &[Act] = &[
             SHOWN_ALREADY,
             OTHER_BODY,
             NO_PROOF,
+        ],
+    },
+    Act {
+        method: "POST",
+        path: "/api/v1/api-keys/{api_key_id}/rotate",
+        cases: &[
+            case("success", 201, &[Done(CoreEvent::ApiKeyRotated)]),
+            case(
+                "revoked",
+                409,
+                &[Refused(CoreEvent::ApiKeyRotated, "api_key_over")],
+            ),
+            case("too long an overlap", 422, &[]),
+            FORBIDDEN,
+            MALFORMED,
+            NOT_FOUND,
+            NO_PROOF,
+            SHOWN_ALREADY,
         ],
     },
     Act {

@@ -4,6 +4,7 @@
 mod factors;
 mod installation;
 mod keys;
+mod roles;
 mod users;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -200,7 +201,14 @@ pub(super) async fn prepare(
                 return attempt;
             }
             let other = fresh("another one of some length");
-            let fields = ["name", "username", "passphrase", "new_password", "reason"];
+            let fields = [
+                "name",
+                "username",
+                "passphrase",
+                "new_password",
+                "role_name",
+                "reason",
+            ];
             let body = attempt.body.clone().unwrap_or_default();
             let field = fields.into_iter().find(|field| body[*field].is_string());
             attempt.but(
@@ -254,14 +262,16 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
             Concerned::InAnswer("/api_key/id"),
         ),
         ("DELETE", "/api/v1/api-keys/{api_key_id}") => {
-            let owner = tenant.administrator.user_id;
-            let made = world
-                .superuser
-                .insert_api_key(tenant.organization_id, owner, None);
-            let (id, _) = made.await;
+            let id = api_key(world).await;
             attempt
                 .on(format!("/api/v1/api-keys/{id}"))
                 .about(Concerned::Known(id))
+        }
+        ("POST", "/api/v1/api-keys/{api_key_id}/rotate") => {
+            let id = api_key(world).await;
+            attempt
+                .on(format!("/api/v1/api-keys/{id}/rotate"))
+                .with(json!({}), Concerned::InAnswer("/api_key/id"))
         }
         ("POST", "/api/v1/certificate-authorities") => {
             attempt.with(authority(), Concerned::InAnswer("/id"))
@@ -279,9 +289,20 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         }
         (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
         (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
+        (_, path) if roles::is_about(path) => roles::good(world, attempt).await,
         (_, path) if users::is_about(path) => users::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
+}
+
+/// An API key of the administrator.
+async fn api_key(world: &World) -> Uuid {
+    let (tenant, superuser) = (&world.tenant, &world.superuser);
+    let owner = tenant.administrator.user_id;
+    superuser
+        .insert_api_key(tenant.organization_id, owner, None)
+        .await
+        .0
 }
 
 const fn known(id: Uuid) -> Concerned {
@@ -353,6 +374,9 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
     if factors::is_about(path) {
         return factors::special(world, attempt, case).await;
     }
+    if roles::is_about(path) {
+        return roles::special(world, attempt, case).await;
+    }
     if users::is_about(path) {
         return users::special(world, attempt, case).await;
     }
@@ -375,6 +399,13 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
                     .but("scopes", beyond)
             }
         },
+        "/api/v1/api-keys/{api_key_id}/rotate" if case == "revoked" => {
+            let key = attempt.path.trim_end_matches("/rotate");
+            let revoke = Call::new("DELETE", key).by(&attempt.credential);
+            world.rest.send(revoke).await.expect(204);
+            attempt.about(Concerned::Nothing)
+        }
+        "/api/v1/api-keys/{api_key_id}/rotate" => attempt.but("overlap_seconds", (-1).into()),
         "/api/v1/api-keys/{api_key_id}" => {
             let _ = world.rest.send(attempt.call()).await.expect(204);
             attempt

@@ -16,6 +16,7 @@ fn holder() -> Holder {
         organization_status: OrganizationStatus::Active,
         membership_active: true,
         permissions: Permissions::all(),
+        rights_change_at: None,
     }
 }
 
@@ -27,6 +28,8 @@ fn identity(csrf_sha256: Option<CredentialHash>) -> Identity {
         permissions: Permissions::none(),
         must_change_password: false,
         ends_at: None,
+        look_up_at: None,
+        allowed_networks: None,
         csrf_sha256,
     }
 }

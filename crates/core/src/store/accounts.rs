@@ -262,7 +262,8 @@ pub(crate) async fn end_assignments(
         "-- accounts::end_assignments
         UPDATE user_roles
         SET valid_until = CASE WHEN valid_from < $2 THEN $2 ELSE valid_until END,
-            deleted_at = CASE WHEN valid_from < $2 THEN deleted_at ELSE $2 END
+            deleted_at = CASE WHEN valid_from < $2 THEN deleted_at ELSE $2 END,
+            revision = revision + 1
         WHERE user_id = $1 AND deleted_at IS NULL AND (valid_until IS NULL OR valid_until > $2)",
         user_id.as_uuid(),
         now,

@@ -57,6 +57,23 @@ pub(crate) async fn delete_old_sessions(
     Ok(done.rows_affected())
 }
 
+/// Removes notes about changed rights that were written before `limit`.
+pub(crate) async fn delete_old_rights_changes(
+    connection: &mut PgConnection,
+    limit: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- maintenance::delete_old_rights_changes
+        DELETE FROM rights_changes WHERE id IN (
+            SELECT id FROM rights_changes WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
+        limit,
+        BATCH_ROWS_MAX,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Makes the partitions of the audit log for the months ahead.
 pub(crate) async fn ensure_audit_partitions(
     connection: &mut PgConnection,

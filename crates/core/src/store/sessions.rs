@@ -35,7 +35,7 @@ pub(crate) async fn find_by_token(
             organization_status AS "organization_status!", membership_status,
             username AS "username!", must_change_password AS "must_change_password!",
             role_permissions AS "role_permissions!",
-            installation_permissions AS "installation_permissions!"
+            installation_permissions AS "installation_permissions!", rights_change_at
         FROM find_session_by_token($1, $2)"#,
         token_sha256.as_slice(),
         now,
@@ -61,6 +61,7 @@ pub(crate) async fn find_by_token(
                     &row.role_permissions,
                     &row.installation_permissions,
                 ),
+                rights_change_at: row.rights_change_at,
             },
         })
     })

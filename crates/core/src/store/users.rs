@@ -27,6 +27,9 @@ pub(crate) struct Holder {
     pub(crate) membership_active: bool,
     /// What the roles allow there, and what those in the system organization allow on the installation.
     pub(crate) permissions: Permissions,
+    /// When an assignment begins or ends next: until then the permissions hold, unless somebody changes
+    /// them.
+    pub(crate) rights_change_at: Option<DateTime<Utc>>,
 }
 
 /// What the roles of a user allow together, from the arrays that the look-up functions return: of the

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clm_database::transaction::Abort;
 use clm_database::{DatabaseError, Scope};
 use clm_domain::audit::{AuditRow, CoreEvent};
-use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::error::Fault;
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, UserId};
 use clm_domain::permission::{Action, Resource};
 use clm_domain::states::{UserStatus, UserType};
@@ -19,6 +19,7 @@ use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
+use crate::roles::revision_changed;
 use crate::store::{accounts, audit_log};
 use crate::{Core, audit, organizations};
 
@@ -256,7 +257,7 @@ async fn change_locked(
     let present = lock_live(connection, changing.user_id).await?;
     if present.revision != changing.revision {
         let read = changing.revision;
-        return Err(refused(revision_changed(present.revision, read)));
+        return Err(refused(revision_changed("user", present.revision, read)));
     }
     let UserChange {
         username,
@@ -329,13 +330,6 @@ fn fields(change: &UserChange) -> Vec<&'static str> {
     ];
     let named = named.into_iter().filter(|(_, is_named)| *is_named);
     named.map(|(field, _)| field).collect()
-}
-
-fn revision_changed(present: i64, read: i64) -> CoreError {
-    let message = format!(
-        "The user was changed meanwhile: it has revision {present}, not {read}. Read it again."
-    );
-    Fault::new(ErrorKind::Conflict, "revision_changed", message).into()
 }
 
 #[cfg(test)]

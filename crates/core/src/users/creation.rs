@@ -19,6 +19,7 @@ use super::{authority, check_email, check_username, normalized, passwords};
 use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
+use crate::roles::unknown_reference;
 use crate::store::users::{NewPerson, insert_person};
 use crate::store::{accounts, audit_log};
 use crate::{Core, audit};
@@ -204,8 +205,7 @@ pub(super) async fn take_place(
 }
 
 fn unknown_home() -> CoreError {
-    let message = "There is no such organization, or it is not visible to you.";
-    Fault::invalid("unknown_reference", "home_organization_id", message).into()
+    unknown_reference("home_organization_id", "organization")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clm_api::ApiState;
+use clm_api::rate_limits::RateLimits;
 use clm_database::pool::Database;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -190,6 +191,7 @@ fn listen(
         core: Arc::clone(&side.core),
         clock: Arc::clone(&side.clock),
         rng: Arc::clone(&side.rng),
+        rate_limits: Arc::new(RateLimits::new(configuration.rate_limits)),
         metrics: Arc::new(move || metrics.render()),
     });
     let connections = Connections {

@@ -35,7 +35,7 @@ pub(super) const ACTS: &[Act] = &[
                 &[Refused(CREATED, "user_quota_exceeded")],
             ),
             case("service with a password", 422, &[]),
-            case("another home", 422, &[]),
+            case("another home", 404, &[]),
             FORBIDDEN,
             MALFORMED,
             SHOWN_ALREADY,

@@ -1,0 +1,492 @@
+//! Assignments: who holds which role in the active organization, from when to when.
+//!
+//! An assignment begins and ends by the clock, without anybody doing anything. Nobody gives, prolongs
+//! or takes away a role that gives more than they hold themselves.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use clm_database::Scope;
+use clm_database::transaction::Abort;
+use clm_domain::audit::{AuditRow, CoreEvent};
+use clm_domain::clock::{Rng, whole_milliseconds};
+use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::ids::{OrganizationId, RoleAssignmentId, RoleId, UserId};
+use clm_domain::permission::{Action, Permissions, Resource};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use crate::access::{self, Target};
+use crate::context::OpContext;
+use crate::error::{CoreError, Result};
+use crate::last_administrator::Watch;
+use crate::page::{Page, PageRequest};
+use crate::roles::{effective, refuse_beyond_rights, revision_changed, unknown_reference};
+use crate::store::{audit_log, role_assignments, roles};
+use crate::{Core, audit};
+
+/// Longest reason, in characters.
+const REASON_CHARACTERS_MAX: usize = 2000;
+/// Most assignments of one user in one organization that have not ended.
+const ASSIGNMENTS_PER_USER_MAX: i64 = 100;
+
+/// Asks for an assignment.
+#[derive(Clone, Debug)]
+pub struct NewRoleAssignment {
+    /// A member of the active organization.
+    pub user_id: UserId,
+    /// A role that the organization may use.
+    pub role_id: RoleId,
+    /// When it begins; absent or past: now.
+    pub valid_from: Option<DateTime<Utc>>,
+    /// When it ends; absent: never.
+    pub valid_until: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// An assignment of a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleAssignmentRecord {
+    /// The assignment.
+    pub role_assignment_id: RoleAssignmentId,
+    /// Where the role is held.
+    pub organization_id: OrganizationId,
+    /// Who holds it.
+    pub user_id: UserId,
+    /// The holder's name.
+    pub username: String,
+    /// The role.
+    pub role_id: RoleId,
+    /// Its stable name.
+    pub role_code: String,
+    /// First moment of validity.
+    pub valid_from: DateTime<Utc>,
+    /// First moment after validity; absent while open-ended.
+    pub valid_until: Option<DateTime<Utc>>,
+    /// Who granted it; absent for the platform and the operator of the machine.
+    pub granted_by_user_id: Option<UserId>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Rises with each change.
+    pub revision: i64,
+    /// When it was granted.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Which assignments to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    /// Of this user only.
+    pub user_id: Option<UserId>,
+    /// Of this role only.
+    pub role_id: Option<RoleId>,
+    /// Only those that have not ended by then.
+    pub not_ended_at: Option<DateTime<Utc>>,
+}
+
+/// Gives a member of the active organization a role there.
+///
+/// # Errors
+/// `NotFound` for a user or role that is not visible; `Invalid` with code
+/// `valid_until_not_after` or `reason_invalid`; `Conflict` with code `already_assigned` when the user has
+/// the role at any moment of that time, `too_many_assignments`; `PolicyViolation` with code
+/// `permissions_beyond_rights`; those of [`access::authorize`] and of the database.
+pub async fn grant(
+    context: &OpContext,
+    core: &Core,
+    new: NewRoleAssignment,
+) -> Result<RoleAssignmentRecord> {
+    let target = Target::kind(context, Resource::RoleAssignment);
+    access::authorize(context, core, Action::Create, target).await?;
+    let now = whole_milliseconds(core.clock.now());
+    let valid_from = new.valid_from.map_or(now, |from| from.max(now));
+    check_end(new.valid_until, valid_from)?;
+    let assignment = RoleAssignmentRecord {
+        role_assignment_id: RoleAssignmentId::generate(now, core.rng.as_ref()),
+        organization_id: context.organization_id,
+        user_id: new.user_id,
+        username: String::new(),
+        role_id: new.role_id,
+        role_code: String::new(),
+        valid_from,
+        valid_until: new.valid_until,
+        granted_by_user_id: context.actor.user_id(),
+        reason: check_reason(new.reason)?,
+        revision: 1,
+        created_at: now,
+    };
+    let row = event(context, core, CoreEvent::RoleAssigned, &assignment);
+    let granting = Arc::new((assignment, row, context.permissions.clone()));
+    let scope = Scope::Organization(context.organization_id);
+    let outcome = core
+        .pool
+        .transact::<_, CoreError, _>("role_assignments::grant", scope, |connection| {
+            let granting = Arc::clone(&granting);
+            Box::pin(async move {
+                let (assignment, row, held) = granting.as_ref();
+                check_grant(connection, assignment, held).await?;
+                role_assignments::insert(connection, assignment).await?;
+                audit_log::insert(connection, row).await?;
+                find(
+                    connection,
+                    assignment.organization_id,
+                    assignment.role_assignment_id,
+                )
+                .await
+            })
+        })
+        .await;
+    let refused = audit::of_nothing(&granting.1);
+    let granted = audit::refusal(context, core, &refused, outcome).await?;
+    core.authentication_cache.evict(granted.user_id);
+    Ok(granted)
+}
+
+/// Whether the assignment may be made, while nobody changes the role.
+async fn check_grant(
+    connection: &mut PgConnection,
+    assignment: &RoleAssignmentRecord,
+    held: &Permissions,
+) -> std::result::Result<(), Abort<CoreError>> {
+    let RoleAssignmentRecord {
+        organization_id,
+        user_id,
+        ..
+    } = *assignment;
+    check_role(connection, assignment, held).await?;
+    if !role_assignments::is_member(connection, organization_id, user_id).await? {
+        return Err(Abort::Caller(unknown_reference("user_id", "user")));
+    }
+    // Grants of the same user come one after the other, so that none overlaps another unseen.
+    role_assignments::lock(connection, organization_id, user_id).await?;
+    if let Some(other) = role_assignments::find_overlapping(connection, assignment).await? {
+        return Err(Abort::Caller(already_assigned(other)));
+    }
+    let now = assignment.created_at;
+    let count =
+        role_assignments::count_open_of_user(connection, organization_id, user_id, now).await?;
+    if count >= ASSIGNMENTS_PER_USER_MAX {
+        return Err(Abort::Caller(too_many()));
+    }
+    Ok(())
+}
+
+/// Whether the role is there, and gives nothing that the actor does not hold. It stays as it is until
+/// the end of the transaction.
+async fn check_role(
+    connection: &mut PgConnection,
+    assignment: &RoleAssignmentRecord,
+    held: &Permissions,
+) -> std::result::Result<(), Abort<CoreError>> {
+    let RoleAssignmentRecord {
+        organization_id,
+        role_id,
+        ..
+    } = *assignment;
+    let unknown = || Abort::Caller(unknown_reference("role_id", "role"));
+    let found = roles::find(connection, organization_id, role_id).await?;
+    let owner = found.ok_or_else(unknown)?.organization_id;
+    roles::lock_shared(connection, owner).await?;
+    if owner != organization_id {
+        return check_lineage(connection, assignment, held).await;
+    }
+    // A role of one's own may inherit from one of the System organization.
+    roles::lock_shared(connection, clm_domain::ids::SYSTEM_ORGANIZATION).await?;
+    check_lineage(connection, assignment, held).await
+}
+
+async fn check_lineage(
+    connection: &mut PgConnection,
+    assignment: &RoleAssignmentRecord,
+    held: &Permissions,
+) -> std::result::Result<(), Abort<CoreError>> {
+    let lineage = roles::list_lineage(connection, assignment.role_id).await?;
+    if lineage.is_empty() {
+        return Err(Abort::Caller(unknown_reference("role_id", "role")));
+    }
+    let given = effective(&lineage, assignment.organization_id);
+    refuse_beyond_rights(&given, held, "role_id").map_err(Abort::Caller)
+}
+
+/// Assignments in the active organization, newest first; ended ones too, unless the filter says
+/// otherwise.
+///
+/// # Errors
+/// Those of [`access::authorize`] and of the database.
+pub async fn list(
+    context: &OpContext,
+    core: &Core,
+    filter: Filter,
+    page: PageRequest,
+) -> Result<Page<RoleAssignmentRecord>> {
+    let target = Target::kind(context, Resource::RoleAssignment);
+    access::authorize(context, core, Action::List, target).await?;
+    let organization_id = context.organization_id;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(organization_id))
+        .await?;
+    let part = (page.after, page.rows_to_read());
+    let rows = role_assignments::list(&mut transaction, organization_id, filter, part)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?;
+    Ok(page.page(rows, |one| one.role_assignment_id.as_uuid()))
+}
+
+/// One assignment in the active organization.
+///
+/// # Errors
+/// `NotFound` for unknown and foreign ids alike; those of [`access::authorize`] and of the database.
+pub async fn load(
+    context: &OpContext,
+    core: &Core,
+    role_assignment_id: RoleAssignmentId,
+) -> Result<RoleAssignmentRecord> {
+    let target = Target::kind(context, Resource::RoleAssignment);
+    access::authorize(context, core, Action::Read, target).await?;
+    load_own(context, core, role_assignment_id).await
+}
+
+async fn load_own(
+    context: &OpContext,
+    core: &Core,
+    role_assignment_id: RoleAssignmentId,
+) -> Result<RoleAssignmentRecord> {
+    let organization_id = context.organization_id;
+    let mut transaction = core
+        .pool
+        .begin(Scope::Organization(organization_id))
+        .await?;
+    role_assignments::find(&mut transaction, organization_id, role_assignment_id)
+        .await
+        .map_err(|error| core.pool.statement_error(error))?
+        .ok_or_else(not_found)
+}
+
+/// Moves the end of an assignment that has not ended; `None` leaves it open. An end that has passed is
+/// now.
+///
+/// # Errors
+/// `Conflict` with code `assignment_ended`, `revision_changed`, `already_assigned` or
+/// `last_administrator`; `NotFound` for unknown and foreign ids alike; those of [`grant`].
+pub async fn change_end(
+    context: &OpContext,
+    core: &Core,
+    (role_assignment_id, revision): (RoleAssignmentId, i64),
+    valid_until: Option<DateTime<Utc>>,
+) -> Result<RoleAssignmentRecord> {
+    let target = Target::kind(context, Resource::RoleAssignment);
+    access::authorize(context, core, Action::Update, target).await?;
+    let present = load_own(context, core, role_assignment_id).await?;
+    let now = whole_milliseconds(core.clock.now());
+    let valid_until = valid_until.map(|until| until.max(now));
+    check_end(valid_until, present.valid_from)?;
+    let change = End {
+        present: present.clone(),
+        revision: Some(revision),
+        valid_until,
+        event: CoreEvent::RoleAssignmentChanged,
+    };
+    end_at(context, core, now, change).await
+}
+
+/// Takes a role away now, or cancels an assignment that has not begun. Once it has ended, doing it
+/// again changes nothing.
+///
+/// # Errors
+/// `Conflict` with code `last_administrator`; `NotFound` for unknown and foreign ids alike; those of
+/// [`grant`].
+pub async fn withdraw(
+    context: &OpContext,
+    core: &Core,
+    role_assignment_id: RoleAssignmentId,
+) -> Result<()> {
+    let target = Target::kind(context, Resource::RoleAssignment);
+    access::authorize(context, core, Action::Delete, target).await?;
+    let present = load_own(context, core, role_assignment_id).await?;
+    let now = whole_milliseconds(core.clock.now());
+    if present.valid_until.is_some_and(|until| until <= now) {
+        return Ok(());
+    }
+    let change = End {
+        present,
+        revision: None,
+        valid_until: Some(now),
+        event: CoreEvent::RoleWithdrawn,
+    };
+    end_at(context, core, now, change).await.map(|_| ())
+}
+
+/// A new end of an assignment.
+struct End {
+    present: RoleAssignmentRecord,
+    /// The revision that was read, where the caller must name one.
+    revision: Option<i64>,
+    valid_until: Option<DateTime<Utc>>,
+    event: CoreEvent,
+}
+
+async fn end_at(
+    context: &OpContext,
+    core: &Core,
+    now: DateTime<Utc>,
+    change: End,
+) -> Result<RoleAssignmentRecord> {
+    let row = event(context, core, change.event, &change.present);
+    let user_id = change.present.user_id;
+    let ending = Arc::new((change, context.clone()));
+    let rng = Arc::clone(&core.rng);
+    let scope = Scope::System("an administrator may be a guest, whose row belongs to another home");
+    let outcome = core
+        .pool
+        .transact::<_, CoreError, _>("role_assignments::end_at", scope, |connection| {
+            let (ending, rng) = (Arc::clone(&ending), Arc::clone(&rng));
+            Box::pin(async move {
+                let (change, context) = ending.as_ref();
+                let watch = Watch::begin(connection, user_id, now).await?;
+                let ended = move_end(connection, context, (change, now)).await?;
+                if ended.revision == change.present.revision {
+                    return Ok(ended);
+                }
+                watch.end(connection).await?;
+                let row = event_at(context, (now, rng.as_ref()), change.event, &ended);
+                audit_log::insert(connection, &row).await?;
+                Ok(ended)
+            })
+        })
+        .await;
+    let ended = audit::refusal(context, core, &row, outcome).await?;
+    core.authentication_cache.evict(user_id);
+    Ok(ended)
+}
+
+async fn move_end(
+    connection: &mut PgConnection,
+    context: &OpContext,
+    (change, now): (&End, DateTime<Utc>),
+) -> std::result::Result<RoleAssignmentRecord, Abort<CoreError>> {
+    let End { present, .. } = change;
+    let organization_id = present.organization_id;
+    role_assignments::lock(connection, organization_id, present.user_id).await?;
+    let named = (organization_id, present.role_assignment_id);
+    let found = role_assignments::find_for_change(connection, named.0, named.1).await?;
+    let mut stored = found.ok_or_else(|| Abort::Caller(not_found()))?;
+    if let Some(read) = change.revision
+        && read != stored.revision
+    {
+        let error = revision_changed("role assignment", stored.revision, read);
+        return Err(Abort::Caller(error));
+    }
+    if stored.valid_until.is_some_and(|until| until <= now) {
+        return Err(Abort::Caller(ended_already()));
+    }
+    check_role(connection, &stored, &context.permissions).await?;
+    if stored.valid_until == change.valid_until {
+        return Ok(stored);
+    }
+    stored.valid_until = change.valid_until;
+    stored.revision += 1;
+    let cancelled = stored
+        .valid_until
+        .is_some_and(|until| until <= stored.valid_from);
+    if cancelled {
+        role_assignments::cancel(connection, named, now).await?;
+        return Ok(stored);
+    }
+    if let Some(other) = role_assignments::find_overlapping(connection, &stored).await? {
+        return Err(Abort::Caller(already_assigned(other)));
+    }
+    role_assignments::update_end(connection, &stored).await?;
+    Ok(stored)
+}
+
+async fn find(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    role_assignment_id: RoleAssignmentId,
+) -> std::result::Result<RoleAssignmentRecord, Abort<CoreError>> {
+    role_assignments::find(connection, organization_id, role_assignment_id)
+        .await?
+        .ok_or_else(|| Abort::Caller(not_found()))
+}
+
+fn check_end(valid_until: Option<DateTime<Utc>>, valid_from: DateTime<Utc>) -> Result<()> {
+    if valid_until.is_none_or(|until| until > valid_from) {
+        return Ok(());
+    }
+    let message = "The end must lie after the beginning, and in the future.";
+    Err(Fault::invalid("valid_until_not_after", "valid_until", message).into())
+}
+
+fn check_reason(reason: Option<String>) -> Result<Option<String>> {
+    let Some(text) = reason else {
+        return Ok(None);
+    };
+    let text = text.trim();
+    let fits = text.chars().count() <= REASON_CHARACTERS_MAX;
+    if fits && !text.chars().any(char::is_control) {
+        return Ok((!text.is_empty()).then(|| text.to_owned()));
+    }
+    let message = format!(
+        "Use at most {REASON_CHARACTERS_MAX} characters, none of them a control character."
+    );
+    Err(Fault::invalid("reason_invalid", "reason", message).into())
+}
+
+fn not_found() -> CoreError {
+    Fault::not_found(access::noun(Resource::RoleAssignment)).into()
+}
+
+fn already_assigned(other: RoleAssignmentId) -> CoreError {
+    let message = format!(
+        "The user has this role for some of that time already, by assignment {other}. Move the end \
+         of that one instead."
+    );
+    Fault::new(ErrorKind::Conflict, "already_assigned", message).into()
+}
+
+fn ended_already() -> CoreError {
+    let message = "The assignment has ended. Assign the role again.";
+    Fault::new(ErrorKind::Conflict, "assignment_ended", message).into()
+}
+
+fn too_many() -> CoreError {
+    let message = format!(
+        "A user has at most {ASSIGNMENTS_PER_USER_MAX} assignments in an organization. Withdraw one, \
+         or make a role that combines several."
+    );
+    Fault::new(ErrorKind::Conflict, "too_many_assignments", message).into()
+}
+
+fn event(
+    context: &OpContext,
+    core: &Core,
+    event: CoreEvent,
+    assignment: &RoleAssignmentRecord,
+) -> AuditRow {
+    event_at(
+        context,
+        (core.clock.now(), core.rng.as_ref()),
+        event,
+        assignment,
+    )
+}
+
+fn event_at(
+    context: &OpContext,
+    (now, rng): (DateTime<Utc>, &dyn Rng),
+    event: CoreEvent,
+    assignment: &RoleAssignmentRecord,
+) -> AuditRow {
+    let resource_id = Some(assignment.role_assignment_id.as_uuid());
+    let row =
+        AuditRow::success(event, &context.cause(), resource_id, now, rng).with_details(json!({
+            "user_id": assignment.user_id,
+            "role_id": assignment.role_id,
+            "valid_from": assignment.valid_from,
+            "valid_until": assignment.valid_until,
+            "stated_reason": assignment.reason,
+        }));
+    audit::with_origin(context, row)
+}
