@@ -283,8 +283,10 @@ GRANT SELECT, INSERT, UPDATE ON
     organizations, users, roles, user_roles, user_organizations, invitations, api_keys, policies, workflows,
     workflow_instances, workflow_steps, notifications, certificate_metadata
     TO clm_core_system;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys, certificate_quota_leases
+GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys, certificate_quota_leases,
+    known_sign_in_addresses
     TO clm_core_system;
+GRANT SELECT, INSERT, DELETE ON password_history TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
 -- Written by a trigger that runs as the owner, read through find_rights_changes.
 GRANT SELECT, DELETE ON rights_changes TO clm_core_system;

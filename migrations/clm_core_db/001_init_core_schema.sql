@@ -454,6 +454,55 @@ CREATE INDEX IF NOT EXISTS ix_invitations_invited_by_user_id
 CREATE INDEX IF NOT EXISTS ix_invitations_accepted_by_user_id
     ON invitations (accepted_by_user_id) WHERE accepted_by_user_id IS NOT NULL;
 
+CREATE TABLE IF NOT EXISTS password_history (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    password_hash text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_password_history PRIMARY KEY (id),
+    CONSTRAINT fk_password_history_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
+    CONSTRAINT fk_password_history_user FOREIGN KEY (user_id) REFERENCES users (id),
+    CONSTRAINT ck_password_history_password_hash CHECK (password_hash LIKE '$%$%')
+);
+COMMENT ON TABLE password_history IS
+    '[global] The last former passwords of users, which must not come again. Row security goes by the home organization; the program reads and writes it in the System scope alone.';
+COMMENT ON COLUMN password_history.id IS 'Identity of the row; the order in which the passwords were replaced.';
+COMMENT ON COLUMN password_history.organization_id IS 'Home organization of the user.';
+COMMENT ON COLUMN password_history.user_id IS 'Whose password it was.';
+COMMENT ON COLUMN password_history.password_hash IS 'PHC string of the former password.';
+COMMENT ON COLUMN password_history.created_at IS 'When it was replaced.';
+
+-- The former passwords of a user, newest first.
+CREATE INDEX IF NOT EXISTS ix_password_history_user_id ON password_history (user_id, id DESC);
+
+CREATE TABLE IF NOT EXISTS known_sign_in_addresses (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    address_sha256 bytea NOT NULL,
+    failed_sign_in_count integer NOT NULL DEFAULT 0,
+    locked_until timestamptz NULL,
+    last_success_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_known_sign_in_addresses PRIMARY KEY (id),
+    CONSTRAINT ux_known_sign_in_addresses_user_id_address_sha256 UNIQUE (user_id, address_sha256),
+    CONSTRAINT fk_known_sign_in_addresses_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
+    CONSTRAINT fk_known_sign_in_addresses_user FOREIGN KEY (user_id) REFERENCES users (id),
+    CONSTRAINT ck_known_sign_in_addresses_address_sha256 CHECK (octet_length(address_sha256) = 32),
+    CONSTRAINT ck_known_sign_in_addresses_failed_sign_in_count CHECK (failed_sign_in_count >= 0)
+) WITH (fillfactor = 85);
+COMMENT ON TABLE known_sign_in_addresses IS
+    '[global] From where users have signed in of late: wrong passwords that come from elsewhere do not hold them up there. Row security goes by the home organization; the program reads and writes it in the System scope alone.';
+COMMENT ON COLUMN known_sign_in_addresses.id IS 'Identity of the row.';
+COMMENT ON COLUMN known_sign_in_addresses.organization_id IS 'Home organization of the user.';
+COMMENT ON COLUMN known_sign_in_addresses.user_id IS 'Who has signed in.';
+COMMENT ON COLUMN known_sign_in_addresses.address_sha256 IS 'SHA-256 of user and address (of IPv6 the first 64 bits), so that rows of two users do not tell that they share one.';
+COMMENT ON COLUMN known_sign_in_addresses.failed_sign_in_count IS 'Failed attempts of the user from there since the last success from there.';
+COMMENT ON COLUMN known_sign_in_addresses.locked_until IS 'No sign-in of the user from there before this moment.';
+COMMENT ON COLUMN known_sign_in_addresses.last_success_at IS 'When the user last signed in from there.';
+COMMENT ON COLUMN known_sign_in_addresses.created_at IS 'When the user first signed in from there.';
+
 
 -- ---------------------------------------------------------------------------------------------
 -- 4. Credentials of programs and browsers
@@ -2101,7 +2150,7 @@ BEGIN
         'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'invitations', 'api_keys', 'sessions',
         'policies', 'workflows', 'workflow_instances', 'workflow_steps', 'notifications',
         'certificate_metadata', 'certificate_quotas', 'certificate_quota_leases', 'audit_log', 'outbox', 'inbox',
-        'idempotency_keys'
+        'idempotency_keys', 'password_history', 'known_sign_in_addresses'
     ] LOOP
         tenant_column := CASE table_name
             WHEN 'organizations' THEN 'id'

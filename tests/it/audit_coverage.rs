@@ -256,10 +256,11 @@ impl Audited<'_> {
 
 /// Events that no REST operation writes, and what does.
 const NOT_BY_REST: &[(&str, &str, Source)] = &[
+    // Looking at users of another home is no mutating operation: see `users`.
     (
         "audit_log",
-        CoreEvent::UserCreated.code(),
-        Source::Bootstrap,
+        CoreEvent::UserSeenAcross.code(),
+        Source::Reading,
     ),
     // Who looks across organizations is tried in `organizations`.
     (

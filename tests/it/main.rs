@@ -31,3 +31,4 @@ mod sealing;
 mod secrets;
 mod support;
 mod transport;
+mod users;

@@ -1,5 +1,7 @@
 //! REST calls as any client could make them: nothing is added that the test does not name.
 
+use std::net::IpAddr;
+
 use clm_api_types::{CSRF_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -183,7 +185,20 @@ impl Rest {
     /// # Panics
     /// When no client can be made.
     pub fn at(url: String) -> Self {
-        let http = reqwest::Client::builder()
+        Self::with(url, reqwest::Client::builder())
+    }
+
+    /// The interface of a running program, for somebody who has this address.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    pub fn from_address(program: &Program, address: IpAddr) -> Self {
+        let url = program.bootstrap_text("url");
+        Self::with(url, reqwest::Client::builder().local_address(address))
+    }
+
+    fn with(url: String, builder: reqwest::ClientBuilder) -> Self {
+        let http = builder
             .no_proxy()
             .user_agent(USER_AGENT)
             .timeout(std::time::Duration::from_secs(60))

@@ -5,6 +5,7 @@ mod master_key;
 mod organizations;
 mod roles;
 mod second_factor;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

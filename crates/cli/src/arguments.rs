@@ -5,6 +5,7 @@ pub(crate) mod organizations;
 pub(crate) mod pair;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
+pub(crate) mod user;
 
 use std::io;
 use std::path::PathBuf;
@@ -119,7 +120,7 @@ pub(crate) enum Command {
     Pair(pair::PairCommand),
     /// Users.
     #[command(subcommand)]
-    User(UserCommand),
+    User(user::UserCommand),
     /// The databases.
     #[command(subcommand)]
     Db(DbCommand),
@@ -378,48 +379,6 @@ pub(crate) struct Paging {
     /// The cursor of the page before.
     #[arg(long)]
     pub(crate) cursor: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserCommand {
-    /// Make the first administrator; refused once one exists.
-    CreateAdmin(CreateAdmin),
-    /// Remove the second factor of a user who has lost it. Only where the databases and the master
-    /// key can be read.
-    ResetTotp(ResetTotp),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ResetTotp {
-    /// The user's name.
-    #[arg(long)]
-    pub(crate) username: String,
-    /// The slug of the user's home organization.
-    #[arg(long = "home-organization", default_value = "default")]
-    pub(crate) home_organization: String,
-    /// Why, in words.
-    #[arg(long)]
-    pub(crate) reason: String,
-    #[command(flatten)]
-    pub(crate) servers: Servers,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CreateAdmin {
-    /// The administrator's name.
-    #[arg(long)]
-    pub(crate) username: String,
-    /// The slug of the home organization, which is made when it is missing.
-    #[arg(long = "home-organization", default_value = "default")]
-    pub(crate) home_organization: String,
-    /// The name of the home organization, when it is made.
-    #[arg(long, default_value = "Default")]
-    pub(crate) organization_name: String,
-    /// Read the password from standard input instead of the terminal.
-    #[arg(long)]
-    pub(crate) password_stdin: bool,
-    #[command(flatten)]
-    pub(crate) servers: Servers,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,14 +1,12 @@
-//! `clm db` and `clm user create-admin`: through the server's library, not through REST.
+//! `clm db`, `clm user create-admin` and `clm user reset-totp`: through the server's library, not through REST.
 
 use std::process::ExitCode;
 
 use clm_server::admin::Administration;
 use clm_server::{Configuration, Database, Role};
 
-use crate::arguments::{
-    CreateAdmin, DatabaseName, Databases, DbCommand, Format, Global, ResetTotp, Servers,
-    UserCommand,
-};
+use crate::arguments::user::{CreateAdmin, ResetTotp};
+use crate::arguments::{DatabaseName, Databases, DbCommand, Format, Global, Servers};
 use crate::{output, session};
 
 /// `clm db …`
@@ -216,15 +214,8 @@ fn object(headers: &[&str], row: &[String]) -> serde_json::Value {
         .into()
 }
 
-/// `clm user …`
-pub(crate) async fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
-    match command {
-        UserCommand::CreateAdmin(arguments) => create_admin(arguments).await,
-        UserCommand::ResetTotp(arguments) => reset_totp(arguments).await,
-    }
-}
-
-async fn reset_totp(arguments: ResetTotp) -> anyhow::Result<ExitCode> {
+/// `clm user reset-totp`
+pub(crate) async fn reset_totp(arguments: ResetTotp) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load()?;
     let administration = Administration::open(
         &configuration,
@@ -240,7 +231,8 @@ async fn reset_totp(arguments: ResetTotp) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn create_admin(arguments: CreateAdmin) -> anyhow::Result<ExitCode> {
+/// `clm user create-admin`
+pub(crate) async fn create_admin(arguments: CreateAdmin) -> anyhow::Result<ExitCode> {
     let CreateAdmin {
         username,
         home_organization,

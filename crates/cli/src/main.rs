@@ -19,6 +19,7 @@ mod pair;
 mod roles;
 mod second_factor;
 mod session;
+mod users;
 
 use std::process::ExitCode;
 
@@ -71,7 +72,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<ExitCode> {
         Command::Member(command) => organizations::member(&global, command).await,
         Command::Invitation(command) => organizations::invitation(&global, command).await,
         Command::Pair(command) => pair::pair(&global, command).await,
-        Command::User(command) => database::user(command).await,
+        Command::User(command) => users::user(&global, command).await,
         Command::Db(command) => database::db(&global, command).await,
         Command::Doctor => doctor::run(&global).await,
         Command::Completions { shell } => Ok(arguments::completions(shell)),

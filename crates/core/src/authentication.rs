@@ -17,6 +17,7 @@
 
 mod cache;
 pub(crate) mod credential;
+pub(crate) mod throttle;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ use crate::{Core, access, audit, organizations};
 use credential::CredentialHash;
 
 pub use cache::AuthenticationCache;
+pub use throttle::SignInThrottle;
 
 /// How often the last use of a session is written, at most.
 const LAST_SEEN_INTERVAL: TimeDelta = TimeDelta::seconds(50);

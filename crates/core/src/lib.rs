@@ -68,6 +68,7 @@ pub struct Core {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) passwords: password::PasswordHasher,
     pub(crate) authentication_cache: authentication::AuthenticationCache,
+    pub(crate) sign_in_throttle: authentication::SignInThrottle,
     pub(crate) api_key_usage: api_keys::usage::Usage,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
@@ -120,6 +121,7 @@ impl Core {
         Arc::new(Self {
             passwords: password::PasswordHasher::new(options.settings.password_hashing.clone()),
             authentication_cache: authentication::AuthenticationCache::default(),
+            sign_in_throttle: authentication::SignInThrottle::default(),
             api_key_usage: api_keys::usage::Usage::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),

@@ -3,6 +3,8 @@
 //! Each hash costs memory and time on purpose, so only a few run at once, on threads of their own.
 //! Never compare, log or store a password anywhere else.
 
+mod strength;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARACTERS_MIN};
 use clm_domain::secret::SecretString;
 use tokio::sync::Semaphore;
+
+pub use strength::{check_strength, own_words};
 
 use crate::error::{CoreError, Result};
 
@@ -121,6 +125,24 @@ impl PasswordHasher {
             }
         })
         .await
+    }
+
+    /// [`check_strength`], on the threads of the hasher: it may take some milliseconds. `words` are those
+    /// of [`own_words`].
+    ///
+    /// # Errors
+    /// `Invalid`, naming `field`; `RateLimited` when too many wait.
+    pub async fn judge(
+        &self,
+        password: &SecretString,
+        words: Vec<String>,
+        field: &'static str,
+    ) -> Result<()> {
+        let judged = password.clone();
+        self.work(password.clone(), move |_| {
+            Ok(check_strength(&judged, &words, field))
+        })
+        .await?
     }
 
     /// Whether a hash was made with other parameters than new ones are.

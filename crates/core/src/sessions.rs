@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use clm_database::Scope;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, Cause, CoreEvent};
-use clm_domain::clock::whole_milliseconds;
+use clm_domain::clock::{uuid_v7, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, SessionId, UserId};
 use clm_domain::permission::{Action, Resource};
@@ -21,15 +21,17 @@ use clm_domain::secret::SecretString;
 use clm_domain::states::{OrganizationStatus, UserStatus};
 use serde_json::json;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::access::{self, Target};
 use crate::authentication::credential;
+use crate::authentication::throttle::network_of;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::users::{PasswordState, SignInCandidate};
 use crate::store::{audit_log, organizations, sessions, users as user_rows};
-use crate::users;
+use crate::users::{self, guesses::Guess};
 use crate::{Core, audit};
 
 /// Most live sessions of one user; a sign-in beyond that ends the oldest.
@@ -86,8 +88,22 @@ pub struct SessionRecord {
 ///
 /// # Errors
 /// `Unauthenticated` with code `sign_in_failed`, whatever the reason; `RateLimited` when too many
-/// sign in at once; those of the database.
+/// sign in at once, or have failed from this address; those of the database.
 pub async fn create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result<NewSession> {
+    let network = network_of(context.request.ip_address.as_deref());
+    core.sign_in_throttle.admit(network)?;
+    let created = try_to_create(context, core, sign_in).await;
+    match &created {
+        Ok(_) => core.sign_in_throttle.succeeded(network),
+        Err(error) if error.kind() == ErrorKind::Unauthenticated => {
+            core.sign_in_throttle.failed(network);
+        }
+        Err(_) => {}
+    }
+    created
+}
+
+async fn try_to_create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result<NewSession> {
     let Some(candidate) = find_candidate(core, &sign_in).await? else {
         core.passwords.verify_unknown(&sign_in.password).await?;
         let row = refusal(context, core, SYSTEM_ORGANIZATION).refused("unknown_user");
@@ -104,6 +120,7 @@ pub async fn create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result
             .with_details(json!({ "user_id": candidate.user_id })),
         candidate,
         verified_hash,
+        known_address_id: uuid_v7(session.created_at, core.rng.as_ref()),
         session,
     });
     let scope = Scope::System("a sign-in finds its user before the organization is known");
@@ -162,6 +179,8 @@ struct Attempt {
     candidate: SignInCandidate,
     /// The hash that the password matched.
     verified_hash: Option<String>,
+    /// For the address, if it becomes known.
+    known_address_id: Uuid,
     session: sessions::NewSession,
     success: AuditRow,
     refusal: AuditRow,
@@ -184,14 +203,15 @@ async fn decide(
 ) -> sqlx::Result<Option<SignedIn>> {
     let user_id = attempt.candidate.user_id;
     let now = attempt.session.created_at;
-    let state = user_rows::lock_password_state(connection, user_id).await?;
-    let refusal = match &state {
-        Some(state) => judge(attempt, state, now),
-        None => Some("unknown_user"),
+    let Some(state) = user_rows::lock_password_state(connection, user_id).await? else {
+        return refuse(connection, attempt, "unknown_user").await;
     };
-    if let Some(reason) = refusal {
-        if let (Some(state), "wrong_password") = (&state, reason) {
-            users::count_failure(connection, user_id, state, now).await?;
+    let address = attempt.session.ip_address.as_deref();
+    let guess = Guess::find(connection, user_id, address, now).await?;
+    let state = guess.judged_by(state);
+    if let Some(reason) = judge(attempt, &state, now) {
+        if reason == "wrong_password" {
+            guess.failed(connection, &state, now).await?;
         }
         return refuse(connection, attempt, reason).await;
     }
@@ -200,7 +220,10 @@ async fn decide(
     let Some(organization_id) = organization else {
         return refuse(connection, attempt, "no_active_membership").await;
     };
-    user_rows::update_sign_in(connection, user_id, now).await?;
+    guess
+        .succeeded(connection, &state, (attempt.known_address_id, now))
+        .await?;
+    let expired = users::expire_password(connection, (user_id, home), &state, now).await?;
     let mut session = attempt.session.clone();
     if let Some(found) = organizations::find(connection, organization_id).await? {
         lifetimes::limit(&mut session, &found.settings);
@@ -211,7 +234,7 @@ async fn decide(
     let mut row = attempt
         .success
         .clone()
-        .with_details(json!({ "sessions_ended": ended }));
+        .with_details(json!({ "sessions_ended": ended, "password_expired": expired }));
     row.organization_id = organization_id;
     audit_log::insert(connection, &row).await?;
     Ok(Some(SignedIn {

@@ -1,16 +1,20 @@
 //! All SQL of `clm_core_db`, one file per aggregate. Row types stay private to their file.
 
+pub(crate) mod accounts;
 pub(crate) mod administrators;
 pub(crate) mod api_keys;
 pub(crate) mod audit_log;
+pub(crate) mod authority;
 pub(crate) mod certificate_metadata;
 pub(crate) mod certificate_quotas;
 pub(crate) mod idempotency_keys;
 pub(crate) mod inbox;
 pub(crate) mod invitations;
+pub(crate) mod known_sign_in_addresses;
 pub(crate) mod maintenance;
 pub(crate) mod members;
 pub(crate) mod organizations;
+pub(crate) mod password_history;
 pub(crate) mod rights_changes;
 pub(crate) mod role_assignments;
 pub(crate) mod roles;

@@ -1,27 +1,39 @@
-//! Users: the first administrator, the own password, and who one is.
+//! Users: the first administrator, the own password, and who one is. What others do with accounts is
+//! in the modules below: start with [`accounts`].
+
+mod accounts;
+mod authority;
+mod creation;
+pub(crate) mod guesses;
+mod passwords;
+mod status;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use clm_database::{DatabaseError, Scope};
 use clm_domain::actor::Actor;
-use clm_domain::audit::{AuditRow, Cause, CoreEvent};
+use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::uuid_v7;
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{
-    ApiKeyId, OrganizationId, SYSTEM_ORGANIZATION, SessionId, UserId, system_roles,
-};
+use clm_domain::ids::{ApiKeyId, OrganizationId, SYSTEM_ORGANIZATION, UserId, system_roles};
 use clm_domain::permission::Permissions;
 use clm_domain::secret::SecretString;
-use serde_json::json;
+use clm_domain::states::UserType;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use accounts::{UserChange, UserFilter, UserRecord, list, load, update};
+pub use creation::{CreatedUser, NewUser, create};
+pub use passwords::{change_own_password, set_first_password};
+pub use status::{delete, restore, set_status, unlock};
+
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
+use crate::store::audit_log;
 use crate::store::users::{self, NewAssignment, NewPerson, PasswordState};
-use crate::store::{audit_log, sessions};
-use crate::{Core, access, audit, organizations, password};
+use crate::{Core, access, organizations};
 
 /// Longest name of a user, in characters.
 const USERNAME_CHARACTERS_MAX: usize = 256;
@@ -59,7 +71,8 @@ pub struct NewAdministrator {
 pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<UserId> {
     check_username(&new.username)?;
     let email = new.email.as_deref().map(check_email).transpose()?;
-    password::check_policy(&new.password, &new.username, "password")?;
+    let owner = (new.username.as_str(), email.as_deref(), new.organization_id);
+    passwords::check_new(core, &new.password, owner, "password").await?;
     let password_hash = core
         .passwords
         .hash(&new.password, core.rng.as_ref())
@@ -98,7 +111,10 @@ pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<
             username,
             email_normalized: email.as_deref().map(normalized),
             email,
-            password_hash,
+            display_name: None,
+            user_type: UserType::Person,
+            password_hash: Some(password_hash),
+            must_change_password: false,
             created_at: now,
         },
     });
@@ -186,60 +202,6 @@ fn username_taken() -> CoreError {
         .into()
 }
 
-/// Changes the actor's own password and ends every other session of the user. Allowed even while
-/// nothing else is.
-///
-/// # Errors
-/// `Invalid`, naming `current_password` or `new_password`; `RateLimited` while the user is locked
-/// after wrong passwords; those of the database.
-pub async fn change_own_password(
-    context: &OpContext,
-    core: &Core,
-    current: SecretString,
-    new: SecretString,
-) -> Result<()> {
-    let user_id = acting_user(context)?;
-    let state = load_password_state(core, user_id).await?;
-    password::check_policy(&new, &state.username, "new_password")?;
-    if new.expose() == current.expose() {
-        let message = "The new password is the present one. Choose another.";
-        return Err(Fault::invalid("password_unchanged", "new_password", message).into());
-    }
-    // Both hashes in any case: the time must not tell whether the first one matched.
-    let verified = match &state.password_hash {
-        Some(hash) => core.passwords.verify(&current, hash).await?,
-        None => false,
-    };
-    let new_hash = core.passwords.hash(&new, core.rng.as_ref()).await?;
-    let now = core.clock.now();
-    let cause = Cause {
-        organization_id: state.home_organization_id,
-        ..context.cause()
-    };
-    let resource_id = Some(user_id.as_uuid());
-    let event = CoreEvent::PasswordChanged;
-    let row = AuditRow::success(event, &cause, resource_id, now, core.rng.as_ref());
-    let change = Arc::new(PasswordChange {
-        user_id,
-        verified_hash: state.password_hash.filter(|_| verified),
-        new_hash,
-        spared_session: context.actor.session_id(),
-        now,
-        audit: audit::with_origin(context, row),
-    });
-    let scope = Scope::System("a password belongs to the home organization, sessions to any");
-    core.pool
-        .transact::<_, CoreError, _>("users::change_own_password", scope, |connection| {
-            let change = Arc::clone(&change);
-            Box::pin(async move { Ok(decide(connection, &change).await?) })
-        })
-        .await??;
-    core.authentication_cache.evict(user_id);
-    // Nobody listens in an installation without bootstrap.json; that is no fault.
-    let _ = core.password_changes.send(user_id);
-    Ok(())
-}
-
 /// The user of a name, as the bootstrap of an installation needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownUser {
@@ -269,45 +231,28 @@ pub async fn find_by_name(
     Ok(found)
 }
 
-/// One change of a password, verified or not.
-struct PasswordChange {
-    user_id: UserId,
-    /// The hash that the current password matched.
-    verified_hash: Option<String>,
-    new_hash: String,
-    spared_session: Option<SessionId>,
+/// Demands a new password of a user whose row is locked, where the present one is older than the home
+/// organization allows. Returns whether it is.
+pub(crate) async fn expire_password(
+    connection: &mut PgConnection,
+    (user_id, home): (UserId, OrganizationId),
+    state: &PasswordState,
     now: DateTime<Utc>,
-    audit: AuditRow,
+) -> sqlx::Result<bool> {
+    let setting = users::find_password_days_max(connection, home).await?;
+    let expired = is_expired(setting.as_ref(), state.password_set_at, now);
+    if expired {
+        users::update_must_change_password(connection, user_id).await?;
+    }
+    Ok(expired)
 }
 
-/// Decides under the lock of the user's row, as a sign-in does. The inner error is the refusal,
-/// which has been recorded.
-async fn decide(
-    connection: &mut PgConnection,
-    change: &PasswordChange,
-) -> sqlx::Result<Result<()>> {
-    let PasswordChange { user_id, now, .. } = *change;
-    let Some(state) = users::lock_password_state(connection, user_id).await? else {
-        return Ok(Err(access::unauthenticated()));
-    };
-    if is_locked(&state, now) {
-        audit_log::insert(connection, &change.audit.clone().refused("locked")).await?;
-        return Ok(Err(locked(&state, now)));
-    }
-    if change.verified_hash.is_none() || change.verified_hash != state.password_hash {
-        count_failure(connection, user_id, &state, now).await?;
-        audit_log::insert(connection, &change.audit.clone().refused("wrong_password")).await?;
-        return Ok(Err(wrong_password()));
-    }
-    users::update_password(connection, user_id, now, &change.new_hash).await?;
-    let spared = (0, change.spared_session);
-    let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
-    let row = change
-        .audit
-        .clone()
-        .with_details(json!({ "sessions_ended": ended }));
-    audit_log::insert(connection, &row).await?;
-    Ok(Ok(()))
+/// Whether a password set at `set_at` is too old; a setting that is no number of days is none.
+fn is_expired(setting: Option<&Value>, set_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    let days = setting
+        .and_then(Value::as_u64)
+        .and_then(|days| u32::try_from(days).ok());
+    days.is_some_and(|days| now - set_at >= Duration::days(days.into()))
 }
 
 /// Counts a wrong password under the lock of the user's row, and locks the user after several.
@@ -343,33 +288,6 @@ fn locked(state: &PasswordState, now: DateTime<Utc>) -> CoreError {
         .locked_until
         .and_then(|until| u32::try_from((until - now).num_seconds().saturating_add(1)).ok());
     fault.into()
-}
-
-fn wrong_password() -> CoreError {
-    let message = "The current password is wrong.";
-    Fault::invalid("current_password_wrong", "current_password", message).into()
-}
-
-/// The user who acts, for what only users have.
-fn acting_user(context: &OpContext) -> Result<UserId> {
-    if context.actor == Actor::Anonymous {
-        return Err(access::unauthenticated());
-    }
-    context.actor.user_id().ok_or_else(|| {
-        let message =
-            "Only users have a password, and you act as none. Sign in first: 'clm login'.";
-        Fault::new(ErrorKind::Invalid, "no_user", message).into()
-    })
-}
-
-async fn load_password_state(core: &Core, user_id: UserId) -> Result<PasswordState> {
-    let scope = Scope::System("a user's password belongs to the home organization");
-    core.pool
-        .transact::<_, CoreError, _>("users::load_password_state", scope, move |connection| {
-            Box::pin(async move { Ok(users::lock_password_state(connection, user_id).await?) })
-        })
-        .await?
-        .ok_or_else(access::unauthenticated)
 }
 
 /// Who the caller is.

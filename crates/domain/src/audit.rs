@@ -110,6 +110,20 @@ audit_events! {
         ApiKeyRevoked = "api_key.revoked", "access", "api_key", Info;
         /// A user was created.
         UserCreated = "user.created", "access", "user", Info;
+        /// The name or the addresses of a user were changed.
+        UserUpdated = "user.updated", "access", "user", Info;
+        /// The status of a user was changed.
+        UserStatusChanged = "user.status_changed", "access", "user", Warning;
+        /// An administrator gave a user a new first password.
+        UserPasswordSet = "user.password_set", "access", "user", Warning;
+        /// The failed sign-ins of a user, and the lock that they caused, were forgotten.
+        UserUnlocked = "user.unlocked", "access", "user", Info;
+        /// A user was deleted.
+        UserDeleted = "user.deleted", "access", "user", Warning;
+        /// A deleted user was brought back.
+        UserRestored = "user.restored", "access", "user", Warning;
+        /// Somebody in the System organization looked at users of another home.
+        UserSeenAcross = "user.seen_across", "access", "user", Info;
         /// A user was given the secret of a second factor.
         TotpEnrolled = "totp.enrolled", "authentication", "user", Info;
         /// The second factor of a user is in force.

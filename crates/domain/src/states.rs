@@ -200,6 +200,16 @@ value_set! {
 }
 
 value_set! {
+    /// Who is behind a user.
+    UserType {
+        /// Somebody who signs in.
+        Person = "person",
+        /// A program, which has API keys and cannot sign in.
+        Service = "service",
+    }
+}
+
+value_set! {
     /// Status of an organization.
     OrganizationStatus {
         /// In use.
@@ -208,16 +218,6 @@ value_set! {
         Suspended = "suspended",
         /// Nothing is allowed.
         Inactive = "inactive",
-    }
-}
-
-value_set! {
-    /// Kind of an account.
-    UserType {
-        /// Signs in.
-        Person = "person",
-        /// Has API keys only.
-        Service = "service",
     }
 }
 

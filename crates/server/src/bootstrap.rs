@@ -202,7 +202,10 @@ async fn ensure_authority(
 /// locks nobody out.
 fn first_password(chosen: Option<&SecretString>, path: &Path) -> anyhow::Result<SecretString> {
     let check = |password: &SecretString| {
-        clm_core::password::check_policy(password, ADMINISTRATOR, PASSWORD_VARIABLE)
+        clm_core::password::check_policy(password, ADMINISTRATOR, PASSWORD_VARIABLE)?;
+        let words =
+            clm_core::password::own_words(&[ADMINISTRATOR, ORGANIZATION_NAME, ORGANIZATION_SLUG]);
+        clm_core::password::check_strength(password, &words, PASSWORD_VARIABLE)
     };
     if let Some(chosen) = chosen {
         check(chosen).with_context(|| format!("{PASSWORD_VARIABLE} cannot be used"))?;

@@ -65,6 +65,8 @@ DROP TABLE IF EXISTS workflows;
 DROP TABLE IF EXISTS policies;
 DROP TABLE IF EXISTS sessions;
 DROP TABLE IF EXISTS api_keys;
+DROP TABLE IF EXISTS known_sign_in_addresses;
+DROP TABLE IF EXISTS password_history;
 DROP TABLE IF EXISTS invitations;
 DROP TABLE IF EXISTS user_organizations;
 DROP TABLE IF EXISTS user_roles;

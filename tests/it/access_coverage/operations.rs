@@ -58,6 +58,22 @@ pub(super) const OPERATIONS: &[Operation] = &[
     open("POST", "/api/v1/users/me/totp/activate", Needs::Session).with(code),
     open("POST", "/api/v1/users/me/totp/remove", Needs::Session).with(code),
     open("POST", "/api/v1/step-up", Needs::Session).with(step_up),
+    operation("POST", USERS, Resource::User, Action::Create).with(new_user),
+    operation("GET", USERS, Resource::User, Action::List),
+    operation("GET", USER, Resource::User, Action::Read).on(Object::User),
+    operation("PATCH", USER, Resource::User, Action::Update)
+        .on(Object::User)
+        .with(new_display_name)
+        .matched(),
+    operation("PUT", USER_STATUS, Resource::User, Action::Update)
+        .on(Object::User)
+        .with(suspension),
+    operation("POST", USER_PASSWORD, Resource::User, Action::Update)
+        .on(Object::User)
+        .with(nothing),
+    operation("POST", USER_UNLOCK, Resource::User, Action::Update).on(Object::User),
+    operation("DELETE", USER, Resource::User, Action::Delete).on(Object::User),
+    operation("POST", USER_RESTORE, Resource::User, Action::Update).on(Object::User),
     operation("POST", "/api/v1/api-keys", Resource::ApiKey, Action::Create).with(new_key),
     operation("GET", "/api/v1/api-keys", Resource::ApiKey, Action::List),
     operation(
@@ -302,6 +318,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("POST", ERASE, Resource::EncryptionKey, Action::Delete).with(erasure),
 ];
 
+const USERS: &str = "/api/v1/users";
+const USER: &str = "/api/v1/users/{user_id}";
+const USER_STATUS: &str = "/api/v1/users/{user_id}/status";
+const USER_PASSWORD: &str = "/api/v1/users/{user_id}/password";
+const USER_UNLOCK: &str = "/api/v1/users/{user_id}/unlock";
+const USER_RESTORE: &str = "/api/v1/users/{user_id}/restore";
 const ROLE: &str = "/api/v1/roles/{role_id}";
 const ASSIGNMENTS: &str = "/api/v1/role-assignments";
 const ASSIGNMENT: &str = "/api/v1/role-assignments/{role_assignment_id}";
@@ -489,6 +511,23 @@ fn step_up(tenant: &Tenant) -> Value {
     json!({ "code": "123456", "request": request })
 }
 
+/// Nobody else has the name: who is made first keeps it.
+fn new_user(tenant: &Tenant) -> Value {
+    json!({ "username": format!("{}-listed", tenant.slug), "user_type": "service" })
+}
+
+fn new_display_name(_: &Tenant) -> Value {
+    json!({ "display_name": "Listed" })
+}
+
+fn suspension(_: &Tenant) -> Value {
+    json!({ "status": "suspended", "reason": "the list of operations" })
+}
+
+fn nothing(_: &Tenant) -> Value {
+    json!({})
+}
+
 fn new_key(_: &Tenant) -> Value {
     json!({ "name": "made by the list of operations" })
 }
@@ -525,10 +564,6 @@ fn settings(_: &Tenant) -> Value {
     json!({ "settings": { "session_hours_max": 700 } })
 }
 
-fn suspension(_: &Tenant) -> Value {
-    json!({ "status": "suspended", "reason": "the list of operations" })
-}
-
 fn choice(tenant: &Tenant) -> Value {
     json!({ "organization": tenant.slug })
 }
@@ -536,10 +571,6 @@ fn choice(tenant: &Tenant) -> Value {
 fn new_member(tenant: &Tenant) -> Value {
     let user = tenant.administrator.user_id.to_string();
     json!({ "user": user, "organization_id": tenant.organization_id })
-}
-
-fn nothing(_: &Tenant) -> Value {
-    json!({})
 }
 
 fn invitation(_: &Tenant) -> Value {

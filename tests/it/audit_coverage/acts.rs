@@ -7,6 +7,7 @@ mod factors;
 mod installation;
 mod organizations;
 mod roles;
+mod users;
 
 use clm_domain::audit::{CoreEvent, EventType, SecureEvent};
 
@@ -101,7 +102,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Act> {
     let factors = factors::ACTS.iter();
     let roles = roles::ACTS.iter();
     let organizations = organizations::ACTS.iter();
-    let first = factors.chain(roles).chain(organizations);
+    let first = factors.chain(roles).chain(organizations).chain(users::ACTS);
     first.chain(ACTS).chain(installation::ACTS)
 }
 
@@ -165,7 +166,9 @@ const ACTS: &[Act] = &[
             ),
             case("locked", 429, &[Refused(PASSWORD, "locked")]),
             case("too short", 422, &[]),
+            case("too common", 422, &[]),
             case("unchanged", 422, &[]),
+            case("used before", 422, &[Refused(PASSWORD, "password_reused")]),
             case("repeated by key", 204, &[]),
             MALFORMED,
             OTHER_BODY,

@@ -6,6 +6,7 @@ mod installation;
 mod keys;
 mod organizations;
 mod roles;
+mod users;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -294,6 +295,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
         (_, path) if roles::is_about(path) => roles::good(world, attempt).await,
         (_, path) if organizations::is_about(path) => organizations::good(world, attempt).await,
+        (_, path) if users::is_about(path) => users::good(world, attempt).await,
         _ => keys::good(world, attempt).await,
     }
 }
@@ -382,6 +384,9 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
     }
     if organizations::is_about(path) {
         return organizations::special(world, attempt, (path, case)).await;
+    }
+    if users::is_about(path) {
+        return users::special(world, attempt, case).await;
     }
     match path {
         "/api/v1/sessions" => refused_sign_in(world, attempt, case).await,
@@ -472,6 +477,12 @@ async fn refused_password(world: &World, attempt: Attempt, case: &str) -> Attemp
     let attempt = match case {
         "wrong password" => attempt.but("current_password", "a wrong password".into()),
         "too short" => attempt.but("new_password", "short".into()),
+        "too common" => attempt.but("new_password", "password1234".into()),
+        "used before" => {
+            let _ = world.rest.send(attempt.call()).await.expect(204);
+            let attempt = attempt.but("current_password", NEW_PASSWORD.into());
+            attempt.but("new_password", current)
+        }
         "unchanged" => attempt.but("new_password", current),
         _ => {
             world

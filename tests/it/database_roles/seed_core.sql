@@ -16,6 +16,10 @@ BEGIN
     VALUES (organization, person, true);
     INSERT INTO invitations (organization_id, email, email_normalized, token_sha256, expires_at)
     VALUES (organization, 'guest@SLUG.example', 'guest@SLUG.example', digest, now() + interval '1 day');
+    INSERT INTO password_history (organization_id, user_id, password_hash)
+    VALUES (organization, person, '$argon2id$former');
+    INSERT INTO known_sign_in_addresses (organization_id, user_id, address_sha256, last_success_at)
+    VALUES (organization, person, digest, now());
     INSERT INTO roles (organization_id, role_code, role_name) VALUES (organization, 'OWN', 'Own');
     INSERT INTO user_roles (organization_id, user_id, role_id)
     VALUES (organization, person, '00000000-0000-0000-0001-000000000006');

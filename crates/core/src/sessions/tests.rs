@@ -11,9 +11,11 @@ const HASH: &str = "$argon2id$the-hash";
 fn state() -> PasswordState {
     PasswordState {
         username: "ada".to_owned(),
+        email: None,
         home_organization_id: SYSTEM_ORGANIZATION,
         user_status: UserStatus::Active,
         password_hash: Some(HASH.to_owned()),
+        password_set_at: at(0),
         failed_sign_in_count: 0,
         locked_until: None,
     }
@@ -36,6 +38,7 @@ fn attempt(verified_hash: Option<&str>, home: OrganizationStatus) -> Attempt {
             password_hash: Some(HASH.to_owned()),
         },
         verified_hash: verified_hash.map(str::to_owned),
+        known_address_id: Uuid::nil(),
         session: sessions::NewSession {
             session_id: SessionId::generate(at(0), &rng),
             user_id,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clm_domain::ids::{OrganizationId, RoleId, UserId};
 use clm_domain::permission::Permissions;
-use clm_domain::states::{OrganizationStatus, UserStatus};
+use clm_domain::states::{OrganizationStatus, UserStatus, UserType};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -89,9 +89,12 @@ pub(crate) async fn find_for_sign_in(
 #[derive(Clone, Debug)]
 pub(crate) struct PasswordState {
     pub(crate) username: String,
+    pub(crate) email: Option<String>,
     pub(crate) home_organization_id: OrganizationId,
     pub(crate) user_status: UserStatus,
     pub(crate) password_hash: Option<String>,
+    /// When the password was set, or the user was made.
+    pub(crate) password_set_at: DateTime<Utc>,
     pub(crate) failed_sign_in_count: i32,
     pub(crate) locked_until: Option<DateTime<Utc>>,
 }
@@ -121,12 +124,13 @@ pub(crate) async fn lock_password_state(
     user_id: UserId,
 ) -> sqlx::Result<Option<PasswordState>> {
     let row = sqlx::query!(
-        "-- users::lock_password_state
-        SELECT username, home_organization_id, status, password_hash, failed_sign_in_count,
+        r#"-- users::lock_password_state
+        SELECT username, email, home_organization_id, status, password_hash,
+            coalesce(password_changed_at, created_at) AS "password_set_at!", failed_sign_in_count,
             locked_until
         FROM users
         WHERE id = $1 AND deleted_at IS NULL
-        FOR NO KEY UPDATE",
+        FOR NO KEY UPDATE"#,
         user_id.as_uuid(),
     )
     .fetch_optional(connection)
@@ -134,9 +138,11 @@ pub(crate) async fn lock_password_state(
     row.map(|row| {
         Ok(PasswordState {
             username: row.username,
+            email: row.email,
             home_organization_id: OrganizationId::from_uuid(row.home_organization_id),
             user_status: parse_stored(&row.status)?,
             password_hash: row.password_hash,
+            password_set_at: row.password_set_at,
             failed_sign_in_count: row.failed_sign_in_count,
             locked_until: row.locked_until,
         })
@@ -163,18 +169,54 @@ pub(crate) async fn update_failed_sign_in(
     Ok(())
 }
 
-/// Notes a successful sign-in of a user whose state is locked.
+/// Notes a successful sign-in of a user whose state is locked; wrong passwords are forgotten where
+/// `forgets_failures` says so.
 pub(crate) async fn update_sign_in(
     connection: &mut PgConnection,
     user_id: UserId,
     now: DateTime<Utc>,
+    forgets_failures: bool,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "-- users::update_sign_in
-        UPDATE users SET failed_sign_in_count = 0, locked_until = NULL, last_sign_in_at = $2
+        UPDATE users
+        SET failed_sign_in_count = CASE WHEN $3 THEN 0 ELSE failed_sign_in_count END,
+            locked_until = CASE WHEN $3 THEN NULL ELSE locked_until END, last_sign_in_at = $2
         WHERE id = $1",
         user_id.as_uuid(),
         now,
+        forgets_failures,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The setting of a home organization that says how old passwords may become, as it is stored
+/// (system scope).
+pub(crate) async fn find_password_days_max(
+    connection: &mut PgConnection,
+    home_organization_id: OrganizationId,
+) -> sqlx::Result<Option<serde_json::Value>> {
+    let found = sqlx::query_scalar!(
+        "-- users::find_password_days_max
+        SELECT settings -> 'password_days_max' FROM organizations WHERE id = $1",
+        home_organization_id.as_uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.flatten())
+}
+
+/// Demands a new password of a user whose state is locked.
+pub(crate) async fn update_must_change_password(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- users::update_must_change_password
+        UPDATE users SET must_change_password = true WHERE id = $1",
+        user_id.as_uuid(),
     )
     .execute(connection)
     .await?;
@@ -282,7 +324,7 @@ pub(crate) async fn role_is_held(
     .await
 }
 
-/// A new person.
+/// A new person or service.
 #[derive(Clone, Debug)]
 pub(crate) struct NewPerson {
     pub(crate) user_id: UserId,
@@ -291,11 +333,16 @@ pub(crate) struct NewPerson {
     pub(crate) username_normalized: String,
     pub(crate) email: Option<String>,
     pub(crate) email_normalized: Option<String>,
-    pub(crate) password_hash: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) user_type: UserType,
+    /// Services have none.
+    pub(crate) password_hash: Option<String>,
+    /// Whether somebody else chose the password.
+    pub(crate) must_change_password: bool,
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// Inserts a person with the membership in the home organization, which is the primary one.
+/// Inserts a person or service with the membership in the home organization, which is the primary one.
 pub(crate) async fn insert_person(
     connection: &mut PgConnection,
     person: &NewPerson,
@@ -306,8 +353,10 @@ pub(crate) async fn insert_person(
         WITH person AS (
             INSERT INTO users (
                 id, home_organization_id, username, username_normalized, email, email_normalized,
-                password_hash, password_changed_at, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)
+                password_hash, password_changed_at, created_at, updated_at, display_name,
+                user_type, must_change_password)
+            VALUES ($1, $2, $3, $4, $5, $6, $7,
+                CASE WHEN $7::text IS NOT NULL THEN $8::timestamptz END, $8, $8, $10, $11, $12)
             RETURNING id, home_organization_id, created_at)
         INSERT INTO user_organizations (
             id, organization_id, user_id, is_primary, joined_at, created_at, updated_at)
@@ -322,6 +371,9 @@ pub(crate) async fn insert_person(
         person.password_hash,
         person.created_at,
         membership_id,
+        person.display_name,
+        person.user_type.as_str(),
+        person.must_change_password,
     )
     .execute(connection)
     .await?;

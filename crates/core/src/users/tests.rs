@@ -77,9 +77,11 @@ fn addresses_have_two_parts() {
 fn a_lock_says_when_to_come_back() {
     let state = PasswordState {
         username: "ada".to_owned(),
+        email: None,
         home_organization_id: SYSTEM_ORGANIZATION,
         user_status: UserStatus::Active,
         password_hash: None,
+        password_set_at: at(0),
         failed_sign_in_count: 5,
         locked_until: Some(at(30)),
     };
@@ -87,4 +89,17 @@ fn a_lock_says_when_to_come_back() {
     assert!(is_locked(&state, at(29)));
     assert!(!is_locked(&state, at(30)));
     assert_eq!(locked(&state, at(0)).0.retry_after_seconds, Some(31));
+}
+
+#[test]
+fn passwords_expire_where_the_setting_is_a_number_of_days() {
+    let day = |days: i64| at(days * 24 * 60 * 60);
+    let setting = json!(90);
+
+    assert!(!is_expired(Some(&setting), day(0), day(89)));
+    assert!(is_expired(Some(&setting), day(0), day(90)));
+    assert!(!is_expired(None, day(0), day(10_000)));
+    for odd in [json!("90"), json!(-1), json!(1.5), json!(null), json!({})] {
+        assert!(!is_expired(Some(&odd), day(0), day(10_000)), "{odd}");
+    }
 }
