@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Long tests: faults, again and again at random moments, and random input for the parsers. `make test`
-# runs the same with few rounds, and the parsers on known input only.
+# Long tests: faults, again and again at random moments, random calls by members of one organization
+# beside another, and random input for the parsers. `make test` runs the same with few rounds, and the
+# parsers on known input only.
 #
-#   SOAK_ROUNDS    how often the program is killed (20)
+#   SOAK_ROUNDS    how often the program is killed (20); 250 random calls for each
 #   SOAK_SECONDS   how long each parser gets random input (600)
 #   SOAK_SEED      where randomness begins (printed; another one each time when unset)
-#   SOAK_FILTER    which tests: those whose name contains this (crash::)
+#   SOAK_FILTER    which tests: those whose name contains one of these (crash:: two_organizations::)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:${HOME:-/root}/.cargo/bin
@@ -13,23 +14,23 @@ PATH=$PATH:${HOME:-/root}/.cargo/bin
 export SOAK_ROUNDS=${SOAK_ROUNDS:-20}
 export SOAK_SEED=${SOAK_SEED:-$((RANDOM << 15 | RANDOM))}
 seconds=${SOAK_SECONDS:-600}
-filter=${SOAK_FILTER:-crash::}
+read -ra filters <<<"${SOAK_FILTER:-crash:: two_organizations::}"
 
 if ! [[ $SOAK_ROUNDS =~ ^[1-9][0-9]*$ && $seconds =~ ^[1-9][0-9]*$ && $SOAK_SEED =~ ^[0-9]+$ ]]; then
     echo "SOAK_ROUNDS, SOAK_SECONDS and SOAK_SEED must be whole numbers" >&2
     exit 2
 fi
 
-faults() {
+long_tests() {
     local test=(cargo test --locked --package clm-tests --test it --) count
     cargo build --locked --package clm-cli
-    count=$("${test[@]}" --list "$filter" | grep -c ': test$' || true)
+    count=$("${test[@]}" --list "${filters[@]}" | grep -c ': test$' || true)
     if [[ $count == 0 ]]; then
-        echo "no test has '$filter' in its name" >&2
+        echo "no test has one of '${filters[*]}' in its name" >&2
         exit 1
     fi
-    echo "== $count tests of faults, $SOAK_ROUNDS rounds, SOAK_SEED=$SOAK_SEED"
-    "${test[@]}" --nocapture --test-threads=1 "$filter"
+    echo "== $count long tests, $SOAK_ROUNDS rounds, SOAK_SEED=$SOAK_SEED"
+    "${test[@]}" --nocapture --test-threads=1 "${filters[@]}"
 }
 
 # cargo-fuzz needs the nightly compiler.
@@ -50,5 +51,5 @@ random_input() {
     done
 }
 
-faults
+long_tests
 random_input

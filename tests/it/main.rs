@@ -31,4 +31,5 @@ mod sealing;
 mod secrets;
 mod support;
 mod transport;
+mod two_organizations;
 mod users;

@@ -20,7 +20,7 @@ use crate::Program;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Tables whose rows come and go beside the acts that they belong to.
-const BESIDE_THE_ACT: &[&str] = &[
+pub(crate) const BESIDE_THE_ACT: &[&str] = &[
     "audit_log",
     "secure_audit_log",
     "idempotency_keys",
@@ -28,7 +28,7 @@ const BESIDE_THE_ACT: &[&str] = &[
     "certificate_quota_leases",
 ];
 /// Columns that tell of the use of a credential, or how many seals are reserved.
-const OF_USE: &[(&str, &[&str])] = &[
+pub(crate) const OF_USE: &[(&str, &[&str])] = &[
     ("api_keys", &["last_used_at", "usage_count", "updated_at"]),
     ("sessions", &["last_seen_at", "idle_expires_at"]),
 ];

@@ -13,6 +13,7 @@ pub mod program;
 pub mod replicas;
 pub mod rest;
 pub mod soak;
+pub mod tenancy;
 pub mod tenant;
 
 pub use apart::Apart;

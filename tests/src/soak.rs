@@ -19,13 +19,25 @@ impl Soak {
     ///
     /// # Panics
     /// When a setting is no number.
-    #[expect(clippy::print_stdout, reason = "shown when the test fails")]
     pub fn announce() -> Self {
+        Self::begin(|| RandomState::new().build_hasher().finish())
+    }
+
+    /// The same with a seed for when none is given: chance decides what is done there, not when.
+    ///
+    /// # Panics
+    /// When a setting is no number.
+    pub fn announce_from(seed: u64) -> Self {
+        Self::begin(|| seed)
+    }
+
+    #[expect(clippy::print_stdout, reason = "shown when the test fails")]
+    fn begin(seed: impl FnOnce() -> u64) -> Self {
         let soak = Self {
             rounds: number("SOAK_ROUNDS").map_or(ROUNDS_DEFAULT, |rounds| {
                 u32::try_from(rounds).expect("SOAK_ROUNDS is small")
             }),
-            seed: number("SOAK_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+            seed: number("SOAK_SEED").unwrap_or_else(seed),
         };
         println!("SOAK_ROUNDS={} SOAK_SEED={}", soak.rounds, soak.seed);
         soak
