@@ -366,6 +366,9 @@ CREATE INDEX IF NOT EXISTS ix_user_roles_organization_id_user_id
 -- Foreign keys; holders of a role.
 CREATE INDEX IF NOT EXISTS ix_user_roles_user_id ON user_roles (user_id);
 CREATE INDEX IF NOT EXISTS ix_user_roles_role_id ON user_roles (role_id);
+-- Whether an organization still has an administrator.
+CREATE INDEX IF NOT EXISTS ix_user_roles_organization_id_role_id
+    ON user_roles (organization_id, role_id) WHERE deleted_at IS NULL AND valid_until IS NULL;
 CREATE INDEX IF NOT EXISTS ix_user_roles_granted_by_user_id
     ON user_roles (granted_by_user_id) WHERE granted_by_user_id IS NOT NULL;
 

@@ -206,6 +206,8 @@ async fn service_accounts_have_keys_made_for_them() {
     assert_eq!(who.body["permissions"], json!({ "certificate": ["list"] }));
     let path = format!("{KEYS}/{}/rotate", made.id("/api_key/id"));
     world.post(admin, &path, json!({})).await.expect(201);
+    // It is narrowed to what its maker may do, whatever the account is given later.
+    assert!(made.body["api_key"]["scopes"].is_object());
 
     // A person's key is made by that person alone; unknown and foreign accounts look the same.
     let elsewhere = world.superuser.insert_organization("elsewhere").await;

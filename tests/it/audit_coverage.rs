@@ -393,8 +393,10 @@ async fn every_event_is_known(world: &World, seen: &BTreeSet<(&'static str, Stri
             "{log}: {code} by REST: {by_rest}"
         );
     }
-    let made = by_the_platform(world, CoreEvent::OrganizationCreated.code()).await;
-    assert!(made > 0, "the bootstrap makes an organization");
+    for made in [CoreEvent::OrganizationCreated, CoreEvent::UserCreated] {
+        let count = by_the_platform(world, made.code()).await;
+        assert!(count > 0, "the bootstrap writes {}", made.code());
+    }
     differ(world).await;
     for (log, code, source) in NOT_BY_REST {
         if *source == Source::Reconciler {

@@ -3,6 +3,7 @@
 mod command_line;
 mod explained;
 mod last_administrator;
+mod taking;
 
 use std::time::Duration;
 

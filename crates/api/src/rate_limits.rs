@@ -6,7 +6,7 @@
 //! ratelimit-headers), and how long to wait (`Retry-After`). The local operator is not limited, nor are
 //! the probes of health.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +17,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clm_api_types::BASE_PATH;
 use clm_core::OpContext;
-use clm_domain::actor::Actor;
 use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::networks::caller_network;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -42,7 +42,7 @@ const CHECKS_PER_CLEANING: u32 = 4_096;
 /// What an operator allows, in requests per second; 0 for no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitSettings {
-    /// Each user or API key.
+    /// Each user, with all API keys together.
     pub per_principal: u32,
     /// Each address (an IPv4 address, or the /64 of an IPv6 address).
     pub per_address: u32,
@@ -201,15 +201,14 @@ pub(crate) fn count_principal(
     seen: Option<&Seen>,
     context: &OpContext,
 ) -> Result<(), ApiError> {
-    let principal = match &context.actor {
-        Actor::User { user_id, .. } => user_id.as_uuid(),
-        Actor::ApiKey { api_key_id, .. } => api_key_id.as_uuid(),
-        Actor::Anonymous | Actor::LocalOperator { .. } | Actor::System => return Ok(()),
+    // With all API keys together: another key is no other caller.
+    let Some(user_id) = context.actor.user_id() else {
+        return Ok(());
     };
     let Some(limiter) = &state.rate_limits.principals else {
         return Ok(());
     };
-    let standing = limiter.check(principal);
+    let standing = limiter.check(user_id.as_uuid());
     if let Some(seen) = seen {
         seen.note(standing);
     }
@@ -232,18 +231,12 @@ fn overloaded() -> ApiError {
     Fault::new(ErrorKind::Upstream, "overloaded", message).into()
 }
 
-/// Whom an address stands for: whoever has one IPv6 address mostly has its whole /64.
+/// The network that a request counts for; none for the local socket.
 fn network(peer: &Peer) -> Option<IpAddr> {
-    let Peer::Network(address) = peer else {
-        return None;
-    };
-    Some(match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(prefix))
-        }
-        address => address,
-    })
+    match peer {
+        Peer::Network(address) => Some(caller_network(*address)),
+        Peer::LocalOperator { .. } => None,
+    }
 }
 
 fn with_standing(mut response: Response, standing: Option<Standing>) -> Response {

@@ -93,7 +93,7 @@ pub(crate) async fn list(
         cursor: query.cursor,
     })?;
     let home = query.home_organization_id.map(OrganizationId::from_uuid);
-    let filter = UserFilter::new(query.status, query.username.as_deref());
+    let filter = UserFilter::new(query.status, query.username.as_deref())?;
     let found = users::list(&context, &state.core, (home, filter), page).await?;
     Ok(Json(convert::page(found, |found| user(&state, found))))
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use clm_database::Scope;
+use clm_database::transaction::Abort;
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::whole_milliseconds;
@@ -26,7 +27,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::api_keys::{self, KeyFingerprint};
-use crate::store::audit_log;
+use crate::store::{audit_log, role_assignments};
 use crate::{Core, audit, organizations};
 
 /// Longest name, in characters.
@@ -111,8 +112,8 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
     let allowed_networks = networks_within(context, new.allowed_networks)?;
     let latest = latest_end(context, core, now).await?;
     check_latest(new.expires_at, latest)?;
-    let scopes = scopes_within(context, new.scopes)?;
     let user_id = owner::of_new_key(context, core, new.user_id).await?;
+    let scopes = scopes_within(context, user_id, new.scopes)?;
     let (secret, fingerprint) = new_secret(core);
     let record = ApiKeyRecord {
         api_key_id: ApiKeyId::generate(now, core.rng.as_ref()),
@@ -139,7 +140,7 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
     core.pool
         .transact::<_, CoreError, _>("api_keys::create", scope, |connection| {
             let creation = Arc::clone(&creation);
-            Box::pin(async move { Ok(creation.insert(connection).await?) })
+            Box::pin(async move { creation.insert(connection).await })
         })
         .await?;
     Ok(CreatedApiKey {
@@ -167,10 +168,21 @@ struct Creation {
 }
 
 impl Creation {
-    async fn insert(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+    /// Inserts the key of somebody who is, and until then stays, a member.
+    async fn insert(
+        &self,
+        connection: &mut PgConnection,
+    ) -> std::result::Result<(), Abort<CoreError>> {
+        let Self { record, .. } = self;
+        let owner = (record.organization_id, record.user_id);
+        if !role_assignments::lock_member(connection, owner.0, owner.1).await? {
+            return Err(Abort::Caller(access::unknown_reference(
+                "user_id", "member",
+            )));
+        }
         let scopes = self.scopes.as_ref();
-        api_keys::insert(connection, &self.record, &self.fingerprint, scopes).await?;
-        audit_log::insert(connection, &self.audit).await
+        api_keys::insert(connection, record, &self.fingerprint, scopes).await?;
+        Ok(audit_log::insert(connection, &self.audit).await?)
     }
 }
 
@@ -250,17 +262,19 @@ fn networks_within(context: &OpContext, asked: Option<Vec<String>>) -> Result<Op
     Ok(Some(networks))
 }
 
-/// What the key is narrowed to. A key made with another key never has more than that one: without
-/// scopes of its own it gets the rights that the other one has now.
-fn scopes_within(context: &OpContext, asked: Option<Permissions>) -> Result<Option<Permissions>> {
+/// What the key is narrowed to. A key made with another key, or for somebody else, never has more than
+/// whoever makes it: without scopes of its own it gets the rights that the maker has now.
+fn scopes_within(
+    context: &OpContext,
+    owner: UserId,
+    asked: Option<Permissions>,
+) -> Result<Option<Permissions>> {
     let Some(asked) = asked else {
         let by_key = matches!(context.actor, Actor::ApiKey { .. });
-        return Ok(by_key.then(|| context.permissions.clone()));
+        let is_narrow = by_key || context.actor.user_id() != Some(owner);
+        return Ok(is_narrow.then(|| context.permissions.clone()));
     };
-    let beyond: Permissions = asked
-        .iter()
-        .filter(|(resource, action)| !context.permissions.allows(*resource, *action))
-        .collect();
+    let beyond = asked.beyond(&context.permissions);
     if beyond == Permissions::none() {
         return Ok(Some(asked));
     }

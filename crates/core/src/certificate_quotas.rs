@@ -141,11 +141,18 @@ async fn lease_block(core: &Core, ask: Ask) -> Result<Granted> {
     core.pool
         .transact::<_, CoreError, _>("certificate_quotas::lease", scope, move |connection| {
             Box::pin(async move {
-                let found = certificate_quotas::find_limit(connection, ask.organization_id);
-                let Some((most, revision)) = found.await? else {
+                let organization_id = ask.organization_id;
+                let found = certificate_quotas::find_limit(connection, organization_id).await?;
+                if found.is_none() {
+                    return Ok(Granted::Unlimited);
+                }
+                let stored = certificate_quotas::lock(connection, organization_id).await?;
+                // Anew: it may have been changed while others had the lock.
+                let found = certificate_quotas::find_limit(connection, organization_id).await?;
+                let Some((most, revision)) = found else {
                     return Ok(Granted::Unlimited);
                 };
-                let mut row = bound(connection, ask, (most, revision)).await?;
+                let mut row = bound(connection, ask, (most, revision), stored).await?;
                 let block = block(room(most, &row.counted));
                 let elsewhere = row.counted.granted > ask.outstanding;
                 row.counted.granted += block;
@@ -168,8 +175,8 @@ async fn bound(
     connection: &mut PgConnection,
     ask: Ask,
     (most, revision): (i64, i64),
+    stored: Option<QuotaRow>,
 ) -> sqlx::Result<QuotaRow> {
-    let stored = certificate_quotas::lock(connection, ask.organization_id).await?;
     let holds = |row: &QuotaRow| is_current(row, revision, ask.now) && room(most, &row.counted) > 0;
     if let Some(row) = stored.filter(holds) {
         return Ok(row);

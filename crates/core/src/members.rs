@@ -15,7 +15,7 @@ use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::{uuid_v7, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, RoleId, UserId};
-use clm_domain::permission::{Action, Resource};
+use clm_domain::permission::{Action, Permissions, Resource};
 use clm_domain::states::{MembershipStatus, UserType};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -27,7 +27,8 @@ use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
 use crate::organizations::{self, changes::check_reason};
 use crate::page::{Page, PageRequest};
-use crate::store::{audit_log, members, organizations as organization_rows, sessions};
+use crate::roles::refuse_beyond_rights;
+use crate::store::{audit_log, authority, members, organizations as organization_rows, sessions};
 use crate::{Core, audit, users};
 
 /// A role that a member holds now.
@@ -207,16 +208,17 @@ pub async fn set_status(
         return audit::refusal(context, core, &row, Err(own_membership())).await;
     }
     let now = whole_milliseconds(core.clock.now());
-    let change = Arc::new((row, reason));
+    let change = Arc::new((row, reason, context.permissions.clone()));
     let scope = Scope::System("an administrator may be a guest, whose row belongs to another home");
     let outcome = core
         .pool
         .transact::<_, CoreError, _>("members::set_status", scope, |connection| {
             let change = Arc::clone(&change);
             Box::pin(async move {
-                let (row, reason) = change.as_ref();
-                let watch = Watch::begin(connection, user_id, now).await?;
+                let (row, reason, held) = change.as_ref();
                 let named = (organization_id, user_id);
+                let watch = Watch::begin(connection, user_id, now).await?;
+                refuse_outranked(connection, held, (named, now)).await?;
                 let present = members::lock(connection, named.0, named.1).await?;
                 let present = present.ok_or_else(|| Abort::Caller(not_found()))?;
                 if present.status == status {
@@ -242,6 +244,18 @@ pub async fn set_status(
     audit::refusal(context, core, &change.0, outcome).await?;
     core.authentication_cache.evict(user_id);
     find(core, organization_id, user_id).await
+}
+
+/// Refuses when the member holds here, or will hold, what the actor does not: a suspension that ends
+/// gives back, and one that begins takes away, all of that.
+async fn refuse_outranked(
+    connection: &mut PgConnection,
+    held: &Permissions,
+    ((organization_id, user_id), now): ((OrganizationId, UserId), DateTime<Utc>),
+) -> std::result::Result<(), Abort<CoreError>> {
+    let theirs = authority::find_held_or_to_come(connection, user_id, organization_id, now).await?;
+    let theirs = theirs.counting_in(organization_id);
+    refuse_beyond_rights(&theirs, held, "user_id").map_err(Abort::Caller)
 }
 
 /// The event of an act on a membership, in the organization that the actor acts for.

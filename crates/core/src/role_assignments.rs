@@ -22,7 +22,7 @@ use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
 use crate::page::{Page, PageRequest};
 use crate::roles::{effective, refuse_beyond_rights, revision_changed};
-use crate::store::{audit_log, role_assignments, roles};
+use crate::store::{audit_log, authority, role_assignments, roles};
 use crate::{Core, audit};
 
 /// Longest reason, in characters.
@@ -100,8 +100,11 @@ pub async fn grant(
     let target = Target::kind(context, Resource::RoleAssignment);
     access::authorize(context, core, Action::Create, target).await?;
     let now = whole_milliseconds(core.clock.now());
-    let valid_from = new.valid_from.map_or(now, |from| from.max(now));
-    check_end(new.valid_until, valid_from)?;
+    let valid_from = new
+        .valid_from
+        .map_or(now, |from| whole_milliseconds(from).max(now));
+    let valid_until = new.valid_until.map(whole_milliseconds);
+    check_end(valid_until, valid_from)?;
     let assignment = RoleAssignmentRecord {
         role_assignment_id: RoleAssignmentId::generate(now, core.rng.as_ref()),
         organization_id: context.organization_id,
@@ -110,7 +113,7 @@ pub async fn grant(
         role_id: new.role_id,
         role_code: String::new(),
         valid_from,
-        valid_until: new.valid_until,
+        valid_until,
         granted_by_user_id: context.actor.user_id(),
         reason: check_reason(new.reason)?,
         revision: 1,
@@ -154,8 +157,18 @@ async fn check_grant(
         user_id,
         ..
     } = *assignment;
-    check_gift(connection, (organization_id, assignment.role_id), held).await?;
-    if !role_assignments::is_member(connection, organization_id, user_id).await? {
+    let given = check_gift(connection, (organization_id, assignment.role_id), held).await?;
+    if let Some(granter) = assignment.granted_by_user_id {
+        // What is remembered of the granter may be a second old; what is given stays.
+        let now = assignment.created_at;
+        let held = authority::find_held(connection, granter, organization_id, now).await?;
+        let given: Permissions = given
+            .iter()
+            .filter(|(resource, _)| !resource.is_of_installation())
+            .collect();
+        refuse_beyond_rights(&given, &held, "role_id").map_err(Abort::Caller)?;
+    }
+    if !role_assignments::lock_member(connection, organization_id, user_id).await? {
         return Err(Abort::Caller(access::unknown_reference("user_id", "user")));
     }
     // Grants of the same user come one after the other, so that none overlaps another unseen.
@@ -173,12 +186,12 @@ async fn check_grant(
 }
 
 /// Whether the organization may use the role, and it gives nothing that the actor does not hold. It stays
-/// as it is until the end of the transaction.
+/// as it is until the end of the transaction. Returns what it gives.
 pub(crate) async fn check_gift(
     connection: &mut PgConnection,
     (organization_id, role_id): (OrganizationId, RoleId),
     held: &Permissions,
-) -> std::result::Result<(), Abort<CoreError>> {
+) -> std::result::Result<Permissions, Abort<CoreError>> {
     let unknown = || Abort::Caller(access::unknown_reference("role_id", "role"));
     let found = roles::find(connection, organization_id, role_id).await?;
     let owner = found.ok_or_else(unknown)?.organization_id;
@@ -192,7 +205,8 @@ pub(crate) async fn check_gift(
         return Err(unknown());
     }
     let given = effective(&lineage, organization_id);
-    refuse_beyond_rights(&given, held, "role_id").map_err(Abort::Caller)
+    refuse_beyond_rights(&given, held, "role_id").map_err(Abort::Caller)?;
+    Ok(given)
 }
 
 /// Assignments in the active organization, newest first; ended ones too, unless the filter says
@@ -266,7 +280,7 @@ pub async fn change_end(
     access::authorize(context, core, Action::Update, target).await?;
     let present = load_own(context, core, role_assignment_id).await?;
     let now = whole_milliseconds(core.clock.now());
-    let valid_until = valid_until.map(|until| until.max(now));
+    let valid_until = valid_until.map(|until| whole_milliseconds(until).max(now));
     check_end(valid_until, present.valid_from)?;
     let change = End {
         present: present.clone(),
@@ -372,6 +386,10 @@ async fn move_end(
     if stored.valid_until == change.valid_until {
         return Ok(stored);
     }
+    let is_own = context.actor.user_id() == Some(stored.user_id);
+    if is_own && is_later(change.valid_until, stored.valid_until) {
+        return Err(Abort::Caller(own_assignment()));
+    }
     stored.valid_until = change.valid_until;
     stored.revision += 1;
     let cancelled = stored
@@ -431,6 +449,16 @@ fn already_assigned(other: RoleAssignmentId) -> CoreError {
          of that one instead."
     );
     Fault::new(ErrorKind::Conflict, "already_assigned", message).into()
+}
+
+/// Whether one end lies after another; absent: never.
+fn is_later(end: Option<DateTime<Utc>>, other: Option<DateTime<Utc>>) -> bool {
+    other.is_some_and(|other| end.is_none_or(|end| end > other))
+}
+
+fn own_assignment() -> CoreError {
+    let message = "Nobody prolongs the own role. Ask somebody else who holds it.";
+    Fault::new(ErrorKind::PolicyViolation, "own_assignment", message).into()
 }
 
 fn ended_already() -> CoreError {

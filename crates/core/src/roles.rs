@@ -14,7 +14,7 @@ use clm_database::transaction::Abort;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{OrganizationId, RoleId};
+use clm_domain::ids::{OrganizationId, RoleId, SYSTEM_ORGANIZATION};
 use clm_domain::permission::{Action, Permissions, Resource};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -26,7 +26,7 @@ use crate::page::{Page, PageRequest};
 use crate::store::{audit_log, role_assignments, roles};
 use crate::{Core, audit};
 
-pub(crate) use checks::{counting_in, refuse_beyond_rights};
+pub(crate) use checks::refuse_beyond_rights;
 
 /// Most levels of a hierarchy, the role itself included.
 pub const ROLE_LEVELS_MAX: usize = 10;
@@ -130,11 +130,7 @@ pub async fn create(context: &OpContext, core: &Core, new: NewRole) -> Result<Ro
             Box::pin(async move {
                 let (role, row, held) = creation.as_ref();
                 roles::lock(connection, role.organization_id).await?;
-                if roles::count(connection, role.organization_id).await?
-                    >= ROLES_PER_ORGANIZATION_MAX
-                {
-                    return Err(refused(too_many()));
-                }
+                refuse_too_many(connection, role.organization_id).await?;
                 if roles::code_is_taken(connection, role).await? {
                     return Err(refused(checks::code_taken()));
                 }
@@ -222,6 +218,7 @@ pub async fn update(
                 roles::lock(connection, wanted.organization_id).await?;
                 let stored = find_stored(connection, wanted).await?;
                 check_revision(stored.revision, revision)?;
+                refuse_stored(connection, &stored, &context.permissions).await?;
                 let below = roles::count_levels_below(connection, role_id).await?;
                 let effective_permissions =
                     judge(connection, wanted, &context.permissions, below).await?;
@@ -263,7 +260,7 @@ pub async fn delete(
 ) -> Result<()> {
     let present = load_own(context, core, (role_id, Action::Delete)).await?;
     let row = event(context, core, CoreEvent::RoleDeleted, &present);
-    let deletion = Arc::new((present, row));
+    let deletion = Arc::new((present, row, context.permissions.clone()));
     let now = core.clock.now();
     let scope = Scope::System("a shared role may be held and inherited in any organization");
     let outcome = core
@@ -271,10 +268,11 @@ pub async fn delete(
         .transact::<_, CoreError, _>("roles::delete", scope, |connection| {
             let deletion = Arc::clone(&deletion);
             Box::pin(async move {
-                let (role, row) = deletion.as_ref();
+                let (role, row, permissions) = deletion.as_ref();
                 roles::lock(connection, role.organization_id).await?;
                 let stored = find_stored(connection, role).await?;
                 check_revision(stored.revision, revision)?;
+                refuse_stored(connection, &stored, permissions).await?;
                 let held = role_assignments::count_open(connection, role_id, now).await?;
                 let has_heirs = roles::count_levels_below(connection, role_id).await? > 0;
                 if held > 0 || has_heirs {
@@ -317,6 +315,7 @@ pub async fn restore(context: &OpContext, core: &Core, role_id: RoleId) -> Resul
             Box::pin(async move {
                 let (role, row, held) = restoration.as_ref();
                 roles::lock(connection, role.organization_id).await?;
+                refuse_too_many(connection, role.organization_id).await?;
                 let effective_permissions = judge(connection, role, held, 0).await?;
                 let named = (role.organization_id, role_id);
                 if !roles::set_deleted(connection, named, None).await? {
@@ -360,6 +359,16 @@ async fn load_own(
     audit::refusal(context, core, &row, checks::writable(role, organization_id)).await
 }
 
+async fn refuse_too_many(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+) -> std::result::Result<(), Abort<CoreError>> {
+    if roles::count(connection, organization_id).await? >= ROLES_PER_ORGANIZATION_MAX {
+        return Err(refused(too_many()));
+    }
+    Ok(())
+}
+
 /// The role as it is now, under the lock.
 async fn find_stored(
     connection: &mut PgConnection,
@@ -380,6 +389,10 @@ async fn judge(
 ) -> std::result::Result<Permissions, Abort<CoreError>> {
     let mut lineage = Vec::new();
     if let Some(parent_role_id) = role.parent_role_id {
+        if role.organization_id != SYSTEM_ORGANIZATION {
+            // The parent may be one of the System organization.
+            roles::lock_shared(connection, SYSTEM_ORGANIZATION).await?;
+        }
         let parent = roles::find(connection, role.organization_id, parent_role_id).await?;
         if parent.is_none() {
             return Err(refused(checks::unknown_parent()));
@@ -399,13 +412,25 @@ async fn judge(
     Ok(effective)
 }
 
+/// Refuses to touch a role that gives more than the actor holds: whoever empties it takes that away from
+/// others.
+async fn refuse_stored(
+    connection: &mut PgConnection,
+    stored: &RoleRecord,
+    held: &Permissions,
+) -> std::result::Result<(), Abort<CoreError>> {
+    let lineage = roles::list_lineage(connection, stored.role_id).await?;
+    let given = effective(&lineage, stored.organization_id);
+    refuse_beyond_rights(&given, held, "permissions").map_err(refused)
+}
+
 /// What roles give together in an organization.
 pub(crate) fn effective(lineage: &[RoleRecord], organization_id: OrganizationId) -> Permissions {
     let mut together = Permissions::none();
     for role in lineage {
         together.extend(&role.permissions);
     }
-    counting_in(&together, organization_id)
+    together.counting_in(organization_id)
 }
 
 fn check_revision(stored: i64, read: i64) -> std::result::Result<(), Abort<CoreError>> {

@@ -1,8 +1,20 @@
 //! From where something may be used: networks as CIDR prefixes (RFC 4632, RFC 4291 §2.3).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
+
+/// Whom an address stands for when callers are counted: of IPv4 itself, however it is written, of IPv6
+/// its first 64 bits, since whoever has one mostly has all others behind them.
+pub fn caller_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let prefix = address.to_bits() & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+        }
+        address => address,
+    }
+}
 
 /// Some networks.
 #[derive(Clone, Debug, PartialEq, Eq)]

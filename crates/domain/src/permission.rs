@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{OrganizationId, SYSTEM_ORGANIZATION};
+
 /// What a permission is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,6 +195,24 @@ impl Permissions {
     pub fn intersect(&self, other: &Self) -> Self {
         self.iter()
             .filter(|(resource, action)| other.allows(*resource, *action))
+            .collect()
+    }
+
+    /// What this set has and the other has not.
+    #[must_use]
+    pub fn beyond(&self, held: &Self) -> Self {
+        self.iter()
+            .filter(|(resource, action)| !held.allows(*resource, *action))
+            .collect()
+    }
+
+    /// Of what roles give in an organization, what counts there: what concerns the installation counts
+    /// for roles that are held in the System organization.
+    #[must_use]
+    pub fn counting_in(&self, organization_id: OrganizationId) -> Self {
+        let is_system = organization_id == SYSTEM_ORGANIZATION;
+        self.iter()
+            .filter(|(resource, _)| is_system || !resource.is_of_installation())
             .collect()
     }
 

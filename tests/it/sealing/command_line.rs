@@ -17,7 +17,7 @@ fn answer(output: &Output) -> Value {
 }
 
 async fn now(superuser: &Superuser) -> i64 {
-    sqlx::query_scalar("SELECT extract(epoch FROM now())::bigint")
+    sqlx::query_scalar("SELECT floor(extract(epoch FROM now()))::bigint")
         .fetch_one(&superuser.core)
         .await
         .unwrap()

@@ -148,12 +148,30 @@ async fn about_user(
         return Err(unknown_reference("user_id", "user"));
     }
     let now_by_oneself = !is_about_another && question.at.is_none();
-    Ok(judge(
-        context,
-        now_by_oneself,
-        (user_id, question, at),
-        facts,
-    ))
+    let source = source_of(context, question.resource);
+    let is_hidden = is_about_another && source != context.organization_id;
+    let explained = judge(context, now_by_oneself, (user_id, question, at), facts);
+    Ok(match is_hidden {
+        true => without_source(explained),
+        false => explained,
+    })
+}
+
+/// What is told elsewhere about a right that is held in the System organization: whether, not why.
+fn without_source(explained: Explanation) -> Explanation {
+    let (code, explanation) = if explained.allowed {
+        let text = "Allowed, by what is held in the System organization.";
+        ("granted", text)
+    } else {
+        let text = "Not allowed, by what is held in the System organization.";
+        ("permission_missing", text)
+    };
+    Explanation {
+        code,
+        explanation: explanation.to_owned(),
+        grants: Vec::new(),
+        ..explained
+    }
 }
 
 /// What is stored about a user's rights.

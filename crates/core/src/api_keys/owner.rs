@@ -1,10 +1,8 @@
 //! For whom a key is made: whoever asks, or a service account.
 
-use std::sync::Arc;
-
 use clm_database::Scope;
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{OrganizationId, UserId};
+use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, UserId};
 use clm_domain::permission::{Action, Permissions, Resource};
 
 use crate::Core;
@@ -12,7 +10,7 @@ use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::roles::refuse_beyond_rights;
-use crate::store::{api_keys, role_assignments};
+use crate::store::{api_keys, authority};
 
 /// The owner of a new key.
 ///
@@ -60,37 +58,26 @@ async fn find(
 ) -> Result<Option<Permissions>> {
     let now = core.clock.now();
     let scope = Scope::System("rights to the installation are held in the System organization");
-    let given = core
-        .pool
+    core.pool
         .transact::<_, CoreError, _>("api_keys::owner::find", scope, move |connection| {
             Box::pin(async move {
                 let is_one = api_keys::is_service_account(connection, organization_id, user_id);
                 if !is_one.await? {
                     return Ok(None);
                 }
-                let given = role_assignments::list_given(connection, organization_id, user_id);
-                Ok(Some(Arc::new(given.await?)))
+                let own =
+                    authority::find_held_or_to_come(connection, user_id, organization_id, now)
+                        .await?;
+                if organization_id == SYSTEM_ORGANIZATION {
+                    return Ok(Some(own));
+                }
+                let system =
+                    authority::find_held_or_to_come(connection, user_id, SYSTEM_ORGANIZATION, now)
+                        .await?;
+                Ok(Some(own.with_installation(&system)))
             })
         })
-        .await?;
-    Ok(given.map(|given| {
-        let mut own = Permissions::none();
-        let mut installation = Permissions::none();
-        let counts = given
-            .iter()
-            .filter(|one| one.valid_until.is_none_or(|end| end > now));
-        for one in counts {
-            if one.organization_id == organization_id {
-                own.extend(&one.permissions);
-            } else {
-                installation.extend(&one.permissions);
-            }
-        }
-        if organization_id == clm_domain::ids::SYSTEM_ORGANIZATION {
-            return own;
-        }
-        own.with_installation(&installation)
-    }))
+        .await
 }
 
 fn no_user() -> CoreError {

@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clm_database::Scope;
 use clm_database::transaction::Abort;
 use clm_domain::audit::CoreEvent;
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::ApiKeyId;
+use clm_domain::networks::Networks;
 use clm_domain::permission::{Action, Resource};
 use serde_json::json;
 
 use super::{
-    ApiKeyRecord, CreatedApiKey, Creation, check_end, end_within, event, last_characters, load,
-    new_secret, owner,
+    ApiKeyRecord, CreatedApiKey, Creation, check_end, check_latest, end_within, event,
+    last_characters, latest_end, load, networks_within, new_secret, owner,
 };
 use crate::access::{self, Target};
 use crate::context::OpContext;
@@ -34,7 +35,7 @@ pub struct Rotation {
     /// How long the old key goes on.
     pub overlap: TimeDelta,
     /// When the new key ends; absent: after as long as the old one was made for.
-    pub expires_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Makes a key in the place of another: of an own one, or of a service account's for whoever may make
@@ -56,14 +57,17 @@ pub async fn rotate(
     let now = whole_milliseconds(core.clock.now());
     let overlap_ends_at = now + check_overlap(rotation.overlap)?;
     check_end(rotation.expires_at, now)?;
-    let as_long = old.expires_at.map(|end| now + (end - old.created_at));
+    let latest = latest_end(context, core, now).await?;
+    check_latest(rotation.expires_at, latest)?;
+    let expires_at = rotation.expires_at.or_else(|| as_long(&old, now, latest));
     let (secret, fingerprint) = new_secret(core);
     let record = ApiKeyRecord {
         api_key_id: ApiKeyId::generate(now, core.rng.as_ref()),
         last_four: last_characters(secret.expose()),
         scopes: narrowed(context, &old)?,
+        allowed_networks: networks_within(context, old_networks(&old))?,
         replaces_api_key_id: Some(old.api_key_id),
-        expires_at: end_within(context, rotation.expires_at.or(as_long)),
+        expires_at: end_within(context, expires_at),
         revoked_at: None,
         last_used_at: None,
         usage_count: 0,
@@ -87,7 +91,7 @@ pub async fn rotate(
                 if !api_keys::end_by(connection, named.0, named.1, overlap_ends_at).await? {
                     return Err(Abort::Caller(over()));
                 }
-                Ok(creation.insert(connection).await?)
+                creation.insert(connection).await
             })
         })
         .await;
@@ -132,7 +136,26 @@ fn narrowed(
     if own_key {
         return Ok(old.scopes.clone());
     }
-    super::scopes_within(context, old.scopes.clone())
+    super::scopes_within(context, old.user_id, old.scopes.clone())
+}
+
+fn old_networks(old: &ApiKeyRecord) -> Option<Vec<String>> {
+    old.allowed_networks.as_ref().map(Networks::to_texts)
+}
+
+/// After as long as the old key was made for, and no later than the organization allows.
+fn as_long(
+    old: &ApiKeyRecord,
+    now: DateTime<Utc>,
+    latest: Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
+    let end = old
+        .expires_at
+        .and_then(|end| now.checked_add_signed(end - old.created_at));
+    match (end, latest) {
+        (Some(end), Some(latest)) => Some(end.min(latest)),
+        (end, latest) => end.or(latest),
+    }
 }
 
 fn check_overlap(overlap: TimeDelta) -> Result<TimeDelta> {

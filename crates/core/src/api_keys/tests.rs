@@ -10,6 +10,8 @@ fn rights(items: &[(Resource, Action)]) -> Permissions {
     items.iter().copied().collect()
 }
 
+const OWNER: UserId = UserId::from_uuid(Uuid::from_u128(1));
+
 fn session() -> Actor {
     Actor::User {
         user_id: UserId::from_uuid(Uuid::from_u128(1)),
@@ -27,7 +29,7 @@ fn key() -> Actor {
 #[test]
 fn a_session_makes_keys_without_narrowing_them() {
     let context = context(session(), rights(&[(Resource::ApiKey, Action::Create)]));
-    assert_eq!(scopes_within(&context, None).unwrap(), None);
+    assert_eq!(scopes_within(&context, OWNER, None).unwrap(), None);
 }
 
 #[test]
@@ -35,7 +37,16 @@ fn a_key_made_with_a_key_has_no_more_than_that_one() {
     let narrow = rights(&[(Resource::ApiKey, Action::Create)]);
     let context = context(key(), narrow.clone());
 
-    assert_eq!(scopes_within(&context, None).unwrap(), Some(narrow));
+    assert_eq!(scopes_within(&context, OWNER, None).unwrap(), Some(narrow));
+}
+
+#[test]
+fn a_key_made_for_somebody_else_has_no_more_than_its_maker() {
+    let rights = rights(&[(Resource::ApiKey, Action::Create)]);
+    let context = context(session(), rights.clone());
+    let other = UserId::from_uuid(Uuid::from_u128(5));
+
+    assert_eq!(scopes_within(&context, other, None).unwrap(), Some(rights));
 }
 
 #[test]
@@ -44,7 +55,7 @@ fn scopes_within_the_own_rights_are_taken() {
     let asked = rights(&[(Resource::Certificate, Action::Read)]);
 
     assert_eq!(
-        scopes_within(&context, Some(asked.clone())).unwrap(),
+        scopes_within(&context, OWNER, Some(asked.clone())).unwrap(),
         Some(asked)
     );
 }
@@ -57,7 +68,7 @@ fn scopes_beyond_the_own_rights_are_named() {
         (Resource::User, Action::Administer),
     ]);
 
-    let fault = scopes_within(&context, Some(asked)).unwrap_err().0;
+    let fault = scopes_within(&context, OWNER, Some(asked)).unwrap_err().0;
 
     assert_eq!(fault.kind, ErrorKind::PolicyViolation);
     assert_eq!(fault.violations[0].field, "scopes");

@@ -5,17 +5,20 @@
 //! local socket has no address and is not held up.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clm_domain::error::{ErrorKind, Fault};
+use clm_domain::networks::caller_network;
 use tokio::time::Instant;
 
 use crate::error::{CoreError, Result};
 
 /// So many failed sign-ins from one address are free: several people may be behind it.
 const FAILURES_FREE: u32 = 20;
+/// So many are forgiven for a sign-in that succeeds.
+const FAILURES_FORGIVEN: u32 = 5;
 /// The first pause; each further failure doubles it.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -84,10 +87,20 @@ impl SignInThrottle {
         failures.held_up_until = now + pause_after(failures.count);
     }
 
-    /// Forgets the failures from an address, after a sign-in that succeeded.
+    /// Forgives some failures from an address, after a sign-in that succeeded: not all, or whoever has
+    /// one account could guess at others without an end.
     pub(crate) fn succeeded(&self, network: Option<IpAddr>) {
-        if let Some(network) = network {
-            self.addresses().remove(&network);
+        let Some(network) = network else {
+            return;
+        };
+        let mut addresses = self.addresses();
+        let Some(failures) = addresses.get_mut(&network) else {
+            return;
+        };
+        failures.count = failures.count.saturating_sub(FAILURES_FORGIVEN);
+        failures.held_up_until = Instant::now();
+        if failures.count == 0 {
+            addresses.remove(&network);
         }
     }
 
@@ -128,16 +141,9 @@ fn held_up_for(rest: Duration) -> CoreError {
     fault.into()
 }
 
-/// What stands for an address: of IPv4 itself, however it is written, of IPv6 its first 64 bits.
+/// The network that a sign-in counts for; none without an address.
 pub(crate) fn network_of(address: Option<&str>) -> Option<IpAddr> {
-    let address: IpAddr = address?.parse().ok()?;
-    match address.to_canonical() {
-        IpAddr::V4(address) => Some(IpAddr::V4(address)),
-        IpAddr::V6(address) => {
-            let prefix = address.to_bits() & (u128::MAX << 64);
-            Some(IpAddr::V6(Ipv6Addr::from_bits(prefix)))
-        }
-    }
+    address?.parse().ok().map(caller_network)
 }
 
 #[cfg(test)]

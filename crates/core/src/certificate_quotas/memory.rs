@@ -145,10 +145,12 @@ impl Quota {
         self.ended.subscribe()
     }
 
-    /// How many places that were given out are not settled.
+    /// How many places that were given out are not settled. Those that nobody has are gone: the lease
+    /// that is written next is without them.
     pub(super) fn outstanding(&self) -> i64 {
         let now = Instant::now();
         let mut state = lock(&self.state);
+        state.free = 0;
         state.doubtful.retain(|until| now < *until);
         let doubtful = i64::try_from(state.doubtful.len()).unwrap_or(i64::MAX);
         state.under_way.saturating_add(doubtful)

@@ -70,9 +70,14 @@ async fn places_are_given_out_once() {
     assert!(matches!(quota.take(), Found::Nothing));
     assert_eq!(quota.outstanding(), 2);
     one.give_back();
-    assert_eq!(quota.outstanding(), 1);
     let again = place(&quota);
-    again.settle();
+    assert_eq!(quota.outstanding(), 2);
+    again.give_back();
+    assert_eq!(quota.outstanding(), 1);
+    assert!(
+        matches!(quota.take(), Found::Nothing),
+        "the lease that is written next is without it"
+    );
     two.settle();
     assert_eq!(quota.outstanding(), 0);
     assert!(quota.is_exhausted());

@@ -8,6 +8,7 @@ use clm_database::transaction::Abort;
 use clm_domain::audit::{AuditRow, Cause, CoreEvent};
 use clm_domain::clock::{uuid_v7, whole_milliseconds};
 use clm_domain::ids::{OrganizationId, UserId};
+use clm_domain::permission::{Action, Resource};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::members::already_member;
 use crate::members::departure::signed_in;
-use crate::roles::{counting_in, refuse_beyond_rights};
+use crate::roles::refuse_beyond_rights;
 use crate::store::invitations::{self, FoundInvitation};
 use crate::store::{audit_log, members, users};
 use crate::{Core, audit};
@@ -82,15 +83,17 @@ pub async fn accept(context: &OpContext, core: &Core, token: &str) -> Result<Joi
     })
 }
 
-/// Whether the inviter, who may have lost rights since, could still give the role, which may give more
-/// since.
+/// Whether the inviter, who may have lost rights since, could still invite and give the role, which may
+/// give more since.
 fn may_still_give(found: &FoundInvitation) -> bool {
     let Some(held) = &found.inviter_permissions else {
         // The operator of the machine.
         return true;
     };
-    let given = counting_in(&found.role_permissions, found.organization_id);
-    refuse_beyond_rights(&given, held, "role_id").is_ok()
+    let may_invite = held.allows(Resource::Membership, Action::Create)
+        && (found.role_id.is_none() || held.allows(Resource::RoleAssignment, Action::Create));
+    let given = found.role_permissions.counting_in(found.organization_id);
+    may_invite && refuse_beyond_rights(&given, held, "role_id").is_ok()
 }
 
 struct Acceptance {

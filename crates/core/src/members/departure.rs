@@ -17,7 +17,7 @@ use clm_domain::permission::{Action, Resource};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{event, find, hand_over, not_found, own_membership};
+use super::{event, find, hand_over, not_found, own_membership, refuse_outranked};
 use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
@@ -84,33 +84,41 @@ async fn end(
 ) -> Result<()> {
     let now = whole_milliseconds(core.clock.now());
     let organization_id = context.organization_id;
-    let row = Arc::new(event(context, core, what, Some(user_id)));
+    let row = event(context, core, what, Some(user_id));
+    // Whoever leaves takes nothing away from anybody else.
+    let held = (context.actor.user_id() != Some(user_id)).then(|| context.permissions.clone());
+    let ending = Arc::new((row, held));
     let scope = Scope::System("an administrator may be a guest, whose row belongs to another home");
     let outcome = core
         .pool
         .transact::<_, CoreError, _>("members::end", scope, |connection| {
-            let row = Arc::clone(&row);
+            let ending = Arc::clone(&ending);
             Box::pin(async move {
+                let (row, held) = ending.as_ref();
                 let named = (organization_id, user_id);
-                let watch = Watch::begin(connection, user_id, now).await?;
                 let present = members::lock(connection, named.0, named.1).await?;
                 let present = present.ok_or_else(|| Abort::Caller(not_found()))?;
                 if present.is_home {
                     return Err(Abort::Caller(home_membership()));
                 }
+                // Before the turn of those who take rights away: this may be much.
                 let handed_over = hand_over::hand_over(connection, named, successor).await?;
+                let watch = Watch::begin(connection, user_id, now).await?;
+                if let Some(held) = held {
+                    refuse_outranked(connection, held, (named, now)).await?;
+                }
                 let ended = end_everything(connection, named, now).await?;
                 watch.end(connection).await?;
                 let details = json!({
                     "ended": ended, "certificates_handed_over": handed_over,
                     "successor_user_id": successor,
                 });
-                let row = row.as_ref().clone().with_details(details);
+                let row = row.clone().with_details(details);
                 Ok(audit_log::insert(connection, &row).await?)
             })
         })
         .await;
-    audit::refusal(context, core, &row, outcome).await?;
+    audit::refusal(context, core, &ending.0, outcome).await?;
     core.authentication_cache.evict(user_id);
     Ok(())
 }
@@ -121,10 +129,11 @@ async fn end_everything(
     named: (OrganizationId, UserId),
     now: DateTime<Utc>,
 ) -> sqlx::Result<Value> {
+    // First: what is granted or made at this moment keeps the membership, and is seen after it.
+    members::end(connection, named, now).await?;
     let assignments = members::end_assignments(connection, named, now).await?;
     let api_keys = api_keys::revoke_of_member(connection, named, now).await?;
     let sessions = sessions::end_of_member(connection, named, now).await?;
-    members::end(connection, named, now).await?;
     Ok(json!({
         "role_assignments": assignments, "api_keys": api_keys, "sessions": sessions,
     }))

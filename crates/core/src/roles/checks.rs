@@ -1,7 +1,7 @@
 //! What a role may be: its texts, its place in the hierarchy, and who may write it.
 
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION};
+use clm_domain::ids::OrganizationId;
 use clm_domain::permission::Permissions;
 use serde_json::json;
 
@@ -104,20 +104,6 @@ pub(super) fn writable(role: RoleRecord, organization_id: OrganizationId) -> Res
     Ok(role)
 }
 
-/// Of permissions, what counts for those who hold them in the organization: what concerns the
-/// installation counts in the System organization alone.
-pub(crate) fn counting_in(
-    permissions: &Permissions,
-    organization_id: OrganizationId,
-) -> Permissions {
-    permissions
-        .iter()
-        .filter(|(resource, _)| {
-            organization_id == SYSTEM_ORGANIZATION || !resource.is_of_installation()
-        })
-        .collect()
-}
-
 /// Refuses to give away what one does not hold; `field` is where it was asked for.
 ///
 /// # Errors
@@ -127,10 +113,7 @@ pub(crate) fn refuse_beyond_rights(
     held: &Permissions,
     field: &str,
 ) -> Result<()> {
-    let beyond: Permissions = given
-        .iter()
-        .filter(|(resource, action)| !held.allows(*resource, *action))
-        .collect();
+    let beyond = given.beyond(held);
     if beyond == Permissions::none() {
         return Ok(());
     }

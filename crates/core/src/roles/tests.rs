@@ -3,7 +3,7 @@
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use uuid::Uuid;
 
-use super::checks::{changed, check_code, check_description, check_name, counting_in, writable};
+use super::checks::{changed, check_code, check_description, check_name, writable};
 use super::*;
 
 const OWN: OrganizationId = OrganizationId::from_uuid(Uuid::from_u128(7));
@@ -103,15 +103,6 @@ fn system_roles_and_shared_ones_are_not_written_here() {
     };
     assert_eq!(code(writable(system.clone(), OWN)), "system_role");
     assert_eq!(code(writable(system, SYSTEM_ORGANIZATION)), "system_role");
-}
-
-#[test]
-fn what_concerns_the_installation_counts_in_the_system_organization_alone() {
-    let all = Permissions::all();
-    assert_eq!(counting_in(&all, SYSTEM_ORGANIZATION), all);
-    let own = counting_in(&all, OWN);
-    assert!(!own.allows(Resource::MasterKey, Action::Read));
-    assert!(own.allows(Resource::Certificate, Action::Read));
 }
 
 #[test]

@@ -99,3 +99,19 @@ pub(crate) async fn forget_older(
     .await?;
     Ok(())
 }
+
+/// Forgets the wrong passwords from every address of a user, and the locks that they caused.
+pub(crate) async fn forget_failures(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- known_sign_in_addresses::forget_failures
+        UPDATE known_sign_in_addresses SET failed_sign_in_count = 0, locked_until = NULL
+        WHERE user_id = $1 AND (failed_sign_in_count > 0 OR locked_until IS NOT NULL)",
+        user_id.as_uuid(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -146,7 +146,7 @@ pub(crate) async fn lock_active(
         WHERE uo.organization_id = $1 AND uo.user_id = $2
             AND uo.status = 'active' AND uo.deleted_at IS NULL
             AND u.status = 'active' AND u.deleted_at IS NULL
-        FOR KEY SHARE OF uo",
+        FOR SHARE OF uo",
         organization_id.as_uuid(),
         user_id.as_uuid(),
     )

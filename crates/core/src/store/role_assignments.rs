@@ -271,22 +271,24 @@ pub(crate) async fn count_open_of_user(
     .await
 }
 
-/// Whether the user is a member of the organization in scope, suspended or not.
-pub(crate) async fn is_member(
+/// Whether the user is a member of the organization in scope, suspended or not. The membership does not
+/// end before the transaction does.
+pub(crate) async fn lock_member(
     connection: &mut PgConnection,
     organization_id: OrganizationId,
     user_id: UserId,
 ) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"-- role_assignments::is_member
-        SELECT EXISTS (
-            SELECT 1 FROM user_organizations
-            WHERE organization_id = $1 AND user_id = $2 AND deleted_at IS NULL) AS "member!""#,
+    let found = sqlx::query_scalar!(
+        "-- role_assignments::lock_member
+        SELECT id FROM user_organizations
+        WHERE organization_id = $1 AND user_id = $2 AND deleted_at IS NULL
+        FOR SHARE",
         organization_id.as_uuid(),
         user_id.as_uuid(),
     )
-    .fetch_one(connection)
-    .await
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// A role that an assignment gives, itself or one above it.

@@ -70,11 +70,15 @@ pub struct UserFilter {
 
 impl UserFilter {
     /// A filter by status and name, as they were asked for.
-    pub fn new(status: Option<UserStatus>, username: Option<&str>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `Invalid`, naming `username`, for what can be nobody's name.
+    pub fn new(status: Option<UserStatus>, username: Option<&str>) -> Result<Self> {
+        username.map(check_username).transpose()?;
+        Ok(Self {
             status,
             username_normalized: username.map(normalized),
-        }
+        })
     }
 }
 

@@ -173,14 +173,14 @@ impl Actor {
         }
         let (user_id, home) = (user.user_id, user.home_organization_id);
         let at_home = authority::find_held_or_to_come(connection, user_id, home, now).await?;
-        let mut beyond = beyond(&counting_in(&at_home, home), &self.permissions);
+        let mut beyond = at_home.counting_in(home).beyond(&self.permissions);
         if home != SYSTEM_ORGANIZATION {
             let in_system =
                 authority::find_held_or_to_come(connection, user_id, SYSTEM_ORGANIZATION, now)
                     .await?;
             if in_system != Permissions::none() {
                 let own = self.in_system(connection, now).await?;
-                beyond.extend(&self::beyond(&in_system, &own));
+                beyond.extend(&in_system.beyond(&own));
             }
         }
         if beyond == Permissions::none() {
@@ -209,21 +209,6 @@ impl Actor {
     }
 }
 
-/// Of permissions, what counts for those who hold them in the organization.
-fn counting_in(permissions: &Permissions, organization_id: OrganizationId) -> Permissions {
-    let counts = |resource: Resource| {
-        organization_id == SYSTEM_ORGANIZATION || !resource.is_of_installation()
-    };
-    permissions.iter().filter(|one| counts(one.0)).collect()
-}
-
-/// What is in `held` and not in `own`.
-fn beyond(held: &Permissions, own: &Permissions) -> Permissions {
-    held.iter()
-        .filter(|(resource, action)| !own.allows(*resource, *action))
-        .collect()
-}
-
 fn beyond_rights(beyond: &Permissions) -> CoreError {
     let some: Permissions = beyond.iter().take(NAMED_MAX).collect();
     let message = format!(
@@ -239,6 +224,3 @@ fn beyond_rights(beyond: &Permissions) -> CoreError {
     )
     .into()
 }
-
-#[cfg(test)]
-mod tests;

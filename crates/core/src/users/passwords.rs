@@ -52,17 +52,20 @@ pub async fn change_own_password(
         let message = "The new password is the present one. Choose another.";
         return Err(Fault::invalid("password_unchanged", "new_password", message).into());
     }
-    // All hashes in any case: the time must not tell whether one of them matched.
+    let now = core.clock.now();
+    // Hashes are dear: none for somebody who is locked, one for a wrong password.
     let verified = match &state.password_hash {
-        Some(hash) => core.passwords.verify(&current, hash).await?,
-        None => false,
+        Some(hash) if !is_locked(&state, now) => core.passwords.verify(&current, hash).await?,
+        _ => false,
     };
     let mut is_reused = false;
-    for hash in &former {
-        is_reused |= core.passwords.verify(&new, hash).await?;
+    let mut new_hash = String::new();
+    if verified {
+        for hash in &former {
+            is_reused |= core.passwords.verify(&new, hash).await?;
+        }
+        new_hash = core.passwords.hash(&new, core.rng.as_ref()).await?;
     }
-    let new_hash = core.passwords.hash(&new, core.rng.as_ref()).await?;
-    let now = core.clock.now();
     let cause = Cause {
         organization_id: state.home_organization_id,
         ..context.cause()

@@ -21,7 +21,7 @@ use super::creation::take_place;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
-use crate::store::{accounts, audit_log, sessions, users};
+use crate::store::{accounts, audit_log, known_sign_in_addresses, sessions, users};
 use crate::{Core, audit};
 
 /// One act on a user, as its transaction needs it.
@@ -169,11 +169,13 @@ async fn delete_locked(
         ..user
     };
     accounts::update_deleted(connection, &user).await?;
+    // First: what is granted or made at this moment keeps the membership, and is seen after it.
+    let memberships = accounts::end_memberships(connection, user_id, now).await?;
     let ended = json!({
         "sessions_ended": sessions::end_of_user(connection, user_id, now, (0, None)).await?,
         "api_keys_revoked": accounts::revoke_api_keys(connection, user_id, now).await?,
         "role_assignments_ended": accounts::end_assignments(connection, user_id, now).await?,
-        "memberships_ended": accounts::end_memberships(connection, user_id, now).await?,
+        "memberships_ended": memberships,
     });
     act.end(connection, watch, ended).await
 }
@@ -221,10 +223,10 @@ async fn restore_locked(
     Ok(user)
 }
 
-/// Forgets the wrong passwords of a user, and the lock that they caused.
+/// Forgets the wrong passwords of a user, from wherever they came, and the locks that they caused.
 ///
 /// # Errors
-/// `NotFound`; those of [`crate::access::authorize`] and of the database.
+/// `PolicyViolation` with code `permissions_beyond_rights`; `NotFound`; those of [`crate::access::authorize`] and of the database.
 pub async fn unlock(context: &OpContext, core: &Core, user_id: UserId) -> Result<UserRecord> {
     let user = authority::find_live(context, core, Action::Update, user_id).await?;
     let act = Arc::new(Act::new(context, core, CoreEvent::UserUnlocked, &user));
@@ -234,7 +236,10 @@ pub async fn unlock(context: &OpContext, core: &Core, user_id: UserId) -> Result
             let act = Arc::clone(&act);
             Box::pin(async move {
                 let user = lock_live(connection, act.user_id).await?;
+                let outranked = act.actor.outranked_by(connection, &user, act.now);
+                outranked.await.map_err(as_failure)?;
                 users::update_failed_sign_in(connection, act.user_id, 0, None).await?;
+                known_sign_in_addresses::forget_failures(connection, act.user_id).await?;
                 audit_log::insert(connection, &act.row).await?;
                 Ok(UserRecord {
                     locked_until: None,

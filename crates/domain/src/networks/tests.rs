@@ -57,3 +57,12 @@ fn networks_hold_what_is_within_one_of_them() {
     assert!(!all.hold(&networks(&["0.0.0.0/0"])));
     assert!(all.hold(&networks(&[])));
 }
+
+#[test]
+fn an_ipv6_network_is_one_caller() {
+    let of = |text: &str| caller_network(text.parse().unwrap());
+    assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+    assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+    assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+}

@@ -68,3 +68,31 @@ fn unknown_words_of_the_stored_form_grant_nothing() {
         Permissions::none()
     );
 }
+
+#[test]
+fn what_concerns_the_installation_counts_in_the_system_organization_alone() {
+    let own = (Resource::User, Action::Update);
+    let held: Permissions = [own, (Resource::MasterKey, Action::Rotate)]
+        .into_iter()
+        .collect();
+    let elsewhere = OrganizationId::from_uuid(uuid::Uuid::from_u128(42));
+
+    let there: Permissions = [own].into_iter().collect();
+    assert_eq!(held.counting_in(elsewhere), there);
+    assert_eq!(held.counting_in(SYSTEM_ORGANIZATION), held);
+}
+
+#[test]
+fn what_is_held_is_not_beyond() {
+    let read = (Resource::User, Action::Read);
+    let update = (Resource::User, Action::Update);
+    let helpdesk: Permissions = [read, update].into_iter().collect();
+    let reader: Permissions = [read].into_iter().collect();
+
+    assert_eq!(reader.beyond(&helpdesk), Permissions::none());
+    assert_eq!(helpdesk.beyond(&helpdesk), Permissions::none());
+    let more: Permissions = [update].into_iter().collect();
+    assert_eq!(helpdesk.beyond(&reader), more);
+    let all = Permissions::all();
+    assert_eq!(all.beyond(&helpdesk).iter().count(), all.iter().count() - 2);
+}

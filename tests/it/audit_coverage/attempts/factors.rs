@@ -98,7 +98,7 @@ pub(super) async fn special(world: &World, mut attempt: Attempt, case: &str) -> 
 }
 
 async fn now(world: &World) -> i64 {
-    sqlx::query_scalar("SELECT extract(epoch FROM now())::bigint")
+    sqlx::query_scalar("SELECT floor(extract(epoch FROM now()))::bigint")
         .fetch_one(&world.superuser.core)
         .await
         .unwrap()
