@@ -287,6 +287,7 @@ impl<'a> Caller<'a> {
             "name" | "role_name" if self.chance.below(4) == 0 => "Twin".into(),
             "name" | "role_name" => format!("Twin {fresh}").into(),
             "permissions" | "scopes" => json!({ "certificate": ["read"] }),
+            "provider" => "file".into(),
             "resource" => one_of(&["certificate", "role", "user"]),
             "role_code" => format!("MADE_{fresh}").into(),
             "rotation_type" => "manual".into(),
