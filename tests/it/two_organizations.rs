@@ -257,7 +257,6 @@ fn is_alike(draft: &Draft, unknown: &Answer, foreign: &Answer) -> bool {
         return foreign.status < 300 || foreign.status == 409;
     }
     let answer = draft.replaced(&foreign.without_request_id().to_string());
-    unknown.status >= 400
-        && unknown.status == foreign.status
-        && unknown.without_request_id().to_string() == answer
+    let expected = unknown.without_request_id().to_string();
+    unknown.status >= 400 && unknown.status == foreign.status && expected == answer
 }
