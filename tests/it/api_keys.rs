@@ -282,3 +282,27 @@ async fn a_service_accounts_key_takes_all_that_it_gives() {
     world.create(&peer.secret, body).await.expect(403);
     drop(world.program);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_binds_a_new_key_binds_the_one_in_its_place() {
+    let world = World::start().await;
+    let admin = &world.administrator.secret;
+    let endless = world.create(admin, json!({ "name": "endless" })).await;
+    let endless = endless.expect(201);
+    let rotate = format!("{KEYS}/{}/rotate", endless.id("/api_key/id"));
+    // By a key that is bound to networks, none becomes free of them.
+    let bound = json!({ "name": "bound", "allowed_networks": ["127.0.0.0/8"] });
+    let bound = world.create(admin, bound).await.expect(201);
+    let new = world.post(&secret(&bound), &rotate, json!({})).await;
+    let networks = new.expect(201).body["api_key"]["allowed_networks"].clone();
+    assert_eq!(networks, json!(["127.0.0.0/8"]));
+    // What the organization allows counts for rotations as well.
+    let limit = "UPDATE organizations SET settings = '{\"api_key_days_max\": 7}' WHERE id = $1";
+    world.superuser.update(limit, world.organization_id).await;
+    let late = json!({ "expires_at": "2099-01-01T00:00:00Z" });
+    let late = world.post(admin, &rotate, late).await.expect(422);
+    assert_eq!(late.code(), "expires_at_too_late");
+    let new = world.post(admin, &rotate, json!({})).await.expect(201);
+    assert!(new.body["api_key"]["expires_at"].is_string(), "{new:?}");
+    drop(world.program);
+}

@@ -106,10 +106,16 @@ async fn bad_tokens_are_all_the_same() {
         .superuser
         .update(age, expired_id.parse().unwrap())
         .await;
-    let demoted = demoted(&world).await;
+    let powerless = demoted(&world, "powerless", false).await;
+    let demoted = demoted(&world, "demoted", true).await;
     let unknown = "A".repeat(43);
     let mut expected = None;
-    for token in [&used, &revoked, &expired, &demoted, &unknown, "", "none"] {
+    let ended = [&used, &revoked, &expired, &demoted, &powerless];
+    for token in ended
+        .into_iter()
+        .map(String::as_str)
+        .chain([unknown.as_str(), "", "none"])
+    {
         let refused = accept(&world, &session, token).await.expect(404);
         let refused = refused.without_request_id();
         assert_eq!(*expected.get_or_insert(refused.clone()), refused, "{token}");
@@ -124,13 +130,14 @@ async fn bad_tokens_are_all_the_same() {
     );
 }
 
-/// A token with a role that its inviter, who has lost rights since, could not give any more.
-async fn demoted(world: &World) -> String {
+/// A token, perhaps with a role, of an inviter who has lost rights since, and could not invite any more.
+async fn demoted(world: &World, name: &str, with_role: bool) -> String {
     let own = &world.own;
     let rights = super::within(&Permissions::all());
-    let inviter = world.superuser.insert_person(own.id, "inviter", &rights);
+    let inviter = world.superuser.insert_person(own.id, name, &rights);
     let inviter = inviter.await;
     let role = world.superuser.role_of(own.administrator.user_id).await;
+    let role = with_role.then_some(role);
     let body = json!({ "email": "a@b.example", "role_id": role });
     let made = world
         .post(&bearer(&inviter.secret), INVITATIONS, body)
