@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// What to measure.
     #[arg(long, value_enum, value_delimiter = ',',
         default_values_t = [Subject::Product, Subject::Remote, Subject::Bare, Subject::Cfssl,
-            Subject::Rotation])]
+            Subject::Access, Subject::Rotation])]
     pub(crate) subjects: Vec<Subject>,
     /// The program to measure; built from this checkout when absent.
     #[arg(long)]
@@ -75,6 +75,8 @@ pub(crate) enum Subject {
     Bare,
     /// `cfssl serve`.
     Cfssl,
+    /// Decisions about access, and reads; needs the product.
+    Access,
     /// Rotation of a data key; needs the product.
     Rotation,
 }

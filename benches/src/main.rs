@@ -7,6 +7,7 @@
 //! written into the repository, and every process that is started here ends with this one. Start
 //! with [`rounds`].
 
+mod access;
 mod apart;
 mod arguments;
 mod bare_loop;

@@ -303,6 +303,16 @@ impl Product {
         Ok((0..count).map(client).collect())
     }
 
+    /// Where a path is read, with the administrator's API key.
+    ///
+    /// # Errors
+    /// When `path` is none.
+    pub(crate) fn endpoint(&self, path: &str) -> anyhow::Result<Endpoint> {
+        let address = address(&self.server.bootstrap.url)?;
+        let credential = format!("Bearer {}", self.api_key);
+        Endpoint::new(address, path)?.with_header("authorization", &credential)
+    }
+
     /// The typed client, as its administrator.
     ///
     /// # Errors

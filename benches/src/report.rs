@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 
+use crate::access::{self, Access};
 use crate::arguments::Plan;
 use crate::environment;
 use crate::load::Sample;
@@ -35,6 +36,7 @@ pub(crate) struct Report {
     /// Rounds by their number of clients.
     pub(crate) rounds: BTreeMap<u16, Vec<Round>>,
     pub(crate) row_sizes: Vec<RowSize>,
+    pub(crate) access: Option<Access>,
     pub(crate) rotation: Option<Rotation>,
     /// What a reader must know beside the figures.
     pub(crate) notes: Vec<String>,
@@ -135,6 +137,7 @@ impl Report {
             memory: None,
             rounds: BTreeMap::new(),
             row_sizes: Vec::new(),
+            access: None,
             rotation: None,
             notes: Vec::new(),
         }
@@ -144,8 +147,10 @@ impl Report {
     pub(crate) fn failed_requests(&self) -> u64 {
         let rotation = self.rotation.iter().flat_map(Rotation::samples);
         let of_rounds = self.samples().map(|(_, _, sample)| sample);
+        let access = self.access.iter().flat_map(Access::samples);
         of_rounds
             .chain(rotation)
+            .chain(access.map(|(_, sample)| sample))
             .map(|sample| sample.failures)
             .sum()
     }
@@ -154,6 +159,7 @@ impl Report {
     pub(crate) fn render(&self) -> String {
         let mut text = format!("\n{}\n\n{}\n", self.circumstances(), self.issuance());
         for table in [
+            self.access(),
             self.rotations(),
             self.start_up(),
             self.memory(),
@@ -230,19 +236,29 @@ impl Report {
         table
     }
 
+    fn access(&self) -> Option<Table> {
+        let access = self.access.as_ref()?;
+        let mut table = table(&["access", "median", "all"]);
+        let mut row = |name: &str, values: &[f64], digits| {
+            table.add_row(with_median(name, values, digits));
+        };
+        let decisions = &access.decisions_per_second;
+        row("decisions/s in one thread", decisions, 0);
+        row("reads/s with an API key", &rates(&access.reads), 0);
+        row("/healthz per second", &rates(&access.health), 0);
+        let percent: Vec<f64> = access.share_of_read.iter().map(|one| one * 100.0).collect();
+        row("a decision's share of a read, %", &percent, 3);
+        Some(table)
+    }
+
     fn rotations(&self) -> Option<Table> {
         let rotation = self.rotation.as_ref()?;
         let mut table = table(&["rotation of a data key", "median", "all"]);
         let mut row = |name: &str, values: &[f64]| {
-            let all: Vec<String> = values.iter().map(|value| number(Some(*value), 0)).collect();
-            let median = number(median_of(values, |value| Some(*value)), 0);
-            table.add_row([name.to_owned(), median, all.join(" ")]);
+            table.add_row(with_median(name, values, 0));
         };
         row("private keys moved/s", &rotation.moved_per_second);
         row("bare batched UPDATE/s", &rotation.bare_per_second);
-        let rates = |samples: &[Sample]| -> Vec<f64> {
-            samples.iter().map(|sample| sample.per_second).collect()
-        };
         row("certificates/s without", &rates(&rotation.issuance_alone));
         row(
             "certificates/s during it",
@@ -347,7 +363,9 @@ impl Report {
         let rotation = self.rotation.iter().flat_map(Rotation::samples);
         let rotation =
             rotation.map(|sample| (rotation::CLIENTS, "product beside a rotation", sample));
-        for (clients, name, sample) in self.samples().chain(rotation) {
+        let access = self.access.iter().flat_map(Access::samples);
+        let access = access.map(|(name, sample)| (access::CLIENTS, name, sample));
+        for (clients, name, sample) in self.samples().chain(rotation).chain(access) {
             if sample.failures > 0 {
                 let first = sample.first_failure.as_deref().unwrap_or_default();
                 notes.push(format!(
@@ -363,6 +381,21 @@ impl Report {
     fn median_start(&self, which: fn(&StartUp) -> Duration) -> Option<f64> {
         median_of(&self.start_ups, |one| Some(which(one).as_secs_f64()))
     }
+}
+
+/// The speeds of samples.
+fn rates(samples: &[Sample]) -> Vec<f64> {
+    samples.iter().map(|sample| sample.per_second).collect()
+}
+
+/// The cells of a row: name, median, and each value.
+fn with_median(name: &str, values: &[f64], digits: usize) -> [String; 3] {
+    let all: Vec<String> = values
+        .iter()
+        .map(|value| number(Some(*value), digits))
+        .collect();
+    let median = number(median_of(values, |value| Some(*value)), digits);
+    [name.to_owned(), median, all.join(" ")]
 }
 
 /// The middle of the values that are there, the mean of both middles of an even number.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
+use crate::access;
 use crate::apart::Apart;
 use crate::arguments::{Arguments, Plan, Subject};
 use crate::bare_loop::BareLoop;
@@ -88,6 +89,11 @@ impl Bench {
         self.start_yardsticks(&csrs, &mut report).await?;
         self.measure(&mut report).await?;
         self.compare_rows(&mut report).await;
+        if let (Some(product), true) = (&self.product, self.arguments.wants(Subject::Access)) {
+            progress("deciding and reading");
+            let measured = access::measure(product, &self.plan).await;
+            report.access = Some(measured.context("measuring decisions and reads")?);
+        }
         if let (Some(product), true) = (&self.product, self.arguments.wants(Subject::Rotation)) {
             let measured = rotation::measure(product, &self.plan).await;
             report.rotation = Some(measured.context("measuring rotations")?);

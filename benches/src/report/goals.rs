@@ -1,6 +1,6 @@
 //! What the platform owes, and whether a run shows it.
 
-use super::{Medians, Report, ratio};
+use super::{Medians, Report, median_of, ratio};
 use crate::rotation::Rotation;
 
 /// Numbers of clients for which speed is promised.
@@ -20,6 +20,10 @@ const SHARE_OF_UPDATE_TARGET: f64 = 0.80;
 /// Certificates per second during a throttled rotation, as a share of those without.
 const SHARE_DURING_ROTATION_MIN: f64 = 0.70;
 const SHARE_DURING_ROTATION_TARGET: f64 = 0.90;
+/// Decisions about access per second in one thread, in millions.
+const MILLION_DECISIONS_MIN: f64 = 1.0;
+/// What a decision may be of the work of a read, in percent.
+const DECISION_PERCENT_MAX: f64 = 2.0;
 /// Seconds of the first start, with everything to be made.
 const FIRST_START_SECONDS_MAX: f64 = 10.0;
 /// Seconds of every other start.
@@ -69,6 +73,13 @@ impl Goal {
             target: None,
             less_is_better: true,
             digits,
+        }
+    }
+
+    fn at_least(name: &str, measured: Option<f64>, floor: f64, digits: usize) -> Self {
+        Self {
+            less_is_better: false,
+            ..Self::at_most(name, measured, floor, digits)
         }
     }
 
@@ -128,6 +139,23 @@ pub(super) fn of(report: &Report) -> Vec<Goal> {
         rotation.and_then(Rotation::share_of_issuance),
         SHARE_DURING_ROTATION_MIN,
         SHARE_DURING_ROTATION_TARGET,
+    ));
+    let access = report.access.as_ref();
+    goals.push(Goal::at_least(
+        "million decisions about access per second and core",
+        access
+            .and_then(|access| median_of(&access.decisions_per_second, |one| Some(*one)))
+            .map(|decisions| decisions / 1e6),
+        MILLION_DECISIONS_MIN,
+        2,
+    ));
+    goals.push(Goal::at_most(
+        "percent of a read's work that is its decision",
+        access
+            .and_then(|access| median_of(&access.share_of_read, |one| Some(*one)))
+            .map(|share| share * 100.0),
+        DECISION_PERCENT_MAX,
+        3,
     ));
     let first = report.median_start(|one| one.first);
     let second = report.median_start(|one| one.second);
