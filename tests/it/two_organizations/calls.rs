@@ -73,7 +73,7 @@ impl Draft {
         self.headers
             .iter()
             .fold(call.maybe_body(self.body.clone()), |call, (name, value)| {
-                call.header(*name, value)
+                call.header(name, value)
             })
     }
 
