@@ -71,9 +71,17 @@ pub struct ApiState {
 )]
 struct Document;
 
-/// Every operation of REST v1, in one list.
+/// Every operation of REST v1.
 fn documented() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
+        .merge(of_access())
+        .merge(of_certificates())
+        .merge(of_keys())
+}
+
+/// Who may do what.
+fn of_access() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::end_current))
@@ -114,6 +122,11 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(invitations::create, invitations::list))
         .routes(routes!(invitations::revoke))
         .routes(routes!(invitations::accept))
+}
+
+/// Certificates, and who signs them.
+fn of_certificates() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
         .routes(routes!(
             certificate_authorities::create,
             certificate_authorities::list
@@ -128,6 +141,11 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::load))
         .routes(routes!(certificates::export_private_key))
+}
+
+/// The keys that seal what is stored.
+fn of_keys() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
         .routes(routes!(encryption_keys::list))
         .routes(routes!(encryption_keys::load))
         .routes(routes!(encryption_keys::set_schedule))

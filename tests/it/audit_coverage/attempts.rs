@@ -265,17 +265,8 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
             json!({ "name": fresh("key") }),
             Concerned::InAnswer("/api_key/id"),
         ),
-        ("DELETE", "/api/v1/api-keys/{api_key_id}") => {
-            let id = api_key(world).await;
-            attempt
-                .on(format!("/api/v1/api-keys/{id}"))
-                .about(Concerned::Known(id))
-        }
-        ("POST", "/api/v1/api-keys/{api_key_id}/rotate") => {
-            let id = api_key(world).await;
-            attempt
-                .on(format!("/api/v1/api-keys/{id}/rotate"))
-                .with(json!({}), Concerned::InAnswer("/api_key/id"))
+        ("DELETE" | "POST", path) if path.starts_with("/api/v1/api-keys/") => {
+            on_api_key(world, attempt).await
         }
         ("POST", "/api/v1/certificate-authorities") => {
             attempt.with(authority(), Concerned::InAnswer("/id"))
@@ -300,14 +291,19 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
     }
 }
 
-/// An API key of the administrator.
-async fn api_key(world: &World) -> Uuid {
+/// Revoking or rotating an API key of the administrator.
+async fn on_api_key(world: &World, attempt: Attempt) -> Attempt {
     let (tenant, superuser) = (&world.tenant, &world.superuser);
     let owner = tenant.administrator.user_id;
-    superuser
-        .insert_api_key(tenant.organization_id, owner, None)
-        .await
-        .0
+    let made = superuser.insert_api_key(tenant.organization_id, owner, None);
+    let (id, _) = made.await;
+    let path = attempt.path.replace("{api_key_id}", &id.to_string());
+    let is_rotation = path.ends_with("/rotate");
+    let attempt = attempt.on(path);
+    match is_rotation {
+        true => attempt.with(json!({}), Concerned::InAnswer("/api_key/id")),
+        false => attempt.about(known(id)),
+    }
 }
 
 const fn known(id: Uuid) -> Concerned {
