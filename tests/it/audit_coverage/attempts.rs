@@ -230,7 +230,8 @@ pub(super) async fn prepare(
 /// What makes the operation succeed.
 async fn good(world: &World, method: &'static str, path: &'static str) -> Attempt {
     let tenant = &world.tenant;
-    let key = by_key(&tenant.administrator, tenant.organization_id);
+    let (person, organization_id) = (&tenant.administrator, tenant.organization_id);
+    let key = by_key(person, organization_id);
     let attempt = Attempt {
         method,
         path: path.to_owned(),
@@ -250,12 +251,8 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
                 .about(Concerned::Known(id))
         }
         ("DELETE", "/api/v1/sessions/current") => {
-            let session = session(world, &tenant.administrator).await;
-            let who = by_session(
-                tenant.administrator.user_id,
-                &session,
-                tenant.organization_id,
-            );
+            let session = session(world, person).await;
+            let who = by_session(person.user_id, &session, organization_id);
             attempt
                 .by(session.credential(), who)
                 .about(Concerned::Known(session.session_id))
