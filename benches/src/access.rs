@@ -92,15 +92,13 @@ async fn decide() -> anyhow::Result<f64> {
     let context = caller();
     let organization_id = context.organization_id;
     let id = Uuid::from_u128(9);
-    let targets = [
-        Target::kind(&context, Resource::Certificate),
-        Target::object(Resource::Certificate, organization_id, id),
-    ];
+    let list = Target::kind(&context, Resource::Certificate);
+    let object = Target::object(Resource::Certificate, organization_id, id);
     let begun = Instant::now();
     let mut count = 0_u64;
     loop {
         for number in 0..DECISIONS_PER_LOOK {
-            let target = targets[(number % 2) as usize];
+            let target = if number % 2 == 0 { list } else { object };
             let asked = (black_box(&context), black_box(target));
             access::authorize(asked.0, &core, Action::Read, asked.1)
                 .await

@@ -1,6 +1,7 @@
 //! What the platform owes, and whether a run shows it.
 
 use super::{Medians, Report, median_of, ratio};
+use crate::access::Access;
 use crate::rotation::Rotation;
 
 /// Numbers of clients for which speed is promised.
@@ -140,23 +141,7 @@ pub(super) fn of(report: &Report) -> Vec<Goal> {
         SHARE_DURING_ROTATION_MIN,
         SHARE_DURING_ROTATION_TARGET,
     ));
-    let access = report.access.as_ref();
-    goals.push(Goal::at_least(
-        "million decisions about access per second and core",
-        access
-            .and_then(|access| median_of(&access.decisions_per_second, |one| Some(*one)))
-            .map(|decisions| decisions / 1e6),
-        MILLION_DECISIONS_MIN,
-        2,
-    ));
-    goals.push(Goal::at_most(
-        "percent of a read's work that is its decision",
-        access
-            .and_then(|access| median_of(&access.share_of_read, |one| Some(*one)))
-            .map(|share| share * 100.0),
-        DECISION_PERCENT_MAX,
-        3,
-    ));
+    goals.extend(of_access(report));
     let first = report.median_start(|one| one.first);
     let second = report.median_start(|one| one.second);
     let memory = report.memory.as_ref();
@@ -182,4 +167,28 @@ pub(super) fn of(report: &Report) -> Vec<Goal> {
     ));
     goals.push(Goal::at_most("MiB resident, idle", idle, IDLE_MIB_MAX, 1));
     goals
+}
+
+/// The goals of decisions about access.
+fn of_access(report: &Report) -> [Goal; 2] {
+    let access = report.access.as_ref();
+    let median = |values: fn(&Access) -> &Vec<f64>| {
+        access.and_then(|access| median_of(values(access), |one| Some(*one)))
+    };
+    let decisions = median(|access| &access.decisions_per_second);
+    let share = median(|access| &access.share_of_read);
+    [
+        Goal::at_least(
+            "million decisions about access per second and core",
+            decisions.map(|decisions| decisions / 1e6),
+            MILLION_DECISIONS_MIN,
+            2,
+        ),
+        Goal::at_most(
+            "percent of a read's work that is its decision",
+            share.map(|share| share * 100.0),
+            DECISION_PERCENT_MAX,
+            3,
+        ),
+    ]
 }
