@@ -155,6 +155,22 @@ pub(crate) fn require_identity(context: &OpContext) -> Result<()> {
     Ok(())
 }
 
+/// Who has the session of the request: what concerns oneself is not done by a program with a key.
+///
+/// # Errors
+/// `Unauthenticated` for nobody; `Forbidden` while the password has to be changed; `Invalid` with
+/// code `no_session`.
+pub(crate) fn signed_in(context: &OpContext) -> Result<UserId> {
+    require_identity(context)?;
+    match context.actor {
+        Actor::User { user_id, .. } => Ok(user_id),
+        Actor::ApiKey { .. } | Actor::LocalOperator { .. } | Actor::Anonymous | Actor::System => {
+            let message = "This is done with a session. Sign in first: 'clm login'.";
+            Err(Fault::new(ErrorKind::Invalid, "no_session", message).into())
+        }
+    }
+}
+
 /// The decision itself: a pure function of actor, rights and target.
 fn decide(context: &OpContext, action: Action, target: &Target) -> std::result::Result<(), Denial> {
     // The permissions of a context have of it only what its holder may do in the system organization.

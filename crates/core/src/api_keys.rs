@@ -28,6 +28,7 @@ use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::api_keys::{self, KeyFingerprint};
 use crate::store::{audit_log, role_assignments};
+use crate::texts::check_line;
 use crate::{Core, audit, organizations};
 
 /// Longest name, in characters.
@@ -187,14 +188,7 @@ impl Creation {
 }
 
 fn check_name(name: &str) -> Result<String> {
-    let name = name.trim();
-    let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
-    if fits && !name.chars().any(char::is_control) {
-        return Ok(name.to_owned());
-    }
-    let message =
-        format!("Use 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character.");
-    Err(Fault::invalid("name_invalid", "name", message).into())
+    check_line(name, NAME_CHARACTERS_MAX, ("name_invalid", "name"))
 }
 
 fn check_end(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {

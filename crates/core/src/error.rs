@@ -29,6 +29,15 @@ impl CoreError {
     }
 }
 
+/// The refusal of a change to what was changed since it was read.
+pub(crate) fn revision_changed(noun: &str, stored: i64, read: i64) -> CoreError {
+    let message = format!(
+        "The {noun} was changed meanwhile: it has revision {stored}, not {read}. Read it again, \
+         then change it."
+    );
+    Fault::new(ErrorKind::Conflict, "revision_changed", message).into()
+}
+
 impl From<Fault> for CoreError {
     fn from(fault: Fault) -> Self {
         Self(fault)

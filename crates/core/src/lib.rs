@@ -39,6 +39,7 @@ pub mod sessions;
 pub(crate) mod store;
 #[cfg(test)]
 mod test_values;
+pub(crate) mod texts;
 pub mod transport_certificate;
 pub mod transport_key;
 pub mod users;

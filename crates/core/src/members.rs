@@ -25,10 +25,11 @@ use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
-use crate::organizations::{self, changes::check_reason};
+use crate::organizations;
 use crate::page::{Page, PageRequest};
 use crate::roles::refuse_beyond_rights;
 use crate::store::{audit_log, authority, members, organizations as organization_rows, sessions};
+use crate::texts::check_reason;
 use crate::{Core, audit, users};
 
 /// A role that a member holds now.

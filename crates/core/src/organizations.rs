@@ -18,6 +18,7 @@ use clm_domain::organization_settings::OrganizationSettings;
 use clm_domain::permission::{Action, Resource};
 use clm_domain::states::OrganizationStatus;
 use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::access::{self, Target};
@@ -25,6 +26,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::{audit_log, organizations};
+use crate::texts::check_line;
 use crate::{Core, audit};
 
 /// Longest name, in characters.
@@ -271,15 +273,23 @@ async fn record_look(
 /// # Errors
 /// Those of the database.
 pub async fn find_by_slug_or_id(core: &Core, wanted: &str) -> Result<Option<OrganizationRecord>> {
-    let wanted = wanted.trim();
     let scope = Scope::System("the organization is looked up before anything is known about it");
     let mut transaction = core.pool.begin(scope).await?;
-    let found = match Uuid::parse_str(wanted) {
-        Ok(id) => organizations::find(&mut transaction, OrganizationId::from_uuid(id)).await,
-        Err(_) if is_slug(wanted) => organizations::find_by_slug(&mut transaction, wanted).await,
-        Err(_) => Ok(None),
-    };
+    let found = find_named(&mut transaction, wanted).await;
     Ok(found.map_err(|error| core.pool.statement_error(error))?)
+}
+
+/// The live organization that a slug or an id names (system scope).
+pub(crate) async fn find_named(
+    connection: &mut PgConnection,
+    wanted: &str,
+) -> sqlx::Result<Option<OrganizationRecord>> {
+    let wanted = wanted.trim();
+    match Uuid::parse_str(wanted) {
+        Ok(id) => organizations::find(connection, OrganizationId::from_uuid(id)).await,
+        Err(_) if is_slug(wanted) => organizations::find_by_slug(connection, wanted).await,
+        Err(_) => Ok(None),
+    }
 }
 
 /// A live organization. Asks no right: see [`find_by_slug_or_id`].
@@ -319,14 +329,7 @@ fn check_slug(slug: &str) -> Result<()> {
 }
 
 fn check_name(name: &str) -> Result<String> {
-    let name = name.trim();
-    let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
-    if fits && !name.chars().any(char::is_control) {
-        return Ok(name.to_owned());
-    }
-    let message =
-        format!("Use 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character.");
-    Err(Fault::invalid("name_invalid", "name", message).into())
+    check_line(name, NAME_CHARACTERS_MAX, ("name_invalid", "name"))
 }
 
 fn check_quotas(max_users: Option<i64>, max_certificates: Option<i64>) -> Result<()> {

@@ -18,11 +18,12 @@ use sqlx::PgConnection;
 
 use crate::access::{self, Target};
 use crate::context::OpContext;
-use crate::error::{CoreError, Result};
+use crate::error::{CoreError, Result, revision_changed};
 use crate::last_administrator::Watch;
 use crate::page::{Page, PageRequest};
-use crate::roles::{effective, refuse_beyond_rights, revision_changed};
+use crate::roles::{effective, refuse_beyond_rights};
 use crate::store::{audit_log, authority, role_assignments, roles};
+use crate::texts::check_line;
 use crate::{Core, audit};
 
 /// Longest reason, in characters.
@@ -74,6 +75,30 @@ pub struct RoleAssignmentRecord {
     pub created_at: DateTime<Utc>,
 }
 
+impl RoleAssignmentRecord {
+    /// A new assignment that begins now and is open-ended; without the names in it.
+    pub(crate) fn from_now_on(
+        (organization_id, user_id, role_id): (OrganizationId, UserId, RoleId),
+        granted_by_user_id: Option<UserId>,
+        (now, rng): (DateTime<Utc>, &dyn Rng),
+    ) -> Self {
+        Self {
+            role_assignment_id: RoleAssignmentId::generate(now, rng),
+            organization_id,
+            user_id,
+            username: String::new(),
+            role_id,
+            role_code: String::new(),
+            valid_from: now,
+            valid_until: None,
+            granted_by_user_id,
+            reason: None,
+            revision: 1,
+            created_at: now,
+        }
+    }
+}
+
 /// Which assignments to list.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter {
@@ -105,19 +130,13 @@ pub async fn grant(
         .map_or(now, |from| whole_milliseconds(from).max(now));
     let valid_until = new.valid_until.map(whole_milliseconds);
     check_end(valid_until, valid_from)?;
+    let named = (context.organization_id, new.user_id, new.role_id);
+    let moment = (now, core.rng.as_ref());
     let assignment = RoleAssignmentRecord {
-        role_assignment_id: RoleAssignmentId::generate(now, core.rng.as_ref()),
-        organization_id: context.organization_id,
-        user_id: new.user_id,
-        username: String::new(),
-        role_id: new.role_id,
-        role_code: String::new(),
         valid_from,
         valid_until,
-        granted_by_user_id: context.actor.user_id(),
         reason: check_reason(new.reason)?,
-        revision: 1,
-        created_at: now,
+        ..RoleAssignmentRecord::from_now_on(named, context.actor.user_id(), moment)
     };
     let row = event(context, core, CoreEvent::RoleAssigned, &assignment);
     let granting = Arc::new((assignment, row, context.permissions.clone()));
@@ -425,18 +444,10 @@ fn check_end(valid_until: Option<DateTime<Utc>>, valid_from: DateTime<Utc>) -> R
 }
 
 fn check_reason(reason: Option<String>) -> Result<Option<String>> {
-    let Some(text) = reason else {
-        return Ok(None);
-    };
-    let text = text.trim();
-    let fits = text.chars().count() <= REASON_CHARACTERS_MAX;
-    if fits && !text.chars().any(char::is_control) {
-        return Ok((!text.is_empty()).then(|| text.to_owned()));
-    }
-    let message = format!(
-        "Use at most {REASON_CHARACTERS_MAX} characters, none of them a control character."
-    );
-    Err(Fault::invalid("reason_invalid", "reason", message).into())
+    let given = reason.filter(|reason| !reason.trim().is_empty());
+    let refusal = ("reason_invalid", "reason");
+    let checked = given.map(|reason| check_line(&reason, REASON_CHARACTERS_MAX, refusal));
+    checked.transpose()
 }
 
 fn not_found() -> CoreError {

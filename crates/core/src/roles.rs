@@ -21,7 +21,7 @@ use sqlx::PgConnection;
 
 use crate::access::{self, Target};
 use crate::context::OpContext;
-use crate::error::{CoreError, Result};
+use crate::error::{CoreError, Result, revision_changed};
 use crate::page::{Page, PageRequest};
 use crate::store::{audit_log, role_assignments, roles};
 use crate::{Core, audit};
@@ -438,14 +438,6 @@ fn check_revision(stored: i64, read: i64) -> std::result::Result<(), Abort<CoreE
         return Ok(());
     }
     Err(refused(revision_changed("role", stored, read)))
-}
-
-/// The refusal of a change to what was changed meanwhile.
-pub(crate) fn revision_changed(noun: &str, stored: i64, read: i64) -> CoreError {
-    let message = format!(
-        "The {noun} was changed meanwhile: it has revision {stored}, not {read}. Read it again."
-    );
-    Fault::new(ErrorKind::Conflict, "revision_changed", message).into()
 }
 
 /// A refusal inside a transaction.

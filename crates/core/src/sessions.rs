@@ -16,6 +16,7 @@ use clm_domain::audit::{AuditRow, Cause, CoreEvent};
 use clm_domain::clock::{uuid_v7, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, SessionId, UserId};
+use clm_domain::organization_settings::OrganizationSettings;
 use clm_domain::permission::{Action, Resource};
 use clm_domain::secret::SecretString;
 use clm_domain::states::{OrganizationStatus, UserStatus};
@@ -223,11 +224,14 @@ async fn decide(
     guess
         .succeeded(connection, &state, (attempt.known_address_id, now))
         .await?;
-    let expired = users::expire_password(connection, (user_id, home), &state, now).await?;
+    let settings = settings_of(connection, organization_id).await?;
+    let of_home = match home == organization_id {
+        true => settings.clone(),
+        false => settings_of(connection, home).await?,
+    };
+    let expired = users::expire_password(connection, (user_id, &state), &of_home, now).await?;
     let mut session = attempt.session.clone();
-    if let Some(found) = organizations::find(connection, organization_id).await? {
-        lifetimes::limit(&mut session, &found.settings);
-    }
+    lifetimes::limit(&mut session, &settings);
     sessions::insert(connection, organization_id, &session).await?;
     let spared = (SESSIONS_PER_USER_MAX, None);
     let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
@@ -242,6 +246,15 @@ async fn decide(
         session,
         ended_others: ended > 0,
     }))
+}
+
+/// What an organization decides about itself (system scope).
+async fn settings_of(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+) -> sqlx::Result<OrganizationSettings> {
+    let found = organizations::find(connection, organization_id).await?;
+    Ok(found.map(|one| one.settings).unwrap_or_default())
 }
 
 /// Why the user may not sign in, for the audit log only.

@@ -17,10 +17,11 @@ use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::uuid_v7;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{ApiKeyId, OrganizationId, SYSTEM_ORGANIZATION, UserId, system_roles};
+use clm_domain::organization_settings::OrganizationSettings;
 use clm_domain::permission::Permissions;
 use clm_domain::secret::SecretString;
 use clm_domain::states::UserType;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -31,8 +32,9 @@ pub use status::{delete, restore, set_status, unlock};
 
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
-use crate::store::audit_log;
-use crate::store::users::{self, NewAssignment, NewPerson, PasswordState};
+use crate::role_assignments::RoleAssignmentRecord;
+use crate::store::users::{self, NewPerson, PasswordState};
+use crate::store::{audit_log, members, role_assignments};
 use crate::{Core, access, organizations};
 
 /// Longest name of a user, in characters.
@@ -81,12 +83,9 @@ pub async fn create_administrator(core: &Core, new: NewAdministrator) -> Result<
     let user_id = UserId::generate(now, core.rng.as_ref());
     let context = OpContext::system(core, new.organization_id);
     let username = new.username.trim().to_owned();
-    let assignment = |organization_id| NewAssignment {
-        id: uuid_v7(now, core.rng.as_ref()),
-        organization_id,
-        user_id,
-        role_id: system_roles::SYSTEM_ADMIN,
-        valid_from: now,
+    let assignment = |organization_id| {
+        let named = (organization_id, user_id, system_roles::SYSTEM_ADMIN);
+        RoleAssignmentRecord::from_now_on(named, None, (now, core.rng.as_ref()))
     };
     let is_guest = new.organization_id != SYSTEM_ORGANIZATION;
     let creation = Arc::new(Creation {
@@ -163,28 +162,25 @@ pub async fn refuse_second_administrator(core: &Core) -> Result<()> {
 struct Creation {
     person: NewPerson,
     membership_id: Uuid,
-    assignment: NewAssignment,
+    assignment: RoleAssignmentRecord,
     /// Membership and role in the system organization, when that is not the home.
-    of_installation: Option<(Uuid, NewAssignment)>,
+    of_installation: Option<(Uuid, RoleAssignmentRecord)>,
     audit: AuditRow,
 }
 
 /// Inserts the administrator unless there is one. Returns whether it did.
 async fn insert_first(connection: &mut PgConnection, creation: &Creation) -> sqlx::Result<bool> {
     users::lock_first_administrator(connection).await?;
-    let NewAssignment {
-        role_id,
-        valid_from,
-        ..
-    } = creation.assignment;
-    if users::role_is_held(connection, role_id, valid_from).await? {
+    let (assignment, now) = (&creation.assignment, creation.person.created_at);
+    if users::role_is_held(connection, assignment.role_id, now).await? {
         return Ok(false);
     }
     users::insert_person(connection, &creation.person, creation.membership_id).await?;
-    users::insert_assignment(connection, creation.assignment).await?;
-    if let Some((membership_id, assignment)) = creation.of_installation {
-        users::insert_membership(connection, membership_id, assignment).await?;
-        users::insert_assignment(connection, assignment).await?;
+    role_assignments::insert(connection, assignment).await?;
+    if let Some((membership_id, assignment)) = &creation.of_installation {
+        let named = (assignment.organization_id, assignment.user_id);
+        members::insert(connection, *membership_id, named, now).await?;
+        role_assignments::insert(connection, assignment).await?;
     }
     audit_log::insert(connection, &creation.audit).await?;
     Ok(true)
@@ -232,26 +228,23 @@ pub async fn find_by_name(
 }
 
 /// Demands a new password of a user whose row is locked, where the present one is older than the home
-/// organization allows. Returns whether it is.
+/// organization, whose settings these are, allows. Returns whether it is.
 pub(crate) async fn expire_password(
     connection: &mut PgConnection,
-    (user_id, home): (UserId, OrganizationId),
-    state: &PasswordState,
+    (user_id, state): (UserId, &PasswordState),
+    settings: &OrganizationSettings,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let setting = users::find_password_days_max(connection, home).await?;
-    let expired = is_expired(setting.as_ref(), state.password_set_at, now);
+    let expired = is_expired(settings, state.password_set_at, now);
     if expired {
         users::update_must_change_password(connection, user_id).await?;
     }
     Ok(expired)
 }
 
-/// Whether a password set at `set_at` is too old; a setting that is no number of days is none.
-fn is_expired(setting: Option<&Value>, set_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    let days = setting
-        .and_then(Value::as_u64)
-        .and_then(|days| u32::try_from(days).ok());
+/// Whether a password set at `set_at` is too old.
+fn is_expired(settings: &OrganizationSettings, set_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    let days = settings.password_days_max;
     days.is_some_and(|days| now - set_at >= Duration::days(days.into()))
 }
 

@@ -244,6 +244,15 @@ impl Permissions {
         }
         permissions
     }
+
+    /// What several roles allow together, from an array of their stored forms; what is no array is none.
+    pub fn from_stored_roles(roles: &serde_json::Value) -> Self {
+        let mut permissions = Self::none();
+        for role in roles.as_array().into_iter().flatten() {
+            permissions.extend(&Self::from_stored(role));
+        }
+        permissions
+    }
 }
 
 impl FromIterator<(Resource, Action)> for Permissions {

@@ -137,9 +137,9 @@ async fn removed_with_everything(world: &World, held: &Holdings) {
         assert_eq!(world.status(credential).await, 401);
     }
     assert_eq!(owners(world, own.id).await, [successor]);
-    let open: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM user_roles WHERE organization_id = $1 AND user_id = $2
-         AND deleted_at IS NULL AND (valid_until IS NULL OR valid_until > now())",
+    let (open, revision): (i64, i64) = sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE valid_until IS NULL OR valid_until > now()), min(revision)
+         FROM user_roles WHERE organization_id = $1 AND user_id = $2 AND deleted_at IS NULL",
     )
     .bind(own.id)
     .bind(guest)
@@ -147,6 +147,7 @@ async fn removed_with_everything(world: &World, held: &Holdings) {
     .await
     .unwrap();
     assert_eq!(open, 0, "the roles ended");
+    assert_eq!(revision, 2, "and were changed by it");
     let at_home = world.status(&world.other.key()).await;
     assert_eq!(at_home, 200, "the home is not concerned");
     let again = world.send(&key, "DELETE", &path, json!(null)).await;

@@ -61,6 +61,12 @@ async fn a_decision_names_assignment_and_role() {
         (&after["allowed"], &after["grants"][0]["state"]),
         (&json!(false), &json!("ended"))
     );
+
+    // What counts comes before what does not.
+    world.assign(person.user_id, heir).await;
+    let again = about(&world, &person, "list", None).await;
+    let states = [&again["grants"][0]["state"], &again["grants"][1]["state"]];
+    assert_eq!(states, ["current", "ended"]);
     drop(world.program);
 }
 

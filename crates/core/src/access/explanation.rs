@@ -19,6 +19,9 @@ use crate::store::role_assignments::{self, Given, Standing};
 use crate::store::users::Holder;
 use crate::{Core, audit};
 
+/// Most grants in one answer.
+const GRANTS_MAX: usize = 100;
+
 /// Asks whether somebody may do something in the active organization.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
@@ -49,7 +52,8 @@ pub struct Explanation {
     pub organization_id: OrganizationId,
     /// For which moment.
     pub at: DateTime<Utc>,
-    /// The assignments whose roles give the permission, also those that do not count at that moment.
+    /// The assignments whose roles give the permission: those that count at that moment, then the newest
+    /// of the others, at most 100 in all.
     pub grants: Vec<Grant>,
 }
 
@@ -143,7 +147,7 @@ async fn about_user(
     (user_id, question, at): (UserId, Question, DateTime<Utc>),
 ) -> Result<Explanation> {
     let is_about_another = context.actor.user_id() != Some(user_id);
-    let facts = gather(context, core, (user_id, question)).await?;
+    let facts = gather(context, core, (user_id, question, at)).await?;
     if is_about_another && facts.here.is_none() {
         return Err(unknown_reference("user_id", "user"));
     }
@@ -194,7 +198,7 @@ fn source_of(context: &OpContext, resource: Resource) -> OrganizationId {
 async fn gather(
     context: &OpContext,
     core: &Core,
-    (user_id, question): (UserId, Question),
+    (user_id, question, at): (UserId, Question, DateTime<Utc>),
 ) -> Result<Facts> {
     let organization_id = context.organization_id;
     let source = source_of(context, question.resource);
@@ -206,14 +210,11 @@ async fn gather(
                 let here =
                     role_assignments::find_standing(connection, organization_id, user_id).await?;
                 let there = role_assignments::find_standing(connection, source, user_id).await?;
-                let given = role_assignments::list_given(connection, source, user_id).await?;
+                let named = (source, user_id);
                 Ok(Facts {
                     here,
                     source: there,
-                    given: given
-                        .into_iter()
-                        .filter(|one| one.organization_id == source)
-                        .collect(),
+                    given: role_assignments::list_given(connection, named, at).await?,
                 })
             })
         })
@@ -252,6 +253,7 @@ fn judge(
             .given
             .into_iter()
             .filter(|one| one.permissions.allows(resource, action))
+            .take(GRANTS_MAX)
             .map(|one| grant(one, at))
             .collect(),
     }

@@ -18,11 +18,11 @@ use crate::authentication::credential;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::members::already_member;
-use crate::members::departure::signed_in;
+use crate::role_assignments::{RoleAssignmentRecord, check_gift};
 use crate::roles::refuse_beyond_rights;
 use crate::store::invitations::{self, FoundInvitation};
-use crate::store::{audit_log, members, users};
-use crate::{Core, audit};
+use crate::store::{audit_log, members, role_assignments};
+use crate::{Core, access, audit};
 
 /// What accepting came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Joined {
 /// `NotFound` whatever is wrong with the token; `Conflict` with code `already_member`; `Invalid` with
 /// code `no_session`; those of the database.
 pub async fn accept(context: &OpContext, core: &Core, token: &str) -> Result<Joined> {
-    let user_id = signed_in(context)?;
+    let user_id = access::signed_in(context)?;
     let now = whole_milliseconds(core.clock.now());
     let hash = credential::token_hash(token.trim()).ok_or_else(not_found)?;
     let found = invitations::find_by_token(core.pool.unscoped(), &hash, now)
@@ -59,7 +59,11 @@ pub async fn accept(context: &OpContext, core: &Core, token: &str) -> Result<Joi
         .with_details(json!({ "user_id": user_id, "role_id": found.role_id }));
     let acceptance = Arc::new(Acceptance {
         membership_id: uuid_v7(now, core.rng.as_ref()),
-        assignment_id: uuid_v7(now, core.rng.as_ref()),
+        assignment: found.role_id.map(|role_id| {
+            let named = (found.organization_id, user_id, role_id);
+            let moment = (now, core.rng.as_ref());
+            RoleAssignmentRecord::from_now_on(named, found.invited_by_user_id, moment)
+        }),
         user_id,
         now,
         audit: audit::with_origin(context, row),
@@ -99,7 +103,8 @@ fn may_still_give(found: &FoundInvitation) -> bool {
 struct Acceptance {
     found: FoundInvitation,
     membership_id: Uuid,
-    assignment_id: Uuid,
+    /// The role of the invitation, if it names one.
+    assignment: Option<RoleAssignmentRecord>,
     user_id: UserId,
     now: DateTime<Utc>,
     audit: AuditRow,
@@ -124,15 +129,24 @@ async fn join(
     if !members::insert(connection, acceptance.membership_id, named, now).await? {
         return Err(Abort::Caller(already_member()));
     }
-    if let Some(role_id) = found.role_id {
-        let assignment = users::NewAssignment {
-            id: acceptance.assignment_id,
-            organization_id: found.organization_id,
-            user_id,
-            role_id,
-            valid_from: now,
-        };
-        invitations::assign(connection, assignment, found.invited_by_user_id).await?;
+    if let Some(assignment) = &acceptance.assignment {
+        refuse_changed_role(connection, found, assignment).await?;
+        role_assignments::insert(connection, assignment).await?;
     }
     Ok(audit_log::insert(connection, &acceptance.audit).await?)
+}
+
+/// Refuses a role that was deleted since the invitation was looked up, or gives more than it did then.
+async fn refuse_changed_role(
+    connection: &mut PgConnection,
+    found: &FoundInvitation,
+    assignment: &RoleAssignmentRecord,
+) -> std::result::Result<(), Abort<CoreError>> {
+    let named = (found.organization_id, assignment.role_id);
+    let seen = found.role_permissions.counting_in(found.organization_id);
+    match check_gift(connection, named, &seen).await {
+        Ok(_) => Ok(()),
+        Err(Abort::Caller(_)) => Err(Abort::Caller(not_found())),
+        Err(other) => Err(other),
+    }
 }

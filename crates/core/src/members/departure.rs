@@ -8,7 +8,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clm_database::Scope;
 use clm_database::transaction::Abort;
-use clm_domain::actor::Actor;
 use clm_domain::audit::CoreEvent;
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
@@ -22,7 +21,7 @@ use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
-use crate::store::{api_keys, audit_log, members, sessions};
+use crate::store::{api_keys, audit_log, members, role_assignments, sessions};
 use crate::{Core, audit};
 
 /// Removes a member of the active organization.
@@ -55,25 +54,9 @@ pub async fn remove(
 /// `Conflict` with code `home_membership`, `owns_objects` or `last_administrator`; those of the
 /// database.
 pub async fn leave(context: &OpContext, core: &Core, successor: Option<UserId>) -> Result<UserId> {
-    let user_id = signed_in(context)?;
+    let user_id = access::signed_in(context)?;
     end(context, core, CoreEvent::MemberLeft, (user_id, successor)).await?;
     Ok(user_id)
-}
-
-/// Who has the session of the request: what concerns oneself is not done by a program with a key.
-///
-/// # Errors
-/// `Unauthenticated` for nobody; `Forbidden` while the password has to be changed; `Invalid` with
-/// code `no_session`.
-pub(crate) fn signed_in(context: &OpContext) -> Result<UserId> {
-    access::require_identity(context)?;
-    match context.actor {
-        Actor::User { user_id, .. } => Ok(user_id),
-        Actor::ApiKey { .. } | Actor::LocalOperator { .. } | Actor::Anonymous | Actor::System => {
-            let message = "This is done with a session. Sign in first: 'clm login'.";
-            Err(Fault::new(ErrorKind::Invalid, "no_session", message).into())
-        }
-    }
 }
 
 async fn end(
@@ -130,9 +113,10 @@ async fn end_everything(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Value> {
     // First: what is granted or made at this moment keeps the membership, and is seen after it.
-    members::end(connection, named, now).await?;
-    let assignments = members::end_assignments(connection, named, now).await?;
-    let api_keys = api_keys::revoke_of_member(connection, named, now).await?;
+    let here = (Some(named.0), named.1);
+    members::end(connection, here, now).await?;
+    let assignments = role_assignments::end_of_user(connection, here, now).await?;
+    let api_keys = api_keys::revoke_of_user(connection, here, now).await?;
     let sessions = sessions::end_of_member(connection, named, now).await?;
     Ok(json!({
         "role_assignments": assignments, "api_keys": api_keys, "sessions": sessions,

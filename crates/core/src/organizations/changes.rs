@@ -9,7 +9,6 @@ use clm_domain::audit::CoreEvent;
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION};
-use clm_domain::limits::REASON_CHARACTERS_MAX;
 use clm_domain::organization_settings::OrganizationSettings;
 use clm_domain::permission::{Action, Resource};
 use clm_domain::states::OrganizationStatus;
@@ -21,8 +20,9 @@ use super::{
 };
 use crate::access;
 use crate::context::OpContext;
-use crate::error::{CoreError, Result};
+use crate::error::{CoreError, Result, revision_changed};
 use crate::store::{audit_log, organizations, sessions};
+use crate::texts::check_reason;
 use crate::{Core, audit};
 
 /// A change of an organization: what is absent stays as it is.
@@ -73,7 +73,8 @@ pub async fn update(
             Box::pin(async move {
                 let present = lock(connection, organization_id).await?;
                 if present.revision != revision {
-                    return Err(Abort::Caller(revision_changed(present.revision)));
+                    let error = revision_changed("organization", present.revision, revision);
+                    return Err(Abort::Caller(error));
                 }
                 let details = details(&present, &change);
                 let changed = merged(present, &change);
@@ -231,19 +232,6 @@ async fn change_status(
     }
 }
 
-/// A reason that a person gives.
-pub(crate) fn check_reason(reason: &str) -> Result<String> {
-    let reason = reason.trim();
-    let fits = (1..=REASON_CHARACTERS_MAX).contains(&reason.chars().count());
-    if fits && !reason.chars().any(char::is_control) {
-        return Ok(reason.to_owned());
-    }
-    let message = format!(
-        "Say why, in 1 to {REASON_CHARACTERS_MAX} characters, none of them a control character."
-    );
-    Err(Fault::invalid("reason_invalid", "reason", message).into())
-}
-
 fn not_found() -> CoreError {
     Fault::not_found(access::noun(Resource::Organization)).into()
 }
@@ -251,12 +239,4 @@ fn not_found() -> CoreError {
 fn system_organization() -> CoreError {
     let message = "The System organization is always active.";
     Fault::new(ErrorKind::Conflict, "system_organization", message).into()
-}
-
-fn revision_changed(present: i64) -> CoreError {
-    let message = format!(
-        "The organization was changed meanwhile: it has revision {present}. Read it again, then \
-         change it."
-    );
-    Fault::new(ErrorKind::Conflict, "revision_changed", message).into()
 }

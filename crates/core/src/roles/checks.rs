@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{ROLE_LEVELS_MAX, RoleChange, RoleRecord};
 use crate::access;
 use crate::error::{CoreError, Result};
+use crate::texts::check_line;
 
 /// Longest code, in characters.
 const CODE_CHARACTERS_MAX: usize = 64;
@@ -46,14 +47,8 @@ pub(super) fn check_code(code: String) -> Result<String> {
 }
 
 pub(super) fn check_name(name: &str) -> Result<String> {
-    let name = name.trim();
-    let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
-    if fits && !name.chars().any(char::is_control) {
-        return Ok(name.to_owned());
-    }
-    let message =
-        format!("Use 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character.");
-    Err(Fault::invalid("role_name_invalid", "role_name", message).into())
+    let refusal = ("role_name_invalid", "role_name");
+    check_line(name, NAME_CHARACTERS_MAX, refusal)
 }
 
 pub(super) fn check_description(description: Option<String>) -> Result<Option<String>> {

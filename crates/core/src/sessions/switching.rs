@@ -13,16 +13,14 @@ use clm_domain::permission::Resource;
 use clm_domain::states::OrganizationStatus;
 use serde_json::json;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::{NewSession, SessionRecord, lifetimes};
 use crate::access;
 use crate::authentication::credential;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
-use crate::members::departure::signed_in;
-use crate::organizations::{OrganizationRecord, is_slug};
-use crate::store::{audit_log, members, organizations, sessions};
+use crate::organizations::{OrganizationRecord, find_named};
+use crate::store::{audit_log, members, sessions};
 use crate::{Core, audit};
 
 /// Lets the session of the request go on in another organization of its user. It keeps its id and gets
@@ -33,7 +31,7 @@ use crate::{Core, audit};
 /// `sign_in_again` when the session is too old for it; `Invalid` with code `no_session`; those of the
 /// database.
 pub async fn switch(context: &OpContext, core: &Core, wanted: &str) -> Result<NewSession> {
-    let user_id = signed_in(context)?;
+    let user_id = access::signed_in(context)?;
     let session_id = context
         .actor
         .session_id()
@@ -46,7 +44,7 @@ pub async fn switch(context: &OpContext, core: &Core, wanted: &str) -> Result<Ne
     let row = AuditRow::success(event, &cause, resource_id, now, core.rng.as_ref())
         .with_details(json!({ "from_organization_id": context.organization_id }));
     let attempt = Arc::new(Attempt {
-        wanted: wanted.trim().to_owned(),
+        wanted: wanted.to_owned(),
         left: context.organization_id,
         user_id,
         idle_latest: now + core.settings.session_idle_timeout,
@@ -139,11 +137,7 @@ async fn find_open(
     wanted: &str,
     user_id: UserId,
 ) -> sqlx::Result<Option<OrganizationRecord>> {
-    let found = match Uuid::parse_str(wanted) {
-        Ok(id) => organizations::find(connection, OrganizationId::from_uuid(id)).await?,
-        Err(_) if is_slug(wanted) => organizations::find_by_slug(connection, wanted).await?,
-        Err(_) => None,
-    };
+    let found = find_named(connection, wanted).await?;
     let admits = |one: &OrganizationRecord| one.status != OrganizationStatus::Inactive;
     let Some(organization) = found.filter(admits) else {
         return Ok(None);
@@ -166,15 +160,15 @@ fn sign_in_again() -> CoreError {
 /// Makes an organization of the user the one in which sign-ins begin.
 ///
 /// # Errors
-/// `NotFound` for every organization in which the user cannot act now, or
-/// with code `no_session`; those of the database.
+/// `NotFound` for every organization in which the user cannot act now; `Invalid` with code
+/// `no_session`; those of the database.
 pub async fn set_primary(context: &OpContext, core: &Core, wanted: &str) -> Result<()> {
-    let user_id = signed_in(context)?;
+    let user_id = access::signed_in(context)?;
     let (now, resource_id) = (core.clock.now(), Some(user_id.as_uuid()));
     let event = CoreEvent::PrimaryOrganizationChanged;
     let cause = context.cause();
     let row = AuditRow::success(event, &cause, resource_id, now, core.rng.as_ref());
-    let change = Arc::new((wanted.trim().to_owned(), audit::with_origin(context, row)));
+    let change = Arc::new((wanted.to_owned(), audit::with_origin(context, row)));
     let scope = Scope::System("the memberships of a user are in several organizations");
     core.pool
         .transact::<_, CoreError, _>("sessions::set_primary", scope, |connection| {

@@ -233,63 +233,6 @@ pub(crate) async fn update_first_password(
     Ok(())
 }
 
-/// Revokes the API keys of a user in every organization (system scope). Returns how many.
-pub(crate) async fn revoke_api_keys(
-    connection: &mut PgConnection,
-    user_id: UserId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
-        "-- accounts::revoke_api_keys
-        UPDATE api_keys SET revoked_at = $2
-        WHERE user_id = $1 AND revoked_at IS NULL AND deleted_at IS NULL",
-        user_id.as_uuid(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
-}
-
-/// Ends the role assignments of a user in every organization, and cancels those that have not begun
-/// (system scope). Returns how many.
-pub(crate) async fn end_assignments(
-    connection: &mut PgConnection,
-    user_id: UserId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
-        "-- accounts::end_assignments
-        UPDATE user_roles
-        SET valid_until = CASE WHEN valid_from < $2 THEN $2 ELSE valid_until END,
-            deleted_at = CASE WHEN valid_from < $2 THEN deleted_at ELSE $2 END,
-            revision = revision + 1
-        WHERE user_id = $1 AND deleted_at IS NULL AND (valid_until IS NULL OR valid_until > $2)",
-        user_id.as_uuid(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
-}
-
-/// Ends the memberships of a user in every organization (system scope). Returns how many.
-pub(crate) async fn end_memberships(
-    connection: &mut PgConnection,
-    user_id: UserId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
-        "-- accounts::end_memberships
-        UPDATE user_organizations SET deleted_at = $2 WHERE user_id = $1 AND deleted_at IS NULL",
-        user_id.as_uuid(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
-}
-
 /// Makes a user a member of the home organization again, which is the primary one (system scope).
 pub(crate) async fn restore_membership(
     connection: &mut PgConnection,

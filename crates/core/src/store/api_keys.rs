@@ -288,17 +288,19 @@ pub(crate) async fn is_service_account(
     .await
 }
 
-/// Revokes the API keys of a user in an organization. Returns how many.
-pub(crate) async fn revoke_of_member(
+/// Revokes the API keys of a user in one organization, or in every one (`None`, system scope). Returns how
+/// many.
+pub(crate) async fn revoke_of_user(
     connection: &mut PgConnection,
-    (organization_id, user_id): (OrganizationId, UserId),
+    (organization_id, user_id): (Option<OrganizationId>, UserId),
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
-        "-- api_keys::revoke_of_member
+        "-- api_keys::revoke_of_user
         UPDATE api_keys SET revoked_at = $3
-        WHERE organization_id = $1 AND user_id = $2 AND deleted_at IS NULL AND revoked_at IS NULL",
-        organization_id.as_uuid(),
+        WHERE user_id = $2 AND ($1::uuid IS NULL OR organization_id = $1)
+            AND deleted_at IS NULL AND revoked_at IS NULL",
+        organization_id.map(Uuid::from),
         user_id.as_uuid(),
         now,
     )

@@ -4,7 +4,6 @@
 use chrono::{DateTime, Utc};
 use clm_domain::ids::{OrganizationId, UserId};
 use clm_domain::permission::Permissions;
-use serde_json::Value;
 use sqlx::PgConnection;
 
 /// What the roles of a user give in an organization, inherited ones included: every assignment that has
@@ -28,14 +27,14 @@ pub(crate) async fn find_held_or_to_come(
             FROM held h
             JOIN roles r ON r.id = h.parent_role_id
             WHERE r.deleted_at IS NULL)
-        SELECT permissions AS "permissions!" FROM held"#,
+        SELECT coalesce(jsonb_agg(permissions), '[]') AS "permissions!" FROM held"#,
         user_id.as_uuid(),
         organization_id.as_uuid(),
         now,
     )
-    .fetch_all(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(together(&roles))
+    Ok(Permissions::from_stored_roles(&roles))
 }
 
 /// What the roles of a user give in an organization at this moment, if he or she may act there.
@@ -61,20 +60,12 @@ pub(crate) async fn find_held(
             FROM held h
             JOIN roles r ON r.id = h.parent_role_id
             WHERE r.deleted_at IS NULL)
-        SELECT permissions AS "permissions!" FROM held"#,
+        SELECT coalesce(jsonb_agg(permissions), '[]') AS "permissions!" FROM held"#,
         user_id.as_uuid(),
         organization_id.as_uuid(),
         now,
     )
-    .fetch_all(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(together(&roles))
-}
-
-fn together(roles: &[Value]) -> Permissions {
-    let mut permissions = Permissions::none();
-    for role in roles {
-        permissions.extend(&Permissions::from_stored(role));
-    }
-    permissions
+    Ok(Permissions::from_stored_roles(&roles))
 }

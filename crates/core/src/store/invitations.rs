@@ -6,7 +6,6 @@ use clm_domain::permission::Permissions;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::users::NewAssignment;
 use crate::authentication::credential::CredentialHash;
 use crate::invitations::InvitationRecord;
 
@@ -49,21 +48,12 @@ pub(crate) async fn find_by_token(
         organization_slug: row.organization_slug,
         organization_name: row.organization_name,
         role_id: row.role_id.map(RoleId::from_uuid),
-        role_permissions: together(&row.role_permissions),
+        role_permissions: Permissions::from_stored_roles(&row.role_permissions),
         invited_by_user_id: row.invited_by_user_id.map(UserId::from_uuid),
         inviter_permissions: row
             .invited_by_user_id
-            .map(|_| together(&row.inviter_permissions)),
+            .map(|_| Permissions::from_stored_roles(&row.inviter_permissions)),
     }))
-}
-
-/// What several roles allow together, from an array of stored permissions.
-fn together(stored: &serde_json::Value) -> Permissions {
-    let mut permissions = Permissions::none();
-    for role in stored.as_array().into_iter().flatten() {
-        permissions.extend(&Permissions::from_stored(role));
-    }
-    permissions
 }
 
 /// Waits for its turn to invite into the organization; the turn ends with the transaction.
@@ -238,30 +228,4 @@ pub(crate) async fn accept(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-/// Gives the new member the role of the invitation (system scope).
-pub(crate) async fn assign(
-    connection: &mut PgConnection,
-    assignment: NewAssignment,
-    granted_by: Option<UserId>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- invitations::assign
-        INSERT INTO user_roles (
-            id, organization_id, user_id, role_id, valid_from, granted_by_user_id, created_at,
-            updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $5, $5)
-        ON CONFLICT (organization_id, user_id, role_id)
-            WHERE valid_until IS NULL AND deleted_at IS NULL DO NOTHING",
-        assignment.id,
-        assignment.organization_id.as_uuid(),
-        assignment.user_id.as_uuid(),
-        assignment.role_id.as_uuid(),
-        assignment.valid_from,
-        granted_by.map(Uuid::from),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

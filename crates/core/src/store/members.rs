@@ -234,40 +234,18 @@ pub(crate) async fn update_status(
     Ok(())
 }
 
-/// Ends a membership that is locked.
+/// Ends the membership of a user in one organization, or in every one (`None`, system scope). Returns how
+/// many.
 pub(crate) async fn end(
     connection: &mut PgConnection,
-    (organization_id, user_id): (OrganizationId, UserId),
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- members::end
-        UPDATE user_organizations SET deleted_at = $3, is_primary = false
-        WHERE organization_id = $1 AND user_id = $2 AND deleted_at IS NULL",
-        organization_id.as_uuid(),
-        user_id.as_uuid(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Ends the assignments of a user in an organization; those that have not begun are cancelled (system
-/// scope). Returns how many.
-pub(crate) async fn end_assignments(
-    connection: &mut PgConnection,
-    (organization_id, user_id): (OrganizationId, UserId),
+    (organization_id, user_id): (Option<OrganizationId>, UserId),
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
-        "-- members::end_assignments
-        UPDATE user_roles
-        SET valid_until = CASE WHEN valid_from < $3 THEN $3 ELSE valid_until END,
-            deleted_at = CASE WHEN valid_from < $3 THEN NULL ELSE $3 END
-        WHERE organization_id = $1 AND user_id = $2 AND deleted_at IS NULL
-            AND (valid_until IS NULL OR valid_until > $3)",
-        organization_id.as_uuid(),
+        "-- members::end
+        UPDATE user_organizations SET deleted_at = $3, is_primary = false
+        WHERE user_id = $2 AND ($1::uuid IS NULL OR organization_id = $1) AND deleted_at IS NULL",
+        organization_id.map(Uuid::from),
         user_id.as_uuid(),
         now,
     )

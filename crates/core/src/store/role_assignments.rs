@@ -2,7 +2,7 @@
 //! `role_assignments`, which knows the names of guests too.
 
 use chrono::{DateTime, Utc};
-use clm_domain::ids::{OrganizationId, RoleAssignmentId, RoleId, SYSTEM_ORGANIZATION, UserId};
+use clm_domain::ids::{OrganizationId, RoleAssignmentId, RoleId, UserId};
 use clm_domain::permission::Permissions;
 use clm_domain::states::{OrganizationStatus, UserStatus};
 use sqlx::PgConnection;
@@ -64,7 +64,7 @@ pub(crate) async fn lock(
     Ok(())
 }
 
-/// Inserts an assignment in the organization in scope.
+/// Inserts an assignment, without the names in it.
 pub(crate) async fn insert(
     connection: &mut PgConnection,
     assignment: &RoleAssignmentRecord,
@@ -234,6 +234,30 @@ pub(crate) async fn cancel(
     Ok(())
 }
 
+/// Ends the assignments of a user in one organization, or in every one (`None`, system scope), and cancels
+/// those that have not begun. Returns how many.
+pub(crate) async fn end_of_user(
+    connection: &mut PgConnection,
+    (organization_id, user_id): (Option<OrganizationId>, UserId),
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- role_assignments::end_of_user
+        UPDATE user_roles
+        SET valid_until = CASE WHEN valid_from < $3 THEN $3 ELSE valid_until END,
+            deleted_at = CASE WHEN valid_from < $3 THEN NULL ELSE $3 END,
+            revision = revision + 1
+        WHERE user_id = $2 AND ($1::uuid IS NULL OR organization_id = $1)
+            AND deleted_at IS NULL AND (valid_until IS NULL OR valid_until > $3)",
+        organization_id.map(Uuid::from),
+        user_id.as_uuid(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// How many assignments of a role have not ended, in all organizations (System scope).
 pub(crate) async fn count_open(
     connection: &mut PgConnection,
@@ -307,39 +331,40 @@ pub(crate) struct Given {
     pub(crate) permissions: Permissions,
 }
 
-/// Every role that assignments of a user in the organization, and in the System organization, give or
-/// gave or will give, with those above them (System scope).
+/// Every role that assignments of a user in the organization give or gave or will give, with those above
+/// them: of the assignments that count at a moment, then of the others, the newest first (System scope).
 pub(crate) async fn list_given(
     connection: &mut PgConnection,
-    organization_id: OrganizationId,
-    user_id: UserId,
+    (organization_id, user_id): (OrganizationId, UserId),
+    at: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Given>> {
     let rows = sqlx::query!(
         r#"-- role_assignments::list_given
         WITH RECURSIVE given AS (
-            SELECT ur.id AS assignment_id, ur.organization_id, ur.valid_from, ur.valid_until,
+            SELECT ur.id AS assignment_id, ur.valid_from, ur.valid_until,
                 r.id AS assigned_role_id, r.role_code AS assigned_role_code,
                 r.id, r.parent_role_id, r.role_code, r.permissions
             FROM user_roles ur
             JOIN roles r ON r.id = ur.role_id AND r.deleted_at IS NULL
-            WHERE ur.organization_id IN ($1, $3) AND ur.user_id = $2 AND ur.deleted_at IS NULL
+            WHERE ur.organization_id = $1 AND ur.user_id = $2 AND ur.deleted_at IS NULL
             UNION
-            SELECT g.assignment_id, g.organization_id, g.valid_from, g.valid_until,
+            SELECT g.assignment_id, g.valid_from, g.valid_until,
                 g.assigned_role_id, g.assigned_role_code,
                 r.id, r.parent_role_id, r.role_code, r.permissions
             FROM given g
             JOIN roles r ON r.id = g.parent_role_id AND r.deleted_at IS NULL
         )
-        SELECT assignment_id AS "assignment_id!", organization_id AS "organization_id!",
-            valid_from AS "valid_from!", valid_until, assigned_role_id AS "assigned_role_id!",
+        SELECT assignment_id AS "assignment_id!", valid_from AS "valid_from!", valid_until,
+            assigned_role_id AS "assigned_role_id!",
             assigned_role_code AS "assigned_role_code!", id AS "id!", role_code AS "role_code!",
             permissions AS "permissions!"
         FROM given
-        ORDER BY assignment_id, id
+        ORDER BY valid_from <= $3 AND (valid_until IS NULL OR valid_until > $3) DESC,
+            assignment_id DESC, id
         LIMIT $4"#,
         organization_id.as_uuid(),
         user_id.as_uuid(),
-        SYSTEM_ORGANIZATION.as_uuid(),
+        at,
         GIVEN_MAX,
     )
     .fetch_all(connection)
@@ -348,7 +373,7 @@ pub(crate) async fn list_given(
         .into_iter()
         .map(|row| Given {
             role_assignment_id: RoleAssignmentId::from_uuid(row.assignment_id),
-            organization_id: OrganizationId::from_uuid(row.organization_id),
+            organization_id,
             assigned_role_id: RoleId::from_uuid(row.assigned_role_id),
             assigned_role_code: row.assigned_role_code,
             valid_from: row.valid_from,

@@ -38,14 +38,8 @@ pub(super) fn permissions_of_roles(
     own: &serde_json::Value,
     installation: &serde_json::Value,
 ) -> Permissions {
-    let together = |stored: &serde_json::Value| {
-        let mut permissions = Permissions::none();
-        for role in stored.as_array().into_iter().flatten() {
-            permissions.extend(&Permissions::from_stored(role));
-        }
-        permissions
-    };
-    together(own).with_installation(&together(installation))
+    let installation = Permissions::from_stored_roles(installation);
+    Permissions::from_stored_roles(own).with_installation(&installation)
 }
 
 /// Whom a name at sign-in means.
@@ -190,22 +184,6 @@ pub(crate) async fn update_sign_in(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The setting of a home organization that says how old passwords may become, as it is stored
-/// (system scope).
-pub(crate) async fn find_password_days_max(
-    connection: &mut PgConnection,
-    home_organization_id: OrganizationId,
-) -> sqlx::Result<Option<serde_json::Value>> {
-    let found = sqlx::query_scalar!(
-        "-- users::find_password_days_max
-        SELECT settings -> 'password_days_max' FROM organizations WHERE id = $1",
-        home_organization_id.as_uuid(),
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(found.flatten())
 }
 
 /// Demands a new password of a user whose state is locked.
@@ -374,58 +352,6 @@ pub(crate) async fn insert_person(
         person.display_name,
         person.user_type.as_str(),
         person.must_change_password,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// A new assignment of a role, open-ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewAssignment {
-    pub(crate) id: Uuid,
-    pub(crate) organization_id: OrganizationId,
-    pub(crate) user_id: UserId,
-    pub(crate) role_id: RoleId,
-    pub(crate) valid_from: DateTime<Utc>,
-}
-
-/// Makes a user a member of another organization than the home.
-pub(crate) async fn insert_membership(
-    connection: &mut PgConnection,
-    membership_id: Uuid,
-    assignment: NewAssignment,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- users::insert_membership
-        INSERT INTO user_organizations (
-            id, organization_id, user_id, joined_at, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $4, $4)",
-        membership_id,
-        assignment.organization_id.as_uuid(),
-        assignment.user_id.as_uuid(),
-        assignment.valid_from,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Gives a user a role in an organization.
-pub(crate) async fn insert_assignment(
-    connection: &mut PgConnection,
-    assignment: NewAssignment,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- users::insert_assignment
-        INSERT INTO user_roles (
-            id, organization_id, user_id, role_id, valid_from, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $5, $5)",
-        assignment.id,
-        assignment.organization_id.as_uuid(),
-        assignment.user_id.as_uuid(),
-        assignment.role_id.as_uuid(),
-        assignment.valid_from,
     )
     .execute(connection)
     .await?;

@@ -17,10 +17,10 @@ use uuid::Uuid;
 use super::{USERNAME_INDEX, authority, check_email, check_username, normalized, username_taken};
 use crate::access::{self, Target};
 use crate::context::OpContext;
-use crate::error::{CoreError, Result};
+use crate::error::{CoreError, Result, revision_changed};
 use crate::page::{Page, PageRequest};
-use crate::roles::revision_changed;
 use crate::store::{accounts, audit_log};
+use crate::texts::check_line;
 use crate::{Core, audit, organizations};
 
 /// Longest name shown to others, in characters.
@@ -195,15 +195,8 @@ pub(super) async fn visible_home(
 }
 
 pub(super) fn check_display_name(name: &str) -> Result<String> {
-    let name = name.trim();
-    let fits = (1..=DISPLAY_NAME_CHARACTERS_MAX).contains(&name.chars().count());
-    if fits && !name.chars().any(char::is_control) {
-        return Ok(name.to_owned());
-    }
-    let message = format!(
-        "Use 1 to {DISPLAY_NAME_CHARACTERS_MAX} characters, none of them a control character."
-    );
-    Err(Fault::invalid("display_name_invalid", "display_name", message).into())
+    let refusal = ("display_name_invalid", "display_name");
+    check_line(name, DISPLAY_NAME_CHARACTERS_MAX, refusal)
 }
 
 /// Changes names and addresses of a user that has this revision. The sign-in name and the address,

@@ -7,9 +7,7 @@ use chrono::{DateTime, Utc};
 use clm_database::transaction::Abort;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::whole_milliseconds;
-use clm_domain::error::Fault;
 use clm_domain::ids::UserId;
-use clm_domain::limits::REASON_CHARACTERS_MAX;
 use clm_domain::permission::Action;
 use clm_domain::states::UserStatus;
 use serde_json::json;
@@ -21,7 +19,11 @@ use super::creation::take_place;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::last_administrator::Watch;
-use crate::store::{accounts, audit_log, known_sign_in_addresses, sessions, users};
+use crate::store::{
+    accounts, api_keys, audit_log, known_sign_in_addresses, members, role_assignments, sessions,
+    users,
+};
+use crate::texts::check_reason;
 use crate::{Core, audit};
 
 /// One act on a user, as its transaction needs it.
@@ -170,11 +172,14 @@ async fn delete_locked(
     };
     accounts::update_deleted(connection, &user).await?;
     // First: what is granted or made at this moment keeps the membership, and is seen after it.
-    let memberships = accounts::end_memberships(connection, user_id, now).await?;
+    let everywhere = (None, user_id);
+    let memberships = members::end(connection, everywhere, now).await?;
+    let assignments = role_assignments::end_of_user(connection, everywhere, now).await?;
+    let api_keys = api_keys::revoke_of_user(connection, everywhere, now).await?;
     let ended = json!({
         "sessions_ended": sessions::end_of_user(connection, user_id, now, (0, None)).await?,
-        "api_keys_revoked": accounts::revoke_api_keys(connection, user_id, now).await?,
-        "role_assignments_ended": accounts::end_assignments(connection, user_id, now).await?,
+        "api_keys_revoked": api_keys,
+        "role_assignments_ended": assignments,
         "memberships_ended": memberships,
     });
     act.end(connection, watch, ended).await
@@ -250,16 +255,4 @@ pub async fn unlock(context: &OpContext, core: &Core, user_id: UserId) -> Result
         .await
         .map_err(CoreError::from);
     audit::refusal(context, core, &act.row, unlocked).await
-}
-
-fn check_reason(reason: &str) -> Result<String> {
-    let reason = reason.trim();
-    let fits = (1..=REASON_CHARACTERS_MAX).contains(&reason.chars().count());
-    if fits && !reason.chars().any(char::is_control) {
-        return Ok(reason.to_owned());
-    }
-    let message = format!(
-        "Say why, in 1 to {REASON_CHARACTERS_MAX} characters, none of them a control character."
-    );
-    Err(Fault::invalid("reason_invalid", "reason", message).into())
 }

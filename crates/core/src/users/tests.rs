@@ -94,12 +94,18 @@ fn a_lock_says_when_to_come_back() {
 #[test]
 fn passwords_expire_where_the_setting_is_a_number_of_days() {
     let day = |days: i64| at(days * 24 * 60 * 60);
-    let setting = json!(90);
+    let settings = |days| OrganizationSettings::from_stored(&json!({ "password_days_max": days }));
+    let setting = settings(json!(90));
 
-    assert!(!is_expired(Some(&setting), day(0), day(89)));
-    assert!(is_expired(Some(&setting), day(0), day(90)));
-    assert!(!is_expired(None, day(0), day(10_000)));
+    assert!(!is_expired(&setting, day(0), day(89)));
+    assert!(is_expired(&setting, day(0), day(90)));
+    assert!(!is_expired(
+        &OrganizationSettings::default(),
+        day(0),
+        day(10_000)
+    ));
     for odd in [json!("90"), json!(-1), json!(1.5), json!(null), json!({})] {
-        assert!(!is_expired(Some(&odd), day(0), day(10_000)), "{odd}");
+        let setting = settings(odd.clone());
+        assert!(!is_expired(&setting, day(0), day(10_000)), "{odd}");
     }
 }
