@@ -292,8 +292,8 @@ GRANT SELECT, INSERT ON sealed_secrets, totp_factors TO clm_secure_user, clm_sec
 GRANT UPDATE (encrypted_secret, encryption_key_id, encryption_algorithm, encryption_iv, encryption_auth_tag,
               compromised_by_rotation_id, revision, updated_at, deleted_at)
     ON sealed_secrets TO clm_secure_user, clm_secure_system;
-GRANT UPDATE (status, last_step, failures, locked_until, expires_at, activated_at, updated_at, deleted_at)
-    ON totp_factors TO clm_secure_user, clm_secure_system;
+GRANT UPDATE (status, last_step, failures, locked_until, expires_at, activated_at, backup_codes_sha256, updated_at,
+    deleted_at) ON totp_factors TO clm_secure_user, clm_secure_system;
 -- A proof is given out in its user's organization and used in any.
 GRANT INSERT ON step_up_proofs TO clm_secure_user;
 GRANT SELECT, DELETE ON step_up_proofs TO clm_secure_system;

@@ -970,6 +970,7 @@ CREATE TABLE IF NOT EXISTS totp_factors (
     locked_until timestamptz NULL,
     expires_at timestamptz NULL,
     activated_at timestamptz NULL,
+    backup_codes_sha256 bytea[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz NULL,
@@ -979,7 +980,8 @@ CREATE TABLE IF NOT EXISTS totp_factors (
     CONSTRAINT ck_totp_factors_status CHECK (status IN ('pending', 'active')),
     CONSTRAINT ck_totp_factors_active CHECK ((status = 'active') = (activated_at IS NOT NULL)),
     CONSTRAINT ck_totp_factors_pending CHECK ((status = 'pending') = (expires_at IS NOT NULL)),
-    CONSTRAINT ck_totp_factors_failures CHECK (failures >= 0)
+    CONSTRAINT ck_totp_factors_failures CHECK (failures >= 0),
+    CONSTRAINT ck_totp_factors_backup_codes_sha256 CHECK (cardinality(backup_codes_sha256) <= 10)
 );
 
 COMMENT ON TABLE totp_factors IS '[tenant] Second factors (RFC 6238), in the home organization of their user, which codes were used, and how often a wrong one came.';
@@ -992,6 +994,7 @@ COMMENT ON COLUMN totp_factors.failures IS 'Wrong codes since the last right one
 COMMENT ON COLUMN totp_factors.locked_until IS 'No code is judged before this moment; null when none was locked out.';
 COMMENT ON COLUMN totp_factors.expires_at IS 'Until when a pending one may be activated; null for an active one.';
 COMMENT ON COLUMN totp_factors.activated_at IS 'When the first code was accepted; null while it is pending.';
+COMMENT ON COLUMN totp_factors.backup_codes_sha256 IS 'SHA-256 of the codes that still stand for one of the device; each has 80 random bits and is taken out when it is used.';
 COMMENT ON COLUMN totp_factors.created_at IS 'When the row was made.';
 COMMENT ON COLUMN totp_factors.updated_at IS 'When the row last changed; set by trigger.';
 COMMENT ON COLUMN totp_factors.deleted_at IS 'When it was removed or replaced; null while it is there.';

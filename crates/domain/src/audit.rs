@@ -128,6 +128,10 @@ audit_events! {
         TotpEnrolled = "totp.enrolled", "authentication", "user", Info;
         /// The second factor of a user is in force.
         TotpActivated = "totp.activated", "authentication", "user", Info;
+        /// A user got new backup codes; the old ones stopped counting.
+        BackupCodesRenewed = "backup_codes.renewed", "authentication", "user", Info;
+        /// A session that owed a second factor got it, or one gave it although it owed none.
+        SecondFactorPassed = "session.second_factor_passed", "authentication", "session", Info;
         /// A user removed the own second factor.
         TotpRemoved = "totp.removed", "authentication", "user", Warning;
         /// The operator of the machine removed the second factor of a user.
@@ -246,6 +250,8 @@ audit_events! {
         TotpActivated = "totp.activated", "authentication", "user", Info;
         /// A code of a second factor was judged.
         TotpVerified = "totp.verified", "authentication", "user", Info;
+        /// A user got new backup codes; the old ones stopped counting.
+        BackupCodesRenewed = "backup_codes.renewed", "authentication", "user", Info;
         /// A user removed the own second factor, with a code of it.
         TotpRemoved = "totp.removed", "authentication", "user", Warning;
         /// The operator of the machine removed the second factor of a user.

@@ -8,19 +8,20 @@ use clm_domain::ids::SealedSecretId;
 use crate::command::{
     AcknowledgeEvents, ActivateTotp, CancelKeyRotation, ChangeIssuerLimits, CheckHealth, Command,
     ConfirmMasterKeyBackup, CreateCertificateAuthority, DestroySecret, EnrolTotp,
-    EraseOrganizationKeys, ExportPrivateKey, FindIssued, IssueCertificate,
+    EraseOrganizationKeys, ExportPrivateKey, FindIssued, FindSecondFactor, IssueCertificate,
     ListCertificateAuthorities, ListCertificateRequests, ListCertificateStates, ListEncryptionKeys,
     ListExposedKeys, ListExposedSecrets, ListKeyRotations, LoadCertificate,
     LoadCertificateAuthority, LoadCertificateRequest, LoadEncryptionKey, LoadKeyRotation,
     LoadMasterKey, LoadSealStatus, MakeMasterKeyShares, OpenSecret, PullEvents, RemoveTotp,
-    ResetTotp, ResetUnseal, RotateMasterKey, Seal, SealSecret, SetKeyRotationSchedule, SignWebhook,
-    StartKeyRotation, StepUp, Unseal, VerifyTotp,
+    RenewBackupCodes, ResetTotp, ResetUnseal, RotateMasterKey, Seal, SealSecret,
+    SetKeyRotationSchedule, SignWebhook, StartKeyRotation, StepUp, Unseal, VerifyTotp,
 };
 use crate::event::Event;
 use crate::reply::{
-    Certificate, CertificateAuthority, CertificateRequest, CertificateState, Done, EncryptionKey,
-    ExportedPrivateKey, ExposedKey, ExposedSecret, Health, Issued, KeyRotation, MasterKey,
-    MasterKeyShares, OpenedSecret, Reply, SealStatus, StepUpProof, TotpEnrolment,
+    BackupCodes, Certificate, CertificateAuthority, CertificateRequest, CertificateState, Done,
+    EncryptionKey, ExportedPrivateKey, ExposedKey, ExposedSecret, Health, Issued, KeyRotation,
+    MasterKey, MasterKeyShares, OpenedSecret, Reply, SealStatus, SecondFactorStatus, StepUpProof,
+    TotpEnrolment,
 };
 use crate::wire;
 use crate::{CallContext, SecureError, SecureService};
@@ -155,7 +156,14 @@ typed_calls! {
     enrol_totp(EnrolTotp)
         via Command::EnrolTotp => TotpEnrolment(value) -> TotpEnrolment, value;
     /// See [`ActivateTotp`].
-    activate_totp(ActivateTotp) via Command::ActivateTotp => Done(value) -> Done, value;
+    activate_totp(ActivateTotp)
+        via Command::ActivateTotp => BackupCodes(value) -> BackupCodes, value;
+    /// See [`FindSecondFactor`].
+    find_second_factor(FindSecondFactor)
+        via Command::FindSecondFactor => SecondFactor(value) -> SecondFactorStatus, value;
+    /// See [`RenewBackupCodes`].
+    renew_backup_codes(RenewBackupCodes)
+        via Command::RenewBackupCodes => BackupCodes(value) -> BackupCodes, value;
     /// See [`VerifyTotp`].
     verify_totp(VerifyTotp) via Command::VerifyTotp => Done(value) -> Done, value;
     /// See [`RemoveTotp`].

@@ -19,9 +19,9 @@ use crate::CallContext;
 use uuid::Uuid;
 
 pub use secrets::{
-    ActivateTotp, ChangeIssuerLimits, DestroySecret, EnrolTotp, IssuerLimitsChange,
-    ListExposedSecrets, OpenSecret, RemoveTotp, ResetTotp, SealSecret, SignWebhook, StepUp,
-    StepUpToken, VerifyTotp,
+    ActivateTotp, ChangeIssuerLimits, DestroySecret, EnrolTotp, FindSecondFactor,
+    IssuerLimitsChange, ListExposedSecrets, OpenSecret, RemoveTotp, RenewBackupCodes, ResetTotp,
+    SealSecret, SignWebhook, StepUp, StepUpToken, VerifyTotp,
 };
 
 /// One command. Each is documented on its own type.
@@ -98,6 +98,10 @@ pub enum Command {
     ActivateTotp(ActivateTotp),
     /// See [`VerifyTotp`].
     VerifyTotp(VerifyTotp),
+    /// See [`FindSecondFactor`].
+    FindSecondFactor(FindSecondFactor),
+    /// See [`RenewBackupCodes`].
+    RenewBackupCodes(RenewBackupCodes),
     /// See [`RemoveTotp`].
     RemoveTotp(RemoveTotp),
     /// See [`ResetTotp`].
@@ -153,6 +157,8 @@ impl Command {
             Self::EnrolTotp(_) => "enrol_totp",
             Self::ActivateTotp(_) => "activate_totp",
             Self::VerifyTotp(_) => "verify_totp",
+            Self::FindSecondFactor(_) => "find_second_factor",
+            Self::RenewBackupCodes(_) => "renew_backup_codes",
             Self::RemoveTotp(_) => "remove_totp",
             Self::ResetTotp(_) => "reset_totp",
             Self::StepUp(_) => "step_up",
@@ -205,6 +211,8 @@ impl Command {
         "enrol_totp",
         "activate_totp",
         "verify_totp",
+        "find_second_factor",
+        "renew_backup_codes",
         "remove_totp",
         "reset_totp",
         "step_up",
@@ -254,6 +262,7 @@ impl Command {
                 | Self::EnrolTotp(_)
                 | Self::ActivateTotp(_)
                 | Self::VerifyTotp(_)
+                | Self::RenewBackupCodes(_)
                 | Self::RemoveTotp(_)
                 | Self::ResetTotp(_)
                 | Self::StepUp(_)
@@ -293,6 +302,7 @@ impl Command {
                 | Self::ResetUnseal(_)
                 | Self::Seal(_)
                 | Self::ListCertificateStates(_)
+                | Self::FindSecondFactor(_)
         )
     }
 }

@@ -70,7 +70,11 @@ pub enum Reply {
     TotpEnrolment(TotpEnrolment),
     /// To `StepUp`.
     StepUpProof(StepUpProof),
-    /// To `DestroySecret`, `ActivateTotp`, `VerifyTotp`, `RemoveTotp` and `ResetTotp`.
+    /// To `FindSecondFactor`.
+    SecondFactor(SecondFactorStatus),
+    /// To `ActivateTotp` and `RenewBackupCodes`.
+    BackupCodes(BackupCodes),
+    /// To `DestroySecret`, `VerifyTotp`, `RemoveTotp` and `ResetTotp`.
     Done(Done),
     /// To `PullEvents`.
     Events(Vec<Event>),
@@ -366,6 +370,27 @@ pub struct TotpEnrolment {
     pub expires_at: DateTime<Utc>,
 }
 
+/// Whether a user has a second factor in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactorStatus {
+    /// Whether one is in force.
+    pub is_active: bool,
+    /// How many backup codes are left; zero without a factor.
+    pub backup_codes_left: u32,
+}
+
+/// Codes that stand for one of the device, each once. Shown once.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackupCodes {
+    /// Each of four groups of four characters.
+    pub codes: Vec<BackupCode>,
+}
+
+/// One backup code, on its way to its user.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BackupCode(#[serde(with = "explicit_secret")] pub SecretString);
+
 /// That a user has just given a code for one request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StepUpProof {
@@ -445,6 +470,8 @@ impl Reply {
             Self::OpenedSecret(_) => "opened_secret",
             Self::WebhookSignature(_) => "webhook_signature",
             Self::TotpEnrolment(_) => "totp_enrolment",
+            Self::SecondFactor(_) => "second_factor",
+            Self::BackupCodes(_) => "backup_codes",
             Self::StepUpProof(_) => "step_up_proof",
             Self::Done(_) => "done",
             Self::Events(_) => "events",

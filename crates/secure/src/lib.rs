@@ -7,6 +7,7 @@
 //! `issue_certificate`.
 
 mod audit;
+mod backup_codes;
 mod cache;
 mod change_issuer_limits;
 mod create_certificate_authority;

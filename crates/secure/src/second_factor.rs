@@ -13,8 +13,13 @@ use clm_domain::ids::{SealedSecretId, SessionId, UserId};
 use clm_domain::limits::TOTP_LABEL_CHARACTERS_MAX;
 use clm_domain::secret::{SecretBytes, SecretString};
 use clm_domain::states::SecretPurpose;
-use clm_secure_api::command::{ActivateTotp, EnrolTotp, RemoveTotp, ResetTotp, StepUp, VerifyTotp};
-use clm_secure_api::reply::{Done, StepUpProof, TotpEnrolment};
+use clm_secure_api::command::{
+    ActivateTotp, EnrolTotp, FindSecondFactor, RemoveTotp, RenewBackupCodes, ResetTotp, StepUp,
+    VerifyTotp,
+};
+use clm_secure_api::reply::{
+    BackupCode, BackupCodes, Done, SecondFactorStatus, StepUpProof, TotpEnrolment,
+};
 use clm_secure_api::{CallContext, Reply};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -23,8 +28,10 @@ use crate::Secure;
 use crate::audit::{RefusedAct, Stamp, cause, row};
 use crate::error::Failure;
 use crate::key_rotation::{KeyRotationError, check_reason};
-use crate::store::totp_factors::{CodeOutcome, NewProof, NewTotp, RightCode, StoredTotp, TotpUse};
-use crate::totp;
+use crate::store::totp_factors::{
+    CodeOutcome, FoundCode, NewProof, NewTotp, RightCode, StoredTotp, TotpUse,
+};
+use crate::{backup_codes, totp};
 
 /// How long a factor waits for its first code, in minutes.
 const PENDING_MINUTES: i64 = 10;
@@ -95,8 +102,48 @@ impl Secure {
         command: ActivateTotp,
     ) -> Result<Reply, Failure> {
         let event = SecureEvent::TotpActivated;
-        self.by_acting_user(context, (event, &command.code), TotpUse::Activate)
-            .await
+        let (codes, hashes) = self.new_backup_codes();
+        self.by_acting_user(context, (event, &command.code), TotpUse::Activate(hashes))
+            .await?;
+        Ok(Reply::BackupCodes(codes))
+    }
+
+    /// Carries out [`RenewBackupCodes`].
+    pub(crate) async fn renew_backup_codes(
+        &self,
+        context: &CallContext,
+        command: RenewBackupCodes,
+    ) -> Result<Reply, Failure> {
+        let event = SecureEvent::BackupCodesRenewed;
+        let (codes, hashes) = self.new_backup_codes();
+        self.by_acting_user(context, (event, &command.code), TotpUse::Renew(hashes))
+            .await?;
+        Ok(Reply::BackupCodes(codes))
+    }
+
+    /// What the user sees of new codes, and what is kept.
+    fn new_backup_codes(&self) -> (BackupCodes, Vec<[u8; 32]>) {
+        let codes = backup_codes::generate(self.rng.as_ref());
+        let hashes = codes.iter().filter_map(backup_codes::hash).collect();
+        let codes = codes.into_iter().map(BackupCode).collect();
+        (BackupCodes { codes }, hashes)
+    }
+
+    /// Carries out [`FindSecondFactor`]. It needs no key, so it works while the master key is sealed.
+    pub(crate) async fn find_second_factor(
+        &self,
+        context: &CallContext,
+        command: FindSecondFactor,
+    ) -> Result<Reply, Failure> {
+        let found = self
+            .store
+            .find_totp(context.organization_id, command.user_id)
+            .await?;
+        let active = found.filter(|factor| factor.is_active);
+        Ok(Reply::SecondFactor(SecondFactorStatus {
+            is_active: active.is_some(),
+            backup_codes_left: active.map_or(0, |factor| factor.backup_codes_left),
+        }))
     }
 
     /// Carries out [`RemoveTotp`].
@@ -228,34 +275,27 @@ impl Secure {
         code: &SecretString,
         used_for: TotpUse,
     ) -> Result<(), Failure> {
-        if !totp::is_code(code) {
-            let message = "A code has six digits.";
-            return Err(Fault::invalid("totp_code_malformed", "code", message).into());
-        }
         let (organization_id, now) = (context.organization_id, self.clock.now());
+        let typed = typed_code(code, &used_for)?;
         let found = self.store.find_totp(organization_id, user_id).await?;
         let factor = usable(found, &used_for, now)?;
         let id = factor.secret.id;
-        if let Some(until) = factor.locked_until.filter(|until| *until > now) {
-            return Err(locked(until, now).into());
-        }
-        let secret = self.open_stored(&factor.secret).await?;
-        let Some(step) = totp::matching_step(&secret, code, now) else {
-            let counted = self.store.count_wrong_code((organization_id, id), now);
-            return Err(wrong(counted.await?, now).into());
+        let code = match typed {
+            TypedCode::OfDevice => FoundCode::Step(self.judge_step(&factor, code, now).await?),
+            TypedCode::Backup(hash) => FoundCode::Backup(hash),
         };
         let details = match &used_for {
             TotpUse::StepUp(proof) => json!({
                 "request_sha256": hex::encode(proof.request_sha256),
                 "proof_sha256": hex::encode(proof.proof_sha256),
             }),
-            _ => json!({ "sealed_secret_id": id.to_string() }),
+            _ => json!({ "sealed_secret_id": id.to_string(), "by": code.word() }),
         };
         let audit = self.factor_row(context, (event, user_id), details);
         let right = RightCode {
             organization_id,
             sealed_secret_id: id,
-            step,
+            code,
             now,
             used_for,
             audit,
@@ -267,8 +307,28 @@ impl Secure {
                 Err(Fault::new(ErrorKind::Conflict, "totp_code_used", message).into())
             }
             CodeOutcome::Locked(until) => Err(locked(until, now).into()),
+            CodeOutcome::Unknown => Err(wrong(None, now).into()),
             CodeOutcome::Gone => Err(not_active().into()),
         }
+    }
+
+    /// The time step of a code of the device; counts it when it is of none.
+    async fn judge_step(
+        &self,
+        factor: &StoredTotp,
+        code: &SecretString,
+        now: DateTime<Utc>,
+    ) -> Result<i64, Failure> {
+        if let Some(until) = factor.locked_until.filter(|until| *until > now) {
+            return Err(locked(until, now).into());
+        }
+        let secret = self.open_stored(&factor.secret).await?;
+        if let Some(step) = totp::matching_step(&secret, code, now) {
+            return Ok(step);
+        }
+        let id = (factor.secret.organization_id, factor.secret.id);
+        let counted = self.store.count_wrong_code(id, now).await?;
+        Err(wrong(counted, now).into())
     }
 
     /// Removes proofs that expired and factors that nobody activated in time. Meant for a
@@ -314,6 +374,30 @@ impl Secure {
     }
 }
 
+/// A code as it was typed.
+enum TypedCode {
+    /// Six digits.
+    OfDevice,
+    /// The hash of a backup code.
+    Backup([u8; 32]),
+}
+
+/// What kind of code was typed. The first code of a factor is one of the device: it proves that the user
+/// has the secret.
+fn typed_code(code: &SecretString, used_for: &TotpUse) -> Result<TypedCode, Fault> {
+    if totp::is_code(code) {
+        return Ok(TypedCode::OfDevice);
+    }
+    if let (Some(hash), false) = (backup_codes::hash(code), used_for.activates()) {
+        return Ok(TypedCode::Backup(hash));
+    }
+    let message = match used_for.activates() {
+        true => "A code has six digits.",
+        false => "A code has six digits; a backup code has sixteen letters and digits.",
+    };
+    Err(Fault::invalid("totp_code_malformed", "code", message))
+}
+
 /// What is stored of a proof.
 pub(crate) fn proof_hash(proof: &SecretString) -> [u8; 32] {
     Sha256::digest(proof.expose()).into()
@@ -343,7 +427,7 @@ fn usable(
     used_for: &TotpUse,
     now: DateTime<Utc>,
 ) -> Result<StoredTotp, Fault> {
-    let activates = matches!(used_for, TotpUse::Activate);
+    let activates = used_for.activates();
     let factor = found.filter(|factor| {
         let in_time = factor.expires_at.is_none_or(|expires_at| expires_at > now);
         factor.is_active != activates && in_time

@@ -125,6 +125,8 @@ impl Secure {
             Command::EnrolTotp(command) => self.enrol_totp(context, command).await,
             Command::ActivateTotp(command) => self.activate_totp(context, command).await,
             Command::VerifyTotp(command) => self.verify_totp(context, command).await,
+            Command::FindSecondFactor(command) => self.find_second_factor(context, command).await,
+            Command::RenewBackupCodes(command) => self.renew_backup_codes(context, command).await,
             Command::RemoveTotp(command) => self.remove_totp(context, command).await,
             Command::ResetTotp(command) => self.reset_totp(context, command).await,
             Command::StepUp(command) => self.step_up(context, command).await,
@@ -179,6 +181,8 @@ const fn may_call(caller: Caller, command: &Command) -> bool {
                 | Command::EnrolTotp(_)
                 | Command::ActivateTotp(_)
                 | Command::VerifyTotp(_)
+                | Command::FindSecondFactor(_)
+                | Command::RenewBackupCodes(_)
                 | Command::RemoveTotp(_)
                 | Command::ResetTotp(_)
                 | Command::StepUp(_)

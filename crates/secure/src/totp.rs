@@ -74,7 +74,7 @@ pub(crate) fn uri(secret: &SecretBytes, label: &str) -> SecretString {
 }
 
 /// RFC 4648 §6 without padding.
-fn base32(bytes: &[u8]) -> SecretString {
+pub(crate) fn base32(bytes: &[u8]) -> SecretString {
     let mut text = String::with_capacity(bytes.len().div_ceil(5) * 8);
     for chunk in bytes.chunks(5) {
         let mut block = [0_u8; 8];

@@ -78,7 +78,7 @@ pub struct EnrolTotp {
     pub label: String,
 }
 
-/// Puts the second factor of the acting user into force.
+/// Puts the second factor of the acting user into force, and gives the first backup codes.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ActivateTotp {
     /// Six digits.
@@ -86,13 +86,29 @@ pub struct ActivateTotp {
     pub code: SecretString,
 }
 
+/// Whether a user of the organization has a second factor in force.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FindSecondFactor {
+    /// Whose.
+    pub user_id: UserId,
+}
+
+/// Makes new backup codes for the acting user; the old ones stop counting.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RenewBackupCodes {
+    /// Six digits, or a backup code.
+    #[serde(with = "explicit_secret")]
+    pub code: SecretString,
+}
+
 /// Judges a code. `Invalid` with code `totp_code_invalid`, `Conflict` with `totp_code_used` for one
-/// that was accepted before, `RateLimited` with `totp_locked` after too many wrong ones.
+/// that was accepted before, `RateLimited` with `totp_locked` after too many wrong ones. Backup codes are
+/// neither counted nor locked: there is nothing to guess in 80 random bits.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct VerifyTotp {
     /// Whose.
     pub user_id: UserId,
-    /// Six digits.
+    /// Six digits, or a backup code.
     #[serde(with = "explicit_secret")]
     pub code: SecretString,
 }
@@ -100,7 +116,7 @@ pub struct VerifyTotp {
 /// Removes the second factor of the acting user.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RemoveTotp {
-    /// Six digits.
+    /// Six digits, or a backup code.
     #[serde(with = "explicit_secret")]
     pub code: SecretString,
 }
@@ -118,7 +134,7 @@ pub struct ResetTotp {
 /// session.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StepUp {
-    /// Six digits.
+    /// Six digits, or a backup code.
     #[serde(with = "explicit_secret")]
     pub code: SecretString,
     /// See [`crate::step_up::request_hash`].

@@ -31,6 +31,7 @@ pub(crate) struct StoredTotp {
     /// Until when a pending one may be activated.
     pub(crate) expires_at: Option<DateTime<Utc>>,
     pub(crate) locked_until: Option<DateTime<Utc>>,
+    pub(crate) backup_codes_left: u32,
 }
 
 /// A second factor that waits for its first code.
@@ -43,14 +44,42 @@ pub(crate) struct NewTotp {
 
 /// What a right code is used for.
 pub(crate) enum TotpUse {
-    /// It puts the factor into force.
-    Activate,
+    /// It puts the factor into force, with the hashes of these backup codes.
+    Activate(Vec<[u8; 32]>),
+    /// It puts these backup codes in the place of those before.
+    Renew(Vec<[u8; 32]>),
     /// Nothing else.
     Verify,
     /// It removes the factor.
     Remove,
     /// It gives a proof.
     StepUp(NewProof),
+}
+
+impl TotpUse {
+    /// Whether the code is the first one.
+    pub(crate) const fn activates(&self) -> bool {
+        matches!(self, Self::Activate(_))
+    }
+}
+
+/// What a right code is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FoundCode {
+    /// One of the device: the time step that it belongs to.
+    Step(i64),
+    /// The hash of a backup code, which has yet to be found.
+    Backup([u8; 32]),
+}
+
+impl FoundCode {
+    /// What an event says of it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Step(_) => "totp",
+            Self::Backup(_) => "backup_code",
+        }
+    }
 }
 
 /// A proof to be given out.
@@ -66,8 +95,7 @@ pub(crate) struct NewProof {
 pub(crate) struct RightCode {
     pub(crate) organization_id: OrganizationId,
     pub(crate) sealed_secret_id: SealedSecretId,
-    /// The time step that it belongs to.
-    pub(crate) step: i64,
+    pub(crate) code: FoundCode,
     pub(crate) now: DateTime<Utc>,
     pub(crate) used_for: TotpUse,
     pub(crate) audit: AuditRow,
@@ -80,8 +108,10 @@ pub(crate) enum CodeOutcome {
     Accepted,
     /// It, or a later one, was accepted before.
     Used,
-    /// No code is judged until then.
+    /// No code of the device is judged until then.
     Locked(DateTime<Utc>),
+    /// There is no such backup code, or not any more.
+    Unknown,
     /// The factor is not there any more, or in another state.
     Gone,
 }
@@ -103,7 +133,7 @@ impl SecureStore {
                         SELECT s.id, s.organization_id, s.purpose, s.owner_id, s.encrypted_secret,
                             s.encryption_key_id, s.encryption_algorithm, s.encryption_iv,
                             s.encryption_auth_tag, s.created_at, f.status, f.expires_at,
-                            f.locked_until
+                            f.locked_until, cardinality(f.backup_codes_sha256) AS "backup_codes_left!"
                         FROM totp_factors f
                         JOIN sealed_secrets s
                           ON s.organization_id = f.organization_id AND s.id = f.sealed_secret_id
@@ -135,6 +165,7 @@ impl SecureStore {
             is_active: row.status == "active",
             expires_at: row.expires_at,
             locked_until: row.locked_until,
+            backup_codes_left: row.backup_codes_left.unsigned_abs(),
         }))
     }
 
@@ -168,12 +199,16 @@ impl SecureStore {
             .transact("use code of second factor", scope, |connection| {
                 let code = Arc::clone(&code);
                 Box::pin(async move {
-                    if !take_step(connection, &code).await? {
-                        return Ok(why_not(connection, &code).await?);
+                    let refused = take(connection, &code).await?;
+                    if let Some(refused) = refused {
+                        return Ok(refused);
                     }
                     let factor = (code.organization_id, code.sealed_secret_id);
                     match &code.used_for {
-                        TotpUse::Activate | TotpUse::Verify => {}
+                        TotpUse::Verify => {}
+                        TotpUse::Activate(hashes) | TotpUse::Renew(hashes) => {
+                            replace_backup_codes(connection, factor, hashes).await?;
+                        }
                         TotpUse::Remove => retire(connection, factor, code.now).await?,
                         TotpUse::StepUp(proof) => {
                             insert_proof(connection, code.organization_id, proof, code.now).await?;
@@ -291,9 +326,69 @@ impl SecureStore {
     }
 }
 
+/// Uses the code up; says why not, if not.
+async fn take(
+    connection: &mut PgConnection,
+    code: &RightCode,
+) -> Result<Option<CodeOutcome>, sqlx::Error> {
+    match code.code {
+        FoundCode::Step(step) if take_step(connection, code, step).await? => Ok(None),
+        FoundCode::Step(step) => Ok(Some(why_not(connection, code, step).await?)),
+        FoundCode::Backup(hash) if take_backup_code(connection, code, &hash).await? => Ok(None),
+        FoundCode::Backup(_) => Ok(Some(CodeOutcome::Unknown)),
+    }
+}
+
+/// Takes a backup code out of those of a factor in force. Codes of the device are judged again from then
+/// on: their owner has come.
+async fn take_backup_code(
+    connection: &mut PgConnection,
+    code: &RightCode,
+    hash: &[u8; 32],
+) -> Result<bool, sqlx::Error> {
+    let taken = sqlx::query!(
+        r#"-- totp_factors::take_backup_code
+        UPDATE totp_factors
+        SET backup_codes_sha256 = array_remove(backup_codes_sha256, $3), failures = 0,
+            locked_until = NULL
+        WHERE organization_id = $1 AND sealed_secret_id = $2 AND deleted_at IS NULL
+          AND status = 'active' AND $3 = ANY (backup_codes_sha256)"#,
+        code.organization_id.as_uuid(),
+        code.sealed_secret_id.as_uuid(),
+        hash.as_slice(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(taken.rows_affected() > 0)
+}
+
+/// Puts backup codes in the place of those before.
+async fn replace_backup_codes(
+    connection: &mut PgConnection,
+    (organization_id, id): (OrganizationId, SealedSecretId),
+    hashes: &[[u8; 32]],
+) -> Result<(), sqlx::Error> {
+    let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
+    sqlx::query!(
+        r#"-- totp_factors::replace_backup_codes
+        UPDATE totp_factors SET backup_codes_sha256 = $3
+        WHERE organization_id = $1 AND sealed_secret_id = $2 AND deleted_at IS NULL"#,
+        organization_id.as_uuid(),
+        id.as_uuid(),
+        &hashes,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Accepts a code whose step is later than that of any code before, unless codes are locked out.
-async fn take_step(connection: &mut PgConnection, code: &RightCode) -> Result<bool, sqlx::Error> {
-    let activates = matches!(code.used_for, TotpUse::Activate);
+async fn take_step(
+    connection: &mut PgConnection,
+    code: &RightCode,
+    step: i64,
+) -> Result<bool, sqlx::Error> {
+    let activates = code.used_for.activates();
     let taken = sqlx::query!(
         r#"-- totp_factors::take_step
         UPDATE totp_factors
@@ -306,7 +401,7 @@ async fn take_step(connection: &mut PgConnection, code: &RightCode) -> Result<bo
               ELSE status = 'active' END"#,
         code.organization_id.as_uuid(),
         code.sealed_secret_id.as_uuid(),
-        code.step,
+        step,
         code.now,
         activates,
     )
@@ -319,6 +414,7 @@ async fn take_step(connection: &mut PgConnection, code: &RightCode) -> Result<bo
 async fn why_not(
     connection: &mut PgConnection,
     code: &RightCode,
+    step: i64,
 ) -> Result<CodeOutcome, sqlx::Error> {
     let found = sqlx::query!(
         r#"-- totp_factors::why_not
@@ -333,7 +429,7 @@ async fn why_not(
         None => CodeOutcome::Gone,
         Some(row) => match row.locked_until.filter(|until| *until > code.now) {
             Some(until) => CodeOutcome::Locked(until),
-            None if row.last_step.is_some_and(|last| last >= code.step) => CodeOutcome::Used,
+            None if row.last_step.is_some_and(|last| last >= step) => CodeOutcome::Used,
             None => CodeOutcome::Gone,
         },
     })

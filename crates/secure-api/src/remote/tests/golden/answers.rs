@@ -202,6 +202,15 @@ pub(super) fn of_secrets() -> Vec<Reply> {
             uri: SecretString::from("otpauth://totp/somebody".to_owned()),
             expires_at: moment(1),
         }),
+        Reply::SecondFactor(SecondFactorStatus {
+            is_active: true,
+            backup_codes_left: 9,
+        }),
+        Reply::BackupCodes(BackupCodes {
+            codes: vec![BackupCode(SecretString::from(
+                "abcd-efgh-ijkl-mnop".to_owned(),
+            ))],
+        }),
         Reply::StepUpProof(StepUpProof {
             proof: SecretString::from("a proof".to_owned()),
             expires_at: moment(1),

@@ -142,6 +142,8 @@ pub(super) fn of_secrets() -> Vec<Command> {
             user_id,
             code: code(),
         }),
+        Command::FindSecondFactor(FindSecondFactor { user_id }),
+        Command::RenewBackupCodes(RenewBackupCodes { code: code() }),
         Command::RemoveTotp(RemoveTotp { code: code() }),
         Command::ResetTotp(ResetTotp {
             user_id,
