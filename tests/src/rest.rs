@@ -271,6 +271,18 @@ pub fn signed_in(answer: &Answer) -> SignedIn {
     }
 }
 
+/// The session in the answer to putting a second factor into force: it goes on with new secrets.
+///
+/// # Panics
+/// When there is none.
+pub fn goes_on(answer: &Answer) -> SignedIn {
+    let body = answer.body.get("session").cloned().unwrap_or_default();
+    signed_in(&Answer {
+        body,
+        ..answer.clone()
+    })
+}
+
 /// Every operation of the program's own OpenAPI document: method, path, and the operation itself.
 ///
 /// # Panics

@@ -161,10 +161,7 @@ impl Client {
         let response = self
             .send(Method::POST, "/sessions", Some(request), None)
             .await?;
-        let token = session_token(&response)?;
-        let created: SessionCreated = read(response).await?;
-        let csrf_token = created.csrf_token.clone();
-        Ok((created, Credential::Session { token, csrf_token }))
+        session_made(response).await
     }
 
     /// Ends the own session.
@@ -518,6 +515,14 @@ fn segment(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// A session that an answer made, and the credential for further calls.
+async fn session_made(response: Response) -> Result<(SessionCreated, Credential), ClientError> {
+    let token = session_token(&response)?;
+    let created: SessionCreated = read(response).await?;
+    let csrf_token = created.csrf_token.clone();
+    Ok((created, Credential::Session { token, csrf_token }))
 }
 
 /// The token of a session that an answer sets.

@@ -45,7 +45,7 @@ pub(crate) async fn who_am_i(
         organization_id: found.organization_id.as_uuid(),
         organization_name: found.organization_name,
         permissions: found.permissions,
-        must_change_password: found.must_change_password,
+        owes: found.owed.map(|owed| owed.as_str().to_owned()),
     }))
 }
 

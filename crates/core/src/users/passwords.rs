@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::accounts::{Failure, UserRecord, as_failure, lock_live};
 use super::creation::generated_password;
 use super::{authority, count_failure, is_locked, locked};
-use crate::context::OpContext;
+use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
 use crate::store::users::{self, PasswordState};
 use crate::store::{accounts, audit_log, password_history, sessions};
@@ -197,6 +197,9 @@ fn reused() -> CoreError {
 fn acting_user(context: &OpContext) -> Result<UserId> {
     if context.actor == Actor::Anonymous {
         return Err(access::unauthenticated());
+    }
+    if context.owed == Some(Owed::SecondFactor) {
+        return Err(access::owes(Owed::SecondFactor));
     }
     context.actor.user_id().ok_or_else(|| {
         let message =

@@ -23,7 +23,7 @@ fn identity_of(user_id: UserId) -> Arc<Identity> {
         username: String::new(),
         organization_id: SYSTEM_ORGANIZATION,
         permissions: Permissions::none(),
-        must_change_password: false,
+        owed: None,
         ends_at: None,
         look_up_at: None,
         allowed_networks: None,
