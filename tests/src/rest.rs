@@ -248,11 +248,8 @@ impl Rest {
     }
 }
 
-/// The session in the answer to a sign-in.
-///
-/// # Panics
-/// When there is none.
-pub fn signed_in(answer: &Answer) -> SignedIn {
+/// The session token that an answer sets as a cookie.
+fn new_token(answer: &Answer) -> &str {
     let cookie = answer.headers.get("set-cookie").map(HeaderValue::to_str);
     let cookie = cookie
         .expect("the answer sets a cookie")
@@ -263,6 +260,27 @@ pub fn signed_in(answer: &Answer) -> SignedIn {
         .and_then(|pair| pair.split_once('='));
     let (name, token) = pair.expect("a cookie has a name");
     assert_eq!(name, SESSION_COOKIE);
+    token
+}
+
+/// The credential of a session that goes on with the token of an answer.
+///
+/// # Panics
+/// When the answer sets none.
+pub fn with_new_token(credential: &Credential, answer: &Answer) -> Credential {
+    let rest = credential.iter().filter(|(name, _)| *name != "cookie");
+    cookie(new_token(answer))
+        .into_iter()
+        .chain(rest.cloned())
+        .collect()
+}
+
+/// The session in the answer to a sign-in.
+///
+/// # Panics
+/// When there is none.
+pub fn signed_in(answer: &Answer) -> SignedIn {
+    let token = new_token(answer);
     let csrf_token = answer.body.get("csrf_token").and_then(Value::as_str);
     SignedIn {
         session_id: answer.id("/session/id"),

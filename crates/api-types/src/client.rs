@@ -205,10 +205,19 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn change_password(&self, change: &PasswordChange) -> Result<(), ClientError> {
-        self.send(Method::POST, "/users/me/password", Some(change), None)
-            .await
-            .map(drop)
+    pub async fn change_password(
+        &self,
+        change: &PasswordChange,
+    ) -> Result<Credential, ClientError> {
+        let path = "/users/me/password";
+        let response = self.send(Method::POST, path, Some(change), None).await?;
+        Ok(match &self.credential {
+            Credential::Session { csrf_token, .. } => Credential::Session {
+                token: session_token(&response)?,
+                csrf_token: csrf_token.clone(),
+            },
+            other => other.clone(),
+        })
     }
 
     /// Makes an API key.

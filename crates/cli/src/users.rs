@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clm_api_types::client::Client;
+use clm_api_types::client::{Client, Credential};
 use clm_api_types::users::{
     PasswordChange, User, UserCreate, UserPasswordSet, UserQuery, UserStatusUpdate, UserUpdate,
 };
@@ -67,7 +67,10 @@ async fn change_password(client: &Client, from_stdin: bool) -> anyhow::Result<()
         current_password,
         new_password,
     };
-    client.change_password(&change).await?;
+    let credential = client.change_password(&change).await?;
+    if matches!(credential, Credential::Session { .. }) {
+        session::remember_again(credential)?;
+    }
     output::line("the password is changed; your other sessions have ended");
     Ok(())
 }

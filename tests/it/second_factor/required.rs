@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use clm_domain::permission::Permissions;
-use clm_tests::rest::{Call, Credential, bearer};
+use clm_tests::rest::{Call, Credential, bearer, with_new_token};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -130,8 +130,8 @@ pub(super) async fn a_new_password_comes_first(world: &World) {
         "current_password": world.password, "new_password": "violet trams at noon 31",
     });
     let changed = world.call(&session, "POST", "/api/v1/users/me/password", change);
-    changed.await.expect(204);
-    world.comes_to_owe(&session, Value::Null).await;
+    let session = with_new_token(&session, &changed.await.expect(204));
+    assert_eq!(world.owes(&session).await, Value::Null);
     world.set(admin, home, json!({})).await;
 }
 

@@ -10,7 +10,9 @@ use clm_domain::secret::SecretString;
 use clm_tests::Program;
 use clm_tests::databases::PATIENCE;
 use clm_tests::openssl;
-use clm_tests::rest::{Answer, Call, Credential, NOBODY, Rest, bearer, goes_on, signed_in};
+use clm_tests::rest::{
+    Answer, Call, Credential, NOBODY, Rest, bearer, goes_on, signed_in, with_new_token,
+};
 use serde_json::{Value, json};
 
 use super::keys;
@@ -329,6 +331,12 @@ async fn change_password(rest: &Rest, planted: &mut Planted, session: &Credentia
     let new = text("the new password");
     let path = "/api/v1/users/me/password";
     let body = json!({ "current_password": old, "new_password": new });
-    post(rest, session, path, body).await.expect(204);
+    let changed = post(rest, session, path, body).await.expect(204);
     planted.secret("the new password", new);
+    for (name, value) in with_new_token(session, &changed) {
+        if name == "cookie" {
+            let token = value.split_once('=').expect("it has a name").1;
+            planted.secret("the token after a new password", token);
+        }
+    }
 }

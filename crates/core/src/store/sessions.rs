@@ -341,6 +341,23 @@ pub(crate) async fn renew(
     Ok(done.rows_affected() == 1)
 }
 
+/// Gives a live session a new token (system scope).
+pub(crate) async fn replace_token(
+    connection: &mut PgConnection,
+    session_id: SessionId,
+    token_sha256: &CredentialHash,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- sessions::replace_token
+        UPDATE sessions SET token_sha256 = $2 WHERE id = $1 AND ended_at IS NULL",
+        session_id.as_uuid(),
+        token_sha256.as_slice(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Takes away that sessions of a user passed a second factor, which is there no more (system scope).
 pub(crate) async fn forget_second_factor(
     connection: &mut PgConnection,
