@@ -2,6 +2,7 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod der;
+pub(crate) mod judges;
 
 use clm_api_types::problem::{MEDIA_TYPE, Problem};
 use clm_tests::Program;
