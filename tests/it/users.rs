@@ -7,6 +7,7 @@ mod input;
 mod life;
 mod passwords;
 mod quota;
+mod timing;
 
 use clm_domain::permission::Permissions;
 use clm_tests::Program;
@@ -128,6 +129,13 @@ async fn new_passwords_are_hard_to_guess_and_new() {
     passwords::common_ones_are_refused(&world).await;
     passwords::former_ones_do_not_come_again(&world).await;
     passwords::old_ones_must_be_changed(&world).await;
+    drop(world.program);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_tell_nothing_by_their_time() {
+    let world = World::start().await;
+    timing::known_and_unknown_names_take_as_long(&world).await;
     drop(world.program);
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clm_domain::permission::Permissions;
 use clm_tests::databases::Log;
 use clm_tests::rest::{Answer, Call, Rest};
+use clm_tests::soak::Soak;
 use futures::future::join_all;
 use serde_json::json;
 
@@ -13,8 +14,8 @@ use super::World;
 
 /// Addresses that guess.
 const GUESSING: u8 = 50;
-/// Wrong passwords from each.
-const GUESSES: usize = 2;
+/// Wrong passwords from each, at least.
+const GUESSES: u32 = 2;
 /// Failed sign-ins from one address that are free.
 const FREE: usize = 20;
 
@@ -48,7 +49,10 @@ pub(super) async fn the_owner_gets_in_while_fifty_addresses_guess(world: &World)
     let password = person(world, "owner", &home).await;
     let other = rest(world, 0, 11);
     person(world, "bystander", &other).await;
-    for _ in 0..GUESSES {
+    // A hundred in `make test`, a thousand in `make soak`.
+    let rounds = Soak::announce().rounds;
+    let guesses = if rounds > 3 { rounds } else { GUESSES };
+    for _ in 0..guesses {
         let guesses = (1..=GUESSING).map(|number| {
             let from = rest(world, 1, number);
             async move { sign_in(&from, "owner", "a wrong password").await }
