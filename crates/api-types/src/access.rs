@@ -49,7 +49,8 @@ pub struct AccessExplanation {
     pub action: Action,
     /// For which moment.
     pub at: DateTime<Utc>,
-    /// The assignments whose roles give the permission, also those that do not count at that moment.
+    /// The assignments whose roles give the permission, also those that do not count at that moment: those
+    /// that count come first, then the newest; a hundred at most.
     pub grants: Vec<AccessGrant>,
 }
 
