@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes the Python environment with the certificate linter that the tests ask (pkilint), below
-# target/, and prints the directory of its programs. Does nothing when it is there already.
+# Makes the Python environment with the certificate linter that the tests ask (pkilint) and the SMTP
+# server that they send mail to (aiosmtpd), below target/, and prints the directory of its programs.
+# Does nothing when it is there already.
 #
 # Where it cannot be made, this says why, leaves the reason in target/venv-unavailable.txt for the
-# tests to show, and ends with 1. The tests that need the linter then fail; none is skipped.
+# tests to show, and ends with 1. The tests that need one of them then fail; none is skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +17,7 @@ readonly stamp=$environment/requirements.txt
 give_up() {
     mkdir -p target
     {
-        echo "The certificate linter of the tests (pkilint) is not available: $1."
+        echo "The certificate linter (pkilint) and the SMTP server (aiosmtpd) of the tests are not available: $1."
         echo "It needs Python 3 with venv, and a package index that pip can reach; then run scripts/ensure-lint-tools.sh."
     } | tee "$reason" >&2
     exit 1
@@ -29,7 +30,8 @@ if ! cmp -s "$requirements" "$stamp" || ! "$environment/bin/lint_pkix_cert" --he
     "$environment/bin/pip" --disable-pip-version-check --no-input --quiet --retries 2 --timeout 20 \
         install --no-deps --requirement "$requirements" >&2 </dev/null ||
         give_up "pip could not install $requirements"
-    "$environment/bin/lint_pkix_cert" --help >/dev/null || give_up "it does not start"
+    "$environment/bin/lint_pkix_cert" --help >/dev/null || give_up "the linter does not start"
+    "$environment/bin/python" -c 'import aiosmtpd.controller' || give_up "aiosmtpd does not start"
     cp "$requirements" "$stamp"
 fi
 rm -f "$reason"

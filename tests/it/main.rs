@@ -20,6 +20,7 @@ mod embedded;
 mod idempotency;
 mod issuance;
 mod key_rotation;
+mod mail;
 mod master_key;
 mod organizations;
 mod own_credentials;

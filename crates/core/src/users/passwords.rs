@@ -21,12 +21,13 @@ use super::creation::generated_password;
 use super::{authority, count_failure, is_locked, locked};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
+use crate::mail::orders::{MailOrders, tell_of_new_password};
 use crate::store::users::{self, PasswordState};
 use crate::store::{accounts, audit_log, password_history, sessions};
 use crate::{Core, access, audit, organizations, password};
 
 /// So many former passwords must not come again.
-const FORMER_PASSWORDS_MAX: i64 = 10;
+pub(crate) const FORMER_PASSWORDS_MAX: i64 = 10;
 
 /// Changes the actor's own password and ends every other session of the user. Allowed even while
 /// nothing else is.
@@ -80,6 +81,7 @@ pub async fn change_own_password(
         new_hash,
         history_id: uuid_v7(now, core.rng.as_ref()),
         spared_session: context.actor.session_id(),
+        orders: MailOrders::of(context, core, now),
         now,
         audit: audit::with_origin(context, row),
     });
@@ -103,7 +105,7 @@ pub async fn change_own_password(
 ///
 /// # Errors
 /// `Invalid`, naming `field`; those of [`password::PasswordHasher`] and of the database.
-pub(super) async fn check_new(
+pub(crate) async fn check_new(
     core: &Core,
     password: &SecretString,
     (username, email, home): (&str, Option<&str>, OrganizationId),
@@ -122,7 +124,7 @@ pub(super) async fn check_new(
 }
 
 /// Keeps the present password of a user whose row is locked as a former one.
-async fn remember(
+pub(crate) async fn remember(
     connection: &mut PgConnection,
     user_id: UserId,
     (history_id, now): (Uuid, DateTime<Utc>),
@@ -141,6 +143,7 @@ struct PasswordChange {
     new_hash: String,
     history_id: Uuid,
     spared_session: Option<SessionId>,
+    orders: Option<MailOrders>,
     now: DateTime<Utc>,
     audit: AuditRow,
 }
@@ -173,6 +176,7 @@ async fn decide(
     users::update_password(connection, user_id, now, &change.new_hash).await?;
     let spared = (0, change.spared_session);
     let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
+    tell_of_new_password(connection, change.orders.as_ref(), user_id).await?;
     let row = change
         .audit
         .clone()
@@ -186,7 +190,8 @@ fn wrong_password() -> CoreError {
     Fault::invalid("current_password_wrong", "current_password", message).into()
 }
 
-fn reused() -> CoreError {
+/// The refusal of a password that was in use before.
+pub(crate) fn reused() -> CoreError {
     let message = format!(
         "This was the password before. Choose one that is not among the last {FORMER_PASSWORDS_MAX}."
     );
@@ -232,6 +237,7 @@ struct Setting {
     password_hash: String,
     history_id: Uuid,
     actor: authority::Actor,
+    orders: Option<MailOrders>,
     now: DateTime<Utc>,
     row: AuditRow,
 }
@@ -274,6 +280,7 @@ pub async fn set_first_password(
         password_hash: core.passwords.hash(chosen, core.rng.as_ref()).await?,
         history_id: uuid_v7(now, core.rng.as_ref()),
         actor: authority::Actor::of(context),
+        orders: MailOrders::of(context, core, now),
         now,
         row,
     });
@@ -323,6 +330,7 @@ async fn set_locked(
     accounts::update_first_password(connection, &user, &setting.password_hash).await?;
     let spared = (0, None);
     let ended = sessions::end_of_user(connection, user.user_id, setting.now, spared).await?;
+    tell_of_new_password(connection, setting.orders.as_ref(), user.user_id).await?;
     let details = json!({ "sessions_ended": ended });
     let row = authority::with_more(setting.row.clone(), details);
     audit_log::insert(connection, &row).await?;
