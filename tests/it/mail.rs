@@ -65,7 +65,9 @@ impl World {
     /// administrator's.
     async fn person(&self, name: &str) -> (Person, String) {
         let nothing = Permissions::none();
-        let inserted = self.superuser.insert_person(self.organization_id, name, &nothing);
+        let inserted = self
+            .superuser
+            .insert_person(self.organization_id, name, &nothing);
         let person = inserted.await;
         let email = format!("{name}@people.example");
         self.set_email(person.user_id, &email).await;
@@ -126,7 +128,10 @@ impl World {
     /// Asks, and returns the token that comes as the mail with this number to the address.
     async fn reset_token(&self, username: &str, email: &str, number: usize) -> String {
         self.ask_for_reset(username).await.expect(202);
-        self.smtp.wait_for(email, number).await.token("reset-password")
+        self.smtp
+            .wait_for(email, number)
+            .await
+            .token("reset-password")
     }
 
     async fn sign_in(&self, username: &str, password: &str) -> Answer {

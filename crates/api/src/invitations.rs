@@ -5,7 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use clm_api_types::members::{
-    Invitation, InvitationAccept, InvitationAccepted, InvitationCreate, InvitationCreated, InvitationDelivery,
+    Invitation, InvitationAccept, InvitationAccepted, InvitationCreate, InvitationCreated,
+    InvitationDelivery,
 };
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;

@@ -336,7 +336,9 @@ async fn invite(
         }
         None => {
             let email = output::printable(&created.invitation.email);
-            output::line(&format!("a mail to {email} brings the token, good until {until}"));
+            output::line(&format!(
+                "a mail to {email} brings the token, good until {until}"
+            ));
         }
     }
     Ok(())

@@ -24,9 +24,7 @@ use crate::mail::orders::{MailOrders, tell_of_new_password};
 use crate::mail::{self, link_invalid};
 use crate::store::one_time_links::{self, FoundLink};
 use crate::store::users::{self as user_rows, PasswordState};
-use crate::store::{
-    audit_log, known_sign_in_addresses, mail_accounts, password_history, sessions,
-};
+use crate::store::{audit_log, known_sign_in_addresses, mail_accounts, password_history, sessions};
 use crate::users::{self, passwords};
 use crate::{Core, audit};
 

@@ -56,7 +56,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     open("POST", "/api/v1/users/me/password", Needs::Credential).with(new_password),
     public("POST", "/api/v1/password-resets").with(forgotten),
     public("POST", "/api/v1/password-resets/confirm").with(no_link),
-    open("POST", "/api/v1/users/me/email-verification", Needs::Session),
+    open(
+        "POST",
+        "/api/v1/users/me/email-verification",
+        Needs::Session,
+    ),
     public("POST", "/api/v1/email-verifications/confirm").with(no_token),
     open("POST", "/api/v1/users/me/totp", Needs::Session),
     open("POST", "/api/v1/users/me/totp/activate", Needs::Session).with(code),

@@ -35,6 +35,9 @@ async fn a_mail_waits_for_its_server() {
     let token = world.smtp.wait_for(&email, 1).await.token("reset-password");
     world.confirm(&token, NEW_PASSWORD).await.expect(204);
 
+    world.smtp.wait_for(&email, 2).await;
+    world.settled(&email).await;
+
     // The server takes none for a while: each attempt makes a token of its own.
     let (_, email) = world.person("later").await;
     world.smtp.set_mode("later");
@@ -101,7 +104,10 @@ async fn a_refusal_for_good_ends_it_and_one_of_our_own_sign_in_does_not() {
         assert!(begun.elapsed() < Duration::from_secs(45));
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert!(error.contains("535") && !error.contains("mistaken"), "{error}");
+    assert!(
+        error.contains("535") && !error.contains("mistaken"),
+        "{error}"
+    );
     assert!(!program.read_log().contains("mistaken"));
     drop(program);
 }
@@ -115,7 +121,11 @@ async fn a_killed_program_leaves_its_mail_to_the_next() {
     world.ask_for_reset("killed").await.expect(202);
     let first = world.smtp.wait_for(&email, 1).await.token("reset-password");
     let claimed = world.queue(&email).await;
-    assert_eq!((claimed[0].0.as_str(), claimed[0].1), ("sending", 1), "{claimed:?}");
+    assert_eq!(
+        (claimed[0].0.as_str(), claimed[0].1),
+        ("sending", 1),
+        "{claimed:?}"
+    );
     world.program.kill();
     world.smtp.set_mode("accept");
     world.program.serve();

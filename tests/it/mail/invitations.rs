@@ -24,9 +24,16 @@ async fn an_invitation_comes_by_mail_and_is_accepted() {
 
     let foreign = world.superuser.insert_organization("elsewhere").await;
     let nothing = clm_domain::permission::Permissions::none();
-    world.superuser.insert_person(foreign, "guest", &nothing).await;
+    world
+        .superuser
+        .insert_person(foreign, "guest", &nothing)
+        .await;
     let password = world.program.bootstrap_text("password");
-    let session = world.rest.sign_in("guest", &password, "elsewhere").await.credential();
+    let session = world
+        .rest
+        .sign_in("guest", &password, "elsewhere")
+        .await
+        .credential();
     let accept = || world.call(&session, "POST", ACCEPT, json!({ "token": token }));
     let joined = accept().await.expect(200);
     assert_eq!(joined.body["organization_slug"], "default");
@@ -41,16 +48,23 @@ async fn an_invitation_comes_by_mail_and_is_accepted() {
         assert!(begun.elapsed().as_secs() < 45, "it is tried");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let revoked = world.call(&world.administrator, "DELETE", &path, Value::Null).await;
+    let revoked = world
+        .call(&world.administrator, "DELETE", &path, Value::Null)
+        .await;
     revoked.expect(204);
     world.smtp.set_mode("accept");
     let over = world.settled("late@elsewhere.example").await;
     assert_eq!(over[0].0, "cancelled", "{over:?}");
     assert!(world.smtp.taken_for("late@elsewhere.example").is_empty());
 
-    let said = world.program.cli(&["invitation", "create", "cli@elsewhere.example"]);
+    let said = world
+        .program
+        .cli(&["invitation", "create", "cli@elsewhere.example"]);
     assert!(said.status.success(), "{said:?}");
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.contains("a mail to cli@elsewhere.example brings the token"), "{said}");
+    assert!(
+        said.contains("a mail to cli@elsewhere.example brings the token"),
+        "{said}"
+    );
     drop(world.program);
 }

@@ -18,11 +18,14 @@ async fn two_programs_deliver_each_mail_once() {
     let administrator = bearer(&replicas.api_key);
     for number in 0..COUNT {
         let body = json!({ "email": format!("guest-{number}@elsewhere.example") });
-        let call = Call::new("POST", "/api/v1/invitations").by(&administrator).body(body);
+        let call = Call::new("POST", "/api/v1/invitations")
+            .by(&administrator)
+            .body(body);
         replicas.rest(number % 2).send(call).await.expect(201);
     }
     for number in 0..COUNT {
-        smtp.wait_for(&format!("guest-{number}@elsewhere.example"), 1).await;
+        smtp.wait_for(&format!("guest-{number}@elsewhere.example"), 1)
+            .await;
     }
     let (count, attempts): (i64, i64) = loop {
         let found: (i64, i64, i64) = sqlx::query_as(
@@ -38,7 +41,11 @@ async fn two_programs_deliver_each_mail_once() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     assert_eq!((count, attempts), (COUNT as i64, COUNT as i64));
-    let ids: BTreeSet<String> = smtp.taken().iter().map(|mail| mail.header("Message-ID")).collect();
+    let ids: BTreeSet<String> = smtp
+        .taken()
+        .iter()
+        .map(|mail| mail.header("Message-ID"))
+        .collect();
     assert_eq!((smtp.taken().len(), ids.len()), (COUNT, COUNT));
     replicas.stop(0);
     replicas.stop(1);

@@ -101,7 +101,10 @@ impl Smtp {
     pub(super) fn settings(&self) -> Vec<(String, String)> {
         let port = &self.port;
         let mut settings = vec![
-            ("CLM_SMTP_FROM", "Certificates <clm@sender.example>".to_owned()),
+            (
+                "CLM_SMTP_FROM",
+                "Certificates <clm@sender.example>".to_owned(),
+            ),
             ("CLM_PUBLIC_URL", super::PUBLIC_URL.to_owned()),
         ];
         match self.has_tls {
@@ -109,7 +112,10 @@ impl Smtp {
                 let password = PASSWORD.replace('/', "%2F").replace('@', "%40");
                 let url = format!("smtp://clm:{password}@localhost:{port}");
                 settings.push(("CLM_SMTP_URL", url));
-                settings.push(("CLM_SMTP_CA_FILE", self.path("ca.pem").display().to_string()));
+                settings.push((
+                    "CLM_SMTP_CA_FILE",
+                    self.path("ca.pem").display().to_string(),
+                ));
             }
             false => {
                 let url = format!("smtp://127.0.0.1:{port}?tls=none");
@@ -117,7 +123,9 @@ impl Smtp {
             }
         }
         let owned = settings.into_iter();
-        owned.map(|(name, value)| (name.to_owned(), value)).collect()
+        owned
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -190,7 +198,9 @@ impl Mail {
     pub(super) fn token(&self, page: &str) -> String {
         let begin = format!("{}/account/{page}#token=", super::PUBLIC_URL);
         let mut links = self.body().lines().filter(|line| line.contains("token="));
-        let link = links.next().unwrap_or_else(|| panic!("no link in {}", self.body()));
+        let link = links
+            .next()
+            .unwrap_or_else(|| panic!("no link in {}", self.body()));
         assert_eq!(links.next(), None, "{}", self.body());
         link.strip_prefix(&begin)
             .unwrap_or_else(|| panic!("{link} does not begin with {begin}"))
@@ -205,11 +215,37 @@ fn environment() -> PathBuf {
 
 /// A CA of its own, and a certificate of it for `localhost`.
 fn make_certificate(directory: &Path) {
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let key = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+    ];
     let run = |arguments: &[&str]| openssl::expect(directory, arguments);
-    let ca = ["req", "-x509", "-days", "2", "-subj", "/CN=Mail CA", "-keyout", "ca.key", "-out", "ca.pem"];
+    let ca = [
+        "req",
+        "-x509",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=Mail CA",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+    ];
     run(&[&ca[..], &key].concat());
-    let request = ["req", "-new", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"];
+    let request = [
+        "req",
+        "-new",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.csr",
+    ];
     run(&[&request[..], &key].concat());
     std::fs::write(
         directory.join("extensions"),
@@ -217,7 +253,20 @@ fn make_certificate(directory: &Path) {
     )
     .unwrap();
     run(&[
-        "x509", "-req", "-days", "2", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-        "-CAcreateserial", "-extfile", "extensions", "-out", "server.pem",
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-in",
+        "server.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-extfile",
+        "extensions",
+        "-out",
+        "server.pem",
     ]);
 }

@@ -17,31 +17,64 @@ async fn answers_do_not_tell_who_is_known_and_only_verified_persons_get_mail() {
     let nothing = Permissions::none();
     let (known, email) = world.person("known").await;
     for (name, change) in [
-        ("unverified", "UPDATE users SET email_verified_at = NULL WHERE id = $1"),
-        ("addressless", "UPDATE users SET email = NULL, email_normalized = NULL WHERE id = $1"),
-        ("suspended", "UPDATE users SET status = 'suspended' WHERE id = $1"),
-        ("deleted", "UPDATE users SET deleted_at = now() WHERE id = $1"),
+        (
+            "unverified",
+            "UPDATE users SET email_verified_at = NULL WHERE id = $1",
+        ),
+        (
+            "addressless",
+            "UPDATE users SET email = NULL, email_normalized = NULL WHERE id = $1",
+        ),
+        (
+            "suspended",
+            "UPDATE users SET status = 'suspended' WHERE id = $1",
+        ),
+        (
+            "deleted",
+            "UPDATE users SET deleted_at = now() WHERE id = $1",
+        ),
         (
             "service",
             "UPDATE users SET user_type = 'service', password_hash = NULL WHERE id = $1",
         ),
-        ("passwordless", "UPDATE users SET password_hash = NULL WHERE id = $1"),
+        (
+            "passwordless",
+            "UPDATE users SET password_hash = NULL WHERE id = $1",
+        ),
     ] {
         let (person, _) = world.person(name).await;
         world.superuser.update(change, person.user_id).await;
     }
     // The name of somebody of another organization, where this one is asked for.
     let foreign = world.superuser.insert_organization("foreign").await;
-    world.superuser.insert_person(foreign, "foreigner", &nothing).await;
+    world
+        .superuser
+        .insert_person(foreign, "foreigner", &nothing)
+        .await;
 
     let mut answers = Vec::new();
     for name in [
-        "known", "nobody", "unverified", "addressless", "suspended", "deleted", "service",
-        "passwordless", "foreigner", "", "\u{0}", "unverified@people.example", "a' OR 1=1 --",
+        "known",
+        "nobody",
+        "unverified",
+        "addressless",
+        "suspended",
+        "deleted",
+        "service",
+        "passwordless",
+        "foreigner",
+        "",
+        "\u{0}",
+        "unverified@people.example",
+        "a' OR 1=1 --",
     ] {
         let begun = Instant::now();
         let answer = world.ask_for_reset(name).await.expect(202);
-        assert!(begun.elapsed() >= ANSWER_AFTER, "{name}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() >= ANSWER_AFTER,
+            "{name}: {:?}",
+            begun.elapsed()
+        );
         let mut headers: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
         headers.sort();
         answers.push((answer.text.clone(), headers));
@@ -53,7 +86,10 @@ async fn answers_do_not_tell_who_is_known_and_only_verified_persons_get_mail() {
     world.settled(&email).await;
     assert_eq!(world.smtp.taken().len(), 1, "{:?}", world.smtp.taken());
     let count = "SELECT count(*) FROM notifications";
-    let ordered: i64 = sqlx::query_scalar(count).fetch_one(&world.superuser.core).await.unwrap();
+    let ordered: i64 = sqlx::query_scalar(count)
+        .fetch_one(&world.superuser.core)
+        .await
+        .unwrap();
     assert_eq!(ordered, 1);
     for (reason, times) in [
         (None, 1),
@@ -66,12 +102,11 @@ async fn answers_do_not_tell_who_is_known_and_only_verified_persons_get_mail() {
         let found = world.events("password_reset.requested", reason).await;
         assert_eq!(found, times, "{reason:?}");
     }
-    let typed: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM audit_log WHERE audit_log::text LIKE '%OR 1=1%'",
-    )
-    .fetch_one(&world.superuser.core)
-    .await
-    .unwrap();
+    let typed: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_log WHERE audit_log::text LIKE '%OR 1=1%'")
+            .fetch_one(&world.superuser.core)
+            .await
+            .unwrap();
     assert_eq!(typed, 0, "nothing that was typed is kept");
     assert!(!world.program.read_log().contains("OR 1=1"));
 
@@ -92,7 +127,12 @@ async fn mails_are_few(world: &World, user_id: uuid::Uuid, email: &str) {
     world.smtp.wait_for(email, 5).await;
     world.settled(email).await;
     assert_eq!(world.queue(email).await.len(), 5);
-    assert_eq!(world.events("password_reset.requested", Some("too_many_mails")).await, 2);
+    assert_eq!(
+        world
+            .events("password_reset.requested", Some("too_many_mails"))
+            .await,
+        2
+    );
     // The address asks too often, and hears so; whom it asks for does not matter.
     let mut status = 0;
     for _ in 0..20 {
@@ -118,6 +158,9 @@ async fn without_a_server_it_says_so() {
         .sign_in("admin", &program.bootstrap_text("password"), "default")
         .await;
     let call = clm_tests::rest::Call::new("POST", super::VERIFY).by(&signed_in.credential());
-    assert_eq!(rest.send(call).await.expect(409).code(), "mail_not_configured");
+    assert_eq!(
+        rest.send(call).await.expect(409).code(),
+        "mail_not_configured"
+    );
     drop(program);
 }

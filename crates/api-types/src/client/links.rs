@@ -43,7 +43,10 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn verify_email(&self, request: &EmailVerificationConfirm) -> Result<(), ClientError> {
+    pub async fn verify_email(
+        &self,
+        request: &EmailVerificationConfirm,
+    ) -> Result<(), ClientError> {
         let path = "/email-verifications/confirm";
         self.send(Method::POST, path, Some(request), None)
             .await

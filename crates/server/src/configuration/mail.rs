@@ -17,7 +17,10 @@ impl Settings {
     /// How mail leaves; `None` where no server is named.
     pub(super) fn mail(&self) -> anyhow::Result<Option<MailSettings>> {
         let Some(url) = self.secret(URL) else {
-            return match [FROM, CA_FILE].iter().find(|name| self.text(name).is_some()) {
+            return match [FROM, CA_FILE]
+                .iter()
+                .find(|name| self.text(name).is_some())
+            {
                 None => Ok(None),
                 Some(name) => bail!("{name} is of no use without {URL}"),
             };

@@ -3,9 +3,7 @@
 use clm_domain::audit::CoreEvent;
 
 use super::Expected::{Done, Refused};
-use super::{
-    Act, Case, FORBIDDEN, MALFORMED, NO_PROOF, NOT_FOUND, OTHER_BODY, case,
-};
+use super::{Act, Case, FORBIDDEN, MALFORMED, NO_PROOF, NOT_FOUND, OTHER_BODY, case};
 
 const CREATED: CoreEvent = CoreEvent::OrganizationCreated;
 const CHANGED: CoreEvent = CoreEvent::OrganizationChanged;

@@ -11,8 +11,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Attempt, Concerned, NAMES, UNKNOWN, Who, World, by_key, by_session, fresh, in_new_organization, known,
-    person, session,
+    Attempt, Concerned, NAMES, UNKNOWN, Who, World, by_key, by_session, fresh, in_new_organization,
+    known, person, session,
 };
 
 const ORGANIZATIONS: &str = "/api/v1/organizations";
