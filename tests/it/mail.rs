@@ -47,6 +47,9 @@ impl World {
     async fn with(smtp: Smtp) -> Self {
         let mut program = Program::prepare();
         program.environment = smtp.settings();
+        // Whatever the log can say, it says.
+        let log = ("CLM_LOG".to_owned(), "trace".to_owned());
+        program.environment.push(log);
         program.serve();
         let (rest, superuser) = (Rest::of(&program), Superuser::of(&program));
         let organization_id = superuser.organization("default").await;

@@ -3,7 +3,7 @@
 use clm_tests::rest::{Call, bearer};
 use serde_json::{Value, json};
 
-use super::smtp::PASSWORD;
+use super::smtp::{Mail, PASSWORD};
 use super::{NEW_PASSWORD, RESETS, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,20 +28,7 @@ async fn a_forgotten_password_is_replaced_by_the_link_in_the_mail() {
         token.starts_with("clm_link_") && token.len() == 9 + 43,
         "{token}"
     );
-    let raw = mail.0["raw"].as_str().unwrap();
-    assert!(!raw.contains("evil"), "{raw}");
-    assert_eq!(
-        (&mail.0["tls"], &mail.0["authenticated"]),
-        (&true.into(), &true.into())
-    );
-    assert_eq!(mail.0["from"], "clm@sender.example");
-    assert_eq!(mail.header("From"), "Certificates <clm@sender.example>");
-    assert_eq!(mail.header("Subject"), "Choose a new password");
-    assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
-    assert!(mail.header("Message-ID").ends_with("@sender.example>"));
-    for part in ["forgetful", "Default", "127.0.0.1", "within an hour"] {
-        assert!(mail.body().contains(part), "{part} in {}", mail.body());
-    }
+    says_what_it_is(&mail);
 
     // A password that is refused leaves the link good.
     for (refused, code) in [
@@ -103,6 +90,24 @@ async fn a_forgotten_password_is_replaced_by_the_link_in_the_mail() {
     drop(world.program);
 }
 
+/// Who sent it, how, and whom it is about.
+fn says_what_it_is(mail: &Mail) {
+    let raw = mail.0["raw"].as_str().unwrap();
+    assert!(!raw.contains("evil"), "{raw}");
+    assert_eq!(
+        (&mail.0["tls"], &mail.0["authenticated"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(mail.0["from"], "clm@sender.example");
+    assert_eq!(mail.header("From"), "Certificates <clm@sender.example>");
+    assert_eq!(mail.header("Subject"), "Choose a new password");
+    assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
+    assert!(mail.header("Message-ID").ends_with("@sender.example>"));
+    for part in ["forgetful", "Default", "127.0.0.1", "within an hour"] {
+        assert!(mail.body().contains(part), "{part} in {}", mail.body());
+    }
+}
+
 /// Neither tokens, nor the program's password at the mail server.
 async fn tokens_are_written_nowhere(world: &World, tokens: &[&str]) {
     world.superuser.settle().await;
@@ -129,11 +134,9 @@ async fn tokens_are_written_nowhere(world: &World, tokens: &[&str]) {
     }
 }
 
-/// Used, over, of somebody else's purpose, made up: all are the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn links_that_do_not_work_are_all_the_same() {
-    let world = World::start().await;
-    let (used_by, email) = world.person("used").await;
+/// Links that were used, are over or replaced, and the one that replaced another, which works.
+async fn spent(world: &World) -> (Vec<String>, String) {
+    let (_, email) = world.person("used").await;
     let used = world.reset_token("used", &email, 1).await;
     world.confirm(&used, NEW_PASSWORD).await.expect(204);
 
@@ -146,7 +149,11 @@ async fn links_that_do_not_work_are_all_the_same() {
     let replaced = world.reset_token("replaced", &email, 1).await;
     world.forget_mails(replaced_by.user_id).await;
     let newest = world.reset_token("replaced", &email, 2).await;
+    (vec![used, over, replaced], newest)
+}
 
+/// Links whose user is no longer as he or she was, and one of another purpose.
+async fn overtaken(world: &World) -> Vec<String> {
     // Of an address that the user no longer has: another letter case is another mailbox.
     let (moved_by, email) = world.person("moved").await;
     let moved = world.reset_token("moved", &email, 1).await;
@@ -155,9 +162,9 @@ async fn links_that_do_not_work_are_all_the_same() {
         .await;
     world.verify(moved_by.user_id).await;
 
+    let first = world.program.bootstrap_text("password");
     let (_, email) = world.person("changed").await;
     let changed = world.reset_token("changed", &email, 1).await;
-    let first = world.program.bootstrap_text("password");
     let session = world.rest.sign_in("changed", &first, "default").await;
     let change = json!({ "current_password": first, "new_password": NEW_PASSWORD });
     let path = "/api/v1/users/me/password";
@@ -181,25 +188,21 @@ async fn links_that_do_not_work_are_all_the_same() {
         .await
         .expect(202);
     let verifies = world.smtp.wait_for(&email, 1).await.token("verify-email");
+    vec![moved, changed, suspended, verifies]
+}
 
+/// Used, over, of somebody else's purpose, made up: all are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_that_do_not_work_are_all_the_same() {
+    let world = World::start().await;
+    let (mut tokens, newest) = spent(&world).await;
+    tokens.extend(overtaken(&world).await);
     let unknown = format!("clm_link_{}", "A".repeat(43));
-    let session_token = "A".repeat(43);
+    tokens.extend([unknown.clone(), "A".repeat(43), format!("{}x", tokens[0])]);
+    tokens.extend(["", "clm_link_", "garbage"].map(str::to_owned));
+    assert_eq!(tokens.len(), 13);
     let mut answers = Vec::new();
-    for token in [
-        used.as_str(),
-        &over,
-        &replaced,
-        &moved,
-        &changed,
-        &suspended,
-        &verifies,
-        &unknown,
-        &session_token,
-        "",
-        "clm_link_",
-        "garbage",
-        &format!("{used}x"),
-    ] {
+    for token in &tokens {
         // Whatever the password: nobody learns whether it is a good one for somebody.
         let answer = world
             .confirm(token, "marmalade-7-drifts-upstream")
@@ -217,7 +220,6 @@ async fn links_that_do_not_work_are_all_the_same() {
             .await
             >= 13
     );
-    let _ = used_by;
 
     // Whoever goes on guessing is held up.
     let mut status = 0;

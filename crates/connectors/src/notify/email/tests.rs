@@ -1,3 +1,5 @@
+//! Tests of `email`.
+
 use std::time::{Duration, SystemTime};
 
 use clm_domain::secret::SecretString;

@@ -1,3 +1,5 @@
+//! Tests of `delivery`.
+
 use chrono::Duration;
 
 use super::{ATTEMPTS_MAX, pause_after};

@@ -1,3 +1,5 @@
+//! Tests of `letters`.
+
 use chrono::DateTime;
 use clm_domain::states::MailPurpose;
 

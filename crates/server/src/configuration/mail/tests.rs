@@ -1,3 +1,5 @@
+//! Tests of `mail`.
+
 use super::super::Settings;
 
 fn settings(of: &[(&str, &str)]) -> Settings {

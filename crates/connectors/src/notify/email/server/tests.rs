@@ -1,3 +1,5 @@
+//! Tests of `server`.
+
 use clm_domain::secret::SecretString;
 
 use super::{Security, SmtpServer};
