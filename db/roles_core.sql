@@ -284,7 +284,7 @@ GRANT SELECT, INSERT, UPDATE ON
     workflow_instances, workflow_steps, notifications, certificate_metadata
     TO clm_core_system;
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_keys, certificate_quota_leases,
-    known_sign_in_addresses
+    known_sign_in_addresses, one_time_links
     TO clm_core_system;
 GRANT SELECT, INSERT, DELETE ON password_history TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;

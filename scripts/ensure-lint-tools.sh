@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the Python environment with the judges that the tests ask (pkilint about certificates,
-# schemathesis about the REST interface), below target/, and prints the directory of their programs. Does nothing when it is there already.
+# schemathesis about the REST interface) and the SMTP server that they send mail to (aiosmtpd), below
+# target/, and prints the directory of its programs. Does nothing when it is there already.
 #
 # Where it cannot be made, this says why, leaves the reason in target/venv-unavailable.txt for the
-# tests to show, and ends with 1. The tests that need a judge then fail; none is skipped.
+# tests to show, and ends with 1. The tests that need one of them then fail; none is skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,16 +17,17 @@ readonly stamp=$environment/requirements.txt
 give_up() {
     mkdir -p target
     {
-        echo "The judges of the tests (pkilint, schemathesis) are not available: $1."
+        echo "The judges (pkilint, schemathesis) and the SMTP server (aiosmtpd) of the tests are not available: $1."
         echo "They need Python 3 with venv, and a package index that pip can reach; then run scripts/ensure-lint-tools.sh."
     } | tee "$reason" >&2
     exit 1
 }
 
-# Whether both judges start.
+# Whether all of them start.
 starts() {
     "$environment/bin/lint_pkix_cert" --help >/dev/null 2>&1 &&
-        "$environment/bin/schemathesis" --version >/dev/null 2>&1
+        "$environment/bin/schemathesis" --version >/dev/null 2>&1 &&
+        "$environment/bin/python" -c 'import aiosmtpd.controller' >/dev/null 2>&1
 }
 
 if ! cmp -s "$requirements" "$stamp" || ! starts; then

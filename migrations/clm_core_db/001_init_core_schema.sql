@@ -213,6 +213,7 @@ CREATE TABLE IF NOT EXISTS users (
     username_normalized text COLLATE "C" NOT NULL,
     email text NULL,
     email_normalized text COLLATE "C" NULL,
+    email_verified_at timestamptz NULL,
     display_name text NULL,
     password_hash text NULL,
     password_changed_at timestamptz NULL,
@@ -232,6 +233,7 @@ CREATE TABLE IF NOT EXISTS users (
     CONSTRAINT ck_users_username_normalized CHECK (char_length(username_normalized) BETWEEN 1 AND 256),
     CONSTRAINT ck_users_email CHECK (
         (email IS NULL) = (email_normalized IS NULL) AND char_length(email) <= 320 AND char_length(email_normalized) <= 320),
+    CONSTRAINT ck_users_email_verified_at CHECK (email_verified_at IS NULL OR email IS NOT NULL),
     -- A PHC string starts with $; a password that slipped in unhashed does not get past this.
     CONSTRAINT ck_users_password_hash CHECK (password_hash LIKE '$%$%'),
     CONSTRAINT ck_users_user_type CHECK (user_type IN ('person', 'service')),
@@ -247,6 +249,7 @@ COMMENT ON COLUMN users.username IS 'Sign-in name as it was typed.';
 COMMENT ON COLUMN users.username_normalized IS 'Sign-in name lower-cased by the application; what look-ups compare.';
 COMMENT ON COLUMN users.email IS 'Address for messages, as it was typed.';
 COMMENT ON COLUMN users.email_normalized IS 'Address lower-cased by the application.';
+COMMENT ON COLUMN users.email_verified_at IS 'When the user proved to read what is sent to the address; a trigger clears it with each other address.';
 COMMENT ON COLUMN users.display_name IS 'Name shown to others.';
 COMMENT ON COLUMN users.password_hash IS 'PHC string of the password; NULL when one cannot sign in by password.';
 COMMENT ON COLUMN users.password_changed_at IS 'When the password was last set.';
@@ -266,9 +269,12 @@ CREATE UNIQUE INDEX IF NOT EXISTS ux_users_home_organization_id_username_normali
     ON users (home_organization_id, username_normalized) WHERE deleted_at IS NULL;
 -- Sign-in without a slug (find_user_for_sign_in).
 CREATE INDEX IF NOT EXISTS ix_users_username_normalized ON users (username_normalized) WHERE deleted_at IS NULL;
--- Look-up by address: password reset, identity provider.
+-- Look-up by address: identity provider.
 CREATE INDEX IF NOT EXISTS ix_users_home_organization_id_email_normalized
     ON users (home_organization_id, email_normalized) WHERE deleted_at IS NULL AND email_normalized IS NOT NULL;
+-- Password reset by address, of whichever home.
+CREATE INDEX IF NOT EXISTS ix_users_email_normalized ON users (email_normalized)
+    WHERE deleted_at IS NULL AND email_verified_at IS NOT NULL;
 -- Keyset list of a home's users; covers what the list shows, so that wide hashes are not fetched.
 CREATE INDEX IF NOT EXISTS ix_users_home_organization_id_id
     ON users (home_organization_id, id DESC) INCLUDE (username, status, user_type) WHERE deleted_at IS NULL;
@@ -411,7 +417,7 @@ CREATE TABLE IF NOT EXISTS invitations (
     email text NOT NULL,
     email_normalized text COLLATE "C" NOT NULL,
     role_id uuid NULL,
-    token_sha256 bytea NOT NULL,
+    token_sha256 bytea NULL,
     invited_by_user_id uuid NULL,
     expires_at timestamptz NOT NULL,
     accepted_at timestamptz NULL,
@@ -432,13 +438,13 @@ CREATE TABLE IF NOT EXISTS invitations (
     CONSTRAINT ck_invitations_ended CHECK (accepted_at IS NULL OR revoked_at IS NULL)
 );
 COMMENT ON TABLE invitations IS
-    '[tenant] Invitations to become a member. Only the hash of the token is stored; it is shown once. Found by it through find_invitation_by_token.';
+    '[tenant] Invitations to become a member. Only the hash of the token is stored; it is shown once, or goes by mail. Found by it through find_invitation_by_token.';
 COMMENT ON COLUMN invitations.id IS 'Identity of the invitation.';
 COMMENT ON COLUMN invitations.organization_id IS 'The organization that invites.';
 COMMENT ON COLUMN invitations.email IS 'Address of whoever is invited, as it was typed.';
 COMMENT ON COLUMN invitations.email_normalized IS 'Address lower-cased by the application.';
 COMMENT ON COLUMN invitations.role_id IS 'Role that the new member gets: one of this organization or of the System organization; NULL means none.';
-COMMENT ON COLUMN invitations.token_sha256 IS 'SHA-256 of the token, which has enough entropy to need no slow hash.';
+COMMENT ON COLUMN invitations.token_sha256 IS 'SHA-256 of the token, which has enough entropy to need no slow hash; NULL while the mail that brings it waits. Each delivery makes another one.';
 COMMENT ON COLUMN invitations.invited_by_user_id IS 'Who invited; NULL for the operator of the machine.';
 COMMENT ON COLUMN invitations.expires_at IS 'It cannot be accepted from then on.';
 COMMENT ON COLUMN invitations.accepted_at IS 'When somebody accepted it.';
@@ -505,6 +511,42 @@ COMMENT ON COLUMN known_sign_in_addresses.failed_sign_in_count IS 'Failed attemp
 COMMENT ON COLUMN known_sign_in_addresses.locked_until IS 'No sign-in of the user from there before this moment.';
 COMMENT ON COLUMN known_sign_in_addresses.last_success_at IS 'When the user last signed in from there.';
 COMMENT ON COLUMN known_sign_in_addresses.created_at IS 'When the user first signed in from there.';
+
+
+CREATE TABLE IF NOT EXISTS one_time_links (
+    id uuid NOT NULL DEFAULT uuid_generate_v4(),
+    organization_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    purpose text NOT NULL,
+    token_sha256 bytea NOT NULL,
+    email text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_one_time_links PRIMARY KEY (id),
+    CONSTRAINT ux_one_time_links_token_sha256 UNIQUE (token_sha256),
+    CONSTRAINT fk_one_time_links_organization FOREIGN KEY (organization_id) REFERENCES organizations (id),
+    CONSTRAINT fk_one_time_links_user FOREIGN KEY (user_id) REFERENCES users (id),
+    CONSTRAINT ck_one_time_links_purpose CHECK (purpose IN ('verify_email', 'reset_password')),
+    CONSTRAINT ck_one_time_links_token_sha256 CHECK (octet_length(token_sha256) = 32),
+    CONSTRAINT ck_one_time_links_email CHECK (char_length(email) <= 320)
+);
+COMMENT ON TABLE one_time_links IS
+    '[global] Links that went to users by mail and work once. Row security goes by the home organization; the program reads and writes it in the System scope alone.';
+COMMENT ON COLUMN one_time_links.id IS 'Identity of the link.';
+COMMENT ON COLUMN one_time_links.organization_id IS 'Home organization of the user.';
+COMMENT ON COLUMN one_time_links.user_id IS 'Whom it is for.';
+COMMENT ON COLUMN one_time_links.purpose IS 'What it allows.';
+COMMENT ON COLUMN one_time_links.token_sha256 IS 'SHA-256 of the token, which has enough entropy to need no slow hash.';
+COMMENT ON COLUMN one_time_links.email IS 'Address that it was sent to, as it was written: it is void once the user has another one.';
+COMMENT ON COLUMN one_time_links.expires_at IS 'It does not work from then on.';
+COMMENT ON COLUMN one_time_links.used_at IS 'When it was used.';
+COMMENT ON COLUMN one_time_links.created_at IS 'When it was made, just before the mail left: void once the password is newer (reset_password).';
+
+-- The links of a user: a new one replaces those of its purpose.
+CREATE INDEX IF NOT EXISTS ix_one_time_links_user_id ON one_time_links (user_id, purpose);
+-- Purge.
+CREATE INDEX IF NOT EXISTS ix_one_time_links_expires_at ON one_time_links (expires_at);
 
 
 -- ---------------------------------------------------------------------------------------------
@@ -955,16 +997,16 @@ COMMENT ON COLUMN notifications.notification_type IS 'What it is about, such as 
 COMMENT ON COLUMN notifications.severity IS 'How urgent it is.';
 COMMENT ON COLUMN notifications.channel IS 'How it is delivered.';
 COMMENT ON COLUMN notifications.recipient_user_id IS 'The user it is for; NULL when it goes to an address only.';
-COMMENT ON COLUMN notifications.recipient IS 'Address on the channel; NULL means the user''s own.';
+COMMENT ON COLUMN notifications.recipient IS 'Address on the channel; NULL means the user''s own. With a user: the address that the user had then.';
 COMMENT ON COLUMN notifications.subject IS 'One line.';
-COMMENT ON COLUMN notifications.body IS 'The text. No secrets.';
+COMMENT ON COLUMN notifications.body IS 'The text. No secrets: where a link with a token belongs stands {link}, and the token is made at delivery.';
 COMMENT ON COLUMN notifications.payload IS 'The same for programs (webhooks). No secrets.';
 COMMENT ON COLUMN notifications.certificate_id IS 'certificates.id in clm_secure_db; no foreign key across databases.';
 COMMENT ON COLUMN notifications.workflow_instance_id IS 'The run it belongs to.';
 COMMENT ON COLUMN notifications.dedupe_key IS 'Same key, same message: the second is not made. NULL means always made.';
 COMMENT ON COLUMN notifications.status IS 'State of delivery.';
-COMMENT ON COLUMN notifications.attempts IS 'Deliveries tried.';
-COMMENT ON COLUMN notifications.next_attempt_at IS 'Not tried before this moment.';
+COMMENT ON COLUMN notifications.attempts IS 'Deliveries begun; also tells the one that goes on from an earlier one.';
+COMMENT ON COLUMN notifications.next_attempt_at IS 'Not tried before this moment; while sending, the moment from which on whoever sends it counts as dead.';
 COMMENT ON COLUMN notifications.last_error IS 'Why the last try failed, without credentials.';
 COMMENT ON COLUMN notifications.sent_at IS 'When it was delivered.';
 COMMENT ON COLUMN notifications.read_at IS 'When the user read it (in_app).';
@@ -985,9 +1027,9 @@ CREATE INDEX IF NOT EXISTS ix_notifications_organization_id_recipient_user_id
 -- Once per reason.
 CREATE UNIQUE INDEX IF NOT EXISTS ux_notifications_organization_id_dedupe_key
     ON notifications (organization_id, dedupe_key) WHERE dedupe_key IS NOT NULL;
--- Foreign keys.
+-- Foreign keys; how many messages a user got of late.
 CREATE INDEX IF NOT EXISTS ix_notifications_recipient_user_id
-    ON notifications (recipient_user_id) WHERE recipient_user_id IS NOT NULL;
+    ON notifications (recipient_user_id, created_at) WHERE recipient_user_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ix_notifications_organization_id_workflow_instance_id
     ON notifications (organization_id, workflow_instance_id) WHERE workflow_instance_id IS NOT NULL;
 
@@ -1540,6 +1582,23 @@ DROP TRIGGER IF EXISTS trg_workflow_steps_role_same_organization ON workflow_ste
 CREATE TRIGGER trg_workflow_steps_role_same_organization
     BEFORE INSERT OR UPDATE OF assigned_to_role_id, organization_id ON workflow_steps
     FOR EACH ROW EXECUTE FUNCTION check_role_organization('assigned_to_role_id');
+
+CREATE OR REPLACE FUNCTION forget_email_verification() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    NEW.email_verified_at := NULL;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION forget_email_verification() IS 'Trigger: nobody has proved to read what is sent to another address.';
+
+DROP TRIGGER IF EXISTS trg_users_forget_email_verification ON users;
+CREATE TRIGGER trg_users_forget_email_verification
+    BEFORE UPDATE OF email ON users
+    FOR EACH ROW WHEN (OLD.email IS DISTINCT FROM NEW.email)
+    EXECUTE FUNCTION forget_email_verification();
 
 CREATE OR REPLACE FUNCTION note_rights_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -2182,7 +2241,7 @@ BEGIN
         'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'invitations', 'api_keys', 'sessions',
         'policies', 'workflows', 'workflow_instances', 'workflow_steps', 'notifications',
         'certificate_metadata', 'certificate_quotas', 'certificate_quota_leases', 'audit_log', 'outbox', 'inbox',
-        'idempotency_keys', 'password_history', 'known_sign_in_addresses'
+        'idempotency_keys', 'password_history', 'known_sign_in_addresses', 'one_time_links'
     ] LOOP
         tenant_column := CASE table_name
             WHEN 'organizations' THEN 'id'

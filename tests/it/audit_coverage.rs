@@ -33,7 +33,16 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let program = Program::start();
+        let mut program = Program::prepare();
+        // Mail is ordered, and nobody takes it.
+        program.environment = [
+            ("CLM_SMTP_URL", "smtp://127.0.0.1:1?tls=none"),
+            ("CLM_SMTP_FROM", "clm@audited.example"),
+            ("CLM_PUBLIC_URL", "https://clm.audited.example"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        program.serve();
         let tenant = Tenant::fill(&program, "default").await;
         let (rest, superuser) = (Rest::of(&program), Superuser::of(&program));
         let nothing = clm_domain::permission::Permissions::none();

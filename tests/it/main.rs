@@ -20,6 +20,7 @@ mod embedded;
 mod idempotency;
 mod issuance;
 mod key_rotation;
+mod mail;
 mod master_key;
 mod openapi_conformance;
 mod organizations;

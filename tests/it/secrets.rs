@@ -107,7 +107,7 @@ fn places(program: &Program) -> Vec<(String, Vec<u8>)> {
 }
 
 /// What the superuser's `pg_dump` writes as text.
-fn dump(program: &Program, database: &str) -> Vec<u8> {
+pub(crate) fn dump(program: &Program, database: &str) -> Vec<u8> {
     let socket = program.run_directory().expect("the server runs").join("pg");
     // Some distributions of the server come without it; then the machine's own has to do.
     let tool = cluster::pg_bin()

@@ -22,6 +22,14 @@ impl Replicas {
     /// # Panics
     /// When one does not become ready.
     pub async fn start(count: usize) -> Self {
+        Self::start_with(count, &[]).await
+    }
+
+    /// The same with further settings.
+    ///
+    /// # Panics
+    /// When one does not become ready.
+    pub async fn start_with(count: usize, settings: &[(String, String)]) -> Self {
         let server = TestCluster::start().await;
         // The socket is the account's alone, so it must run the programs too.
         let program = || cluster::account().map_or_else(Program::prepare, Program::prepare_as);
@@ -33,6 +41,7 @@ impl Replicas {
         ] {
             first.environment.push((name.to_owned(), value));
         }
+        first.environment.extend_from_slice(settings);
         let shared = first.environment.clone();
         let mut programs = vec![first];
         for _ in 1..count {

@@ -1,6 +1,7 @@
 //! A typed client of REST v1, over HTTP(S) or the local socket.
 
 mod keys;
+mod links;
 mod master_key;
 mod organizations;
 mod roles;

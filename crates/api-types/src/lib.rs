@@ -17,6 +17,7 @@ pub mod master_key;
 pub mod members;
 pub mod organizations;
 pub mod page;
+pub mod password_resets;
 pub mod patch;
 pub mod problem;
 pub mod role_assignments;

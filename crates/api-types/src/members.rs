@@ -125,8 +125,22 @@ pub struct Invitation {
 pub struct InvitationCreated {
     /// The invitation.
     pub invitation: Invitation,
-    /// What accepts it. Shown once.
-    pub token: String,
+    /// How the token reaches whoever is invited.
+    pub delivery: InvitationDelivery,
+    /// What accepts it, where `delivery` is `answer`. Shown once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "password")]
+    pub token: Option<String>,
+}
+
+/// How the token of an invitation reaches whoever is invited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationDelivery {
+    /// By mail, to the address.
+    Email,
+    /// By whoever invites: it stands in the answer, because the installation sends no mail.
+    Answer,
 }
 
 /// Accepts an invitation.

@@ -29,6 +29,8 @@ pub struct User {
     pub username: String,
     /// Address for messages.
     pub email: Option<String>,
+    /// Whether the user proved to read what is sent to the address.
+    pub email_verified: bool,
     /// Name shown to others.
     pub display_name: Option<String>,
     /// `person` or `service`.

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use clm_api_types::members::{
     Invitation, InvitationAccept, InvitationAccepted, InvitationCreate, InvitationCreated,
+    InvitationDelivery,
 };
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
@@ -20,7 +21,8 @@ use crate::operations::{id, once, repeatable};
 use crate::problem::ApiError;
 use crate::request::{Caller, Input, Parameters};
 
-/// Invites somebody into the active organization. The token is shown once.
+/// Invites somebody into the active organization. The token goes to the address by mail, or where none
+/// can be sent, is shown once.
 #[utoipa::path(
     post, path = "/api/v1/invitations", tag = "members",
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -36,13 +38,27 @@ pub(crate) async fn create(
         email: body.email,
         role_id: body.role_id.map(RoleId::from_uuid),
     };
-    let act = Box::pin(async {
-        let created = invitations::create(&context, &state.core, new).await?;
-        let token = created.token.expose().to_owned();
+    let (core, status) = (&state.core, StatusCode::CREATED);
+    let act = async {
+        let created = invitations::create(&context, core, new).await?;
+        let token = created.token.map(|token| token.expose().to_owned());
+        let delivery = match token {
+            Some(_) => InvitationDelivery::Answer,
+            None => InvitationDelivery::Email,
+        };
         let invitation = invitation(created.record);
-        Ok((invitation.id, InvitationCreated { invitation, token }))
-    });
-    once(&context, &state.core, StatusCode::CREATED, act).await
+        let answer = InvitationCreated {
+            invitation,
+            delivery,
+            token,
+        };
+        Ok((answer.invitation.id, answer))
+    };
+    if !core.sends_mail() {
+        return once(&context, core, status, Box::pin(act)).await;
+    }
+    let act = Box::pin(async { act.await.map(|(id, body)| (Some(id), body)) });
+    repeatable(&context, core, status, act).await
 }
 
 /// The invitations of the active organization, newest first.

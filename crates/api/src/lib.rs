@@ -4,12 +4,14 @@
 //! Knows no SQL and never sees a store. Start with [`router`]; errors are mapped in [`problem`].
 
 mod access;
+mod account_pages;
 mod api_keys;
 mod certificate_authorities;
 mod certificate_requests;
 mod certificates;
 mod convert;
 mod document;
+mod email_verifications;
 mod encryption_keys;
 mod headers;
 mod health;
@@ -20,6 +22,7 @@ mod members;
 mod operations;
 pub mod operator;
 mod organizations;
+mod password_resets;
 pub mod peer;
 pub mod problem;
 pub mod rate_limits;
@@ -88,6 +91,10 @@ fn of_access() -> OpenApiRouter<ApiState> {
         .routes(routes!(sessions::end_current))
         .routes(routes!(users::who_am_i))
         .routes(routes!(users::change_own_password))
+        .routes(routes!(password_resets::request))
+        .routes(routes!(password_resets::confirm))
+        .routes(routes!(email_verifications::request))
+        .routes(routes!(email_verifications::confirm))
         .routes(routes!(users::create, users::list))
         .routes(routes!(users::load, users::update, users::delete))
         .routes(routes!(users::set_status))
@@ -185,6 +192,7 @@ pub fn router(state: ApiState) -> Router {
     });
     let routes = documented
         .merge(health::routes())
+        .merge(account_pages::routes())
         .route(&format!("{BASE_PATH}/openapi.json"), document_route)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

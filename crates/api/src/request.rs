@@ -95,7 +95,8 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Input<T> {
     }
 }
 
-/// A caller who need not be known yet, and the JSON body: only for signing in.
+/// A caller who need not be known yet, and the JSON body: for signing in, and for links that
+/// came by mail.
 pub(crate) struct AnonymousInput<T> {
     pub(crate) context: OpContext,
     pub(crate) body: T,

@@ -303,6 +303,7 @@ fn user(state: &ApiState, found: UserRecord) -> User {
         home_organization_id: found.home_organization_id.as_uuid(),
         username: found.username,
         email: found.email,
+        email_verified: found.email_verified_at.is_some(),
         display_name: found.display_name,
         user_type: found.user_type,
         status: found.status,

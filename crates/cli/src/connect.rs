@@ -51,6 +51,19 @@ pub(crate) fn client(global: &Global) -> anyhow::Result<Client> {
     }
 }
 
+/// A client for what needs no login: of the server that is named, else of the local one, else of the one
+/// signed in to.
+pub(crate) fn anonymous(global: &Global) -> anyhow::Result<Client> {
+    if let Some(url) = &global.url {
+        return network(global, url, Credential::None);
+    }
+    match (local(global), credentials::load()?) {
+        (Ok(client), _) => Ok(client),
+        (Err(_), Some(remembered)) => network(global, &remembered.url, Credential::None),
+        (Err(error), None) => Err(error.context("name the server: --url https://…")),
+    }
+}
+
 fn session(remembered: credentials::Remembered) -> Credential {
     Credential::Session {
         token: remembered.token,

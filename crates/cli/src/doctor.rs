@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clm_api_types::master_key::MasterKey;
 use clm_domain::states::MasterKeyProviderKind;
 use clm_server::Configuration;
-use clm_server::doctor::{Verdict, examine, is_host_of_master_key};
+use clm_server::doctor::{Verdict, examine, examine_mail, is_host_of_master_key};
 
 use crate::arguments::{Format, Global};
 use crate::{connect, output};
@@ -15,8 +15,10 @@ use crate::{connect, output};
 pub(crate) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load()?;
     let is_key_here = is_host_of_master_key(&configuration);
+    let mail = examine_mail(&configuration).await;
     let mut rows: Vec<(Verdict, String, String)> = examine(&configuration)
         .into_iter()
+        .chain([mail])
         .map(|finding| (finding.verdict, finding.subject, finding.message))
         .collect();
     match connect::local(global) {

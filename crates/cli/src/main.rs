@@ -12,6 +12,7 @@ mod credentials;
 mod database;
 mod doctor;
 mod keys;
+mod links;
 mod master_key;
 mod organizations;
 mod output;

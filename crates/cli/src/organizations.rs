@@ -326,10 +326,18 @@ async fn invite(
     if global.output == Format::Json {
         return output::json(&created);
     }
-    output::line(&created.token);
-    eprintln!(
-        "it can be accepted until {}; it is shown this once",
-        created.invitation.expires_at
-    );
+    let until = created.invitation.expires_at;
+    match &created.token {
+        Some(token) => {
+            output::line(token);
+            eprintln!("it can be accepted until {until}; it is shown this once");
+        }
+        None => {
+            let email = output::printable(&created.invitation.email);
+            output::line(&format!(
+                "a mail to {email} brings the token, good until {until}"
+            ));
+        }
+    }
     Ok(())
 }

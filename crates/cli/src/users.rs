@@ -13,18 +13,19 @@ use uuid::Uuid;
 use crate::arguments::user::{self, UserCommand};
 use crate::arguments::{Format, Global};
 use crate::keys::time;
-use crate::{connect, database, output, session};
+use crate::{connect, database, links, output, session};
 
 /// `clm user …`
 pub(crate) async fn user(global: &Global, command: UserCommand) -> anyhow::Result<ExitCode> {
     let command = match command {
         UserCommand::CreateAdmin(arguments) => return database::create_admin(arguments).await,
         UserCommand::ResetTotp(arguments) => return database::reset_totp(arguments).await,
+        UserCommand::Link(command) => return links::link(global, command).await,
         command => command,
     };
     let client = connect::client(global)?;
     match command {
-        UserCommand::CreateAdmin(_) | UserCommand::ResetTotp(_) => {}
+        UserCommand::CreateAdmin(_) | UserCommand::ResetTotp(_) | UserCommand::Link(_) => {}
         UserCommand::Create(arguments) => create(global, &client, arguments).await?,
         UserCommand::List(arguments) => list(global, &client, arguments).await?,
         UserCommand::Show { user } => show(global, &find(&client, &user).await?)?,
@@ -215,24 +216,24 @@ async fn find(client: &Client, text: &str) -> anyhow::Result<User> {
     }
 }
 
+fn yes_or_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
 fn show(global: &Global, user: &User) -> anyhow::Result<()> {
     if global.output == Format::Json {
         return output::json(user);
     }
-    let must_change = if user.must_change_password {
-        "yes"
-    } else {
-        "no"
-    };
     output::fields(&[
         ("id", user.id.to_string()),
         ("name", user.username.clone()),
         ("shown as", user.display_name.clone().unwrap_or_default()),
         ("e-mail", user.email.clone().unwrap_or_default()),
+        ("e-mail confirmed", yes_or_no(user.email_verified)),
         ("type", user.user_type.to_string()),
         ("status", user.status.to_string()),
         ("home organization", user.home_organization_id.to_string()),
-        ("must change password", must_change.to_owned()),
+        ("must change password", yes_or_no(user.must_change_password)),
         ("locked until", time(user.locked_until)),
         ("last sign-in", time(user.last_sign_in_at)),
         ("revision", user.revision.to_string()),

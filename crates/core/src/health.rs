@@ -158,6 +158,7 @@ pub async fn maintain(core: &Core) -> crate::error::Result<()> {
     remove(core, Expired::QuotaLeases, now).await?;
     remove(core, Expired::InboxRows, now - Duration::days(INBOX_DAYS)).await?;
     remove(core, Expired::Sessions, now - Duration::days(SESSION_DAYS)).await?;
+    remove(core, Expired::OneTimeLinks, now).await?;
     remove(
         core,
         Expired::RightsChanges,
@@ -173,6 +174,7 @@ enum Expired {
     QuotaLeases,
     InboxRows,
     Sessions,
+    OneTimeLinks,
     RightsChanges,
 }
 
@@ -196,6 +198,9 @@ async fn remove(core: &Core, expired: Expired, limit: DateTime<Utc>) -> crate::e
                         }
                         Expired::Sessions => {
                             maintenance::delete_old_sessions(connection, limit).await?
+                        }
+                        Expired::OneTimeLinks => {
+                            maintenance::delete_expired_one_time_links(connection, limit).await?
                         }
                         Expired::RightsChanges => {
                             maintenance::delete_old_rights_changes(connection, limit).await?

@@ -1,7 +1,8 @@
 //! Invitations: how users of other organizations become members of the active one.
 //!
 //! Whoever invites names an address, and perhaps a role that gives nothing beyond the own rights. The
-//! answer holds a token, once; whoever signs in anywhere and presents it becomes a member. Whether
+//! token goes to the address by mail, or where none can be sent stands in the answer, once; whoever signs
+//! in anywhere and presents it becomes a member. Whether
 //! the inviter still could give the role is asked again at that moment.
 
 mod acceptance;
@@ -17,12 +18,14 @@ use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{InvitationId, OrganizationId, RoleId, UserId};
 use clm_domain::permission::{Action, Permissions, Resource};
 use clm_domain::secret::SecretString;
+use clm_domain::states::MailPurpose;
 use serde_json::json;
 
 use crate::access::{self, Target};
 use crate::authentication::credential;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
+use crate::mail::orders::{Addressee, MailOrders};
 use crate::page::{Page, PageRequest};
 use crate::role_assignments::check_gift;
 use crate::store::{audit_log, invitations};
@@ -49,8 +52,8 @@ pub struct NewInvitation {
 pub struct CreatedInvitation {
     /// Its description.
     pub record: InvitationRecord,
-    /// What accepts it. Shown once.
-    pub token: SecretString,
+    /// What accepts it, shown once; absent where it goes by mail.
+    pub token: Option<SecretString>,
 }
 
 /// An invitation without its token.
@@ -97,7 +100,11 @@ pub async fn create(
     }
     let email = users::check_email(&new.email)?;
     let now = whole_milliseconds(core.clock.now());
-    let token = credential::new_token(core.rng.as_ref());
+    let orders = MailOrders::of(context, core, now);
+    let token = match orders {
+        Some(_) => None,
+        None => Some(credential::new_token(core.rng.as_ref())),
+    };
     let record = InvitationRecord {
         invitation_id: InvitationId::generate(now, core.rng.as_ref()),
         organization_id: context.organization_id,
@@ -112,7 +119,8 @@ pub async fn create(
     };
     let row = event(context, core, CoreEvent::InvitationCreated, &record);
     let creation = Arc::new(Creation {
-        token_sha256: credential::hash(token.expose()),
+        token_sha256: token.as_ref().map(|token| credential::hash(token.expose())),
+        orders,
         email_normalized: users::normalized(&record.email),
         permissions: context.permissions.clone(),
         audit: row,
@@ -139,7 +147,9 @@ pub async fn create(
 struct Creation {
     record: InvitationRecord,
     email_normalized: String,
-    token_sha256: credential::CredentialHash,
+    /// Absent where a mail brings the token.
+    token_sha256: Option<credential::CredentialHash>,
+    orders: Option<MailOrders>,
     /// What the actor may do.
     permissions: Permissions,
     audit: AuditRow,
@@ -164,8 +174,19 @@ async fn insert(
     if open >= OPEN_MAX {
         return Err(Abort::Caller(too_many()));
     }
-    let secrets = (creation.email_normalized.as_str(), &creation.token_sha256);
+    let token_sha256 = creation.token_sha256.as_ref();
+    let secrets = (creation.email_normalized.as_str(), token_sha256);
     invitations::insert(connection, record, secrets).await?;
+    if let Some(orders) = &creation.orders {
+        let invited = Addressee::Invited {
+            invitation_id: record.invitation_id,
+            email: &record.email,
+        };
+        let purpose = MailPurpose::Invitation;
+        orders
+            .order(connection, purpose, organization_id, &invited)
+            .await?;
+    }
     Ok(audit_log::insert(connection, &creation.audit).await?)
 }
 

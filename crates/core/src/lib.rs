@@ -14,6 +14,7 @@ pub mod certificate_quotas;
 pub mod certificate_requests;
 pub mod certificates;
 pub mod context;
+pub mod email_verifications;
 pub mod encryption_keys;
 pub mod error;
 pub mod health;
@@ -21,12 +22,14 @@ pub mod idempotency;
 pub mod invitations;
 pub mod key_rotations;
 pub(crate) mod last_administrator;
+pub mod mail;
 pub mod master_key;
 pub mod members;
 pub mod operator;
 pub mod organizations;
 pub mod page;
 pub mod password;
+pub mod password_resets;
 pub mod profile;
 pub mod projection;
 pub mod reconcile;
@@ -70,6 +73,8 @@ pub struct Core {
     pub(crate) passwords: password::PasswordHasher,
     pub(crate) authentication_cache: authentication::AuthenticationCache,
     pub(crate) sign_in_throttle: authentication::SignInThrottle,
+    /// The same for links that come by mail: each that is asked for counts, and each that is none.
+    pub(crate) link_throttle: authentication::SignInThrottle,
     pub(crate) api_key_usage: api_keys::usage::Usage,
     pub(crate) acknowledgements: relay::Acknowledgements,
     pub(crate) authorities: certificate_authorities::AuthorityCache,
@@ -89,6 +94,8 @@ pub struct Settings {
     pub session_lifetime: Duration,
     /// How hard passwords are hashed.
     pub password_hashing: password::PasswordHashing,
+    /// How mail leaves, where it does.
+    pub mail: Option<mail::MailSettings>,
 }
 
 impl Default for Settings {
@@ -98,6 +105,7 @@ impl Default for Settings {
             session_idle_timeout: Duration::from_secs(30 * 60),
             session_lifetime: Duration::from_secs(12 * 60 * 60),
             password_hashing: password::PasswordHashing::default(),
+            mail: None,
         }
     }
 }
@@ -123,6 +131,7 @@ impl Core {
             passwords: password::PasswordHasher::new(options.settings.password_hashing.clone()),
             authentication_cache: authentication::AuthenticationCache::default(),
             sign_in_throttle: authentication::SignInThrottle::default(),
+            link_throttle: authentication::SignInThrottle::default(),
             api_key_usage: api_keys::usage::Usage::default(),
             acknowledgements: relay::Acknowledgements::default(),
             authorities: certificate_authorities::AuthorityCache::default(),
@@ -135,6 +144,11 @@ impl Core {
             rng: options.rng,
             settings: options.settings,
         })
+    }
+
+    /// Whether mail can be sent.
+    pub fn sends_mail(&self) -> bool {
+        self.settings.mail.is_some()
     }
 
     /// Told of each user who changed the own password.

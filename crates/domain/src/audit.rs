@@ -142,6 +142,14 @@ audit_events! {
         IssuerLimitsChanged = "issuer_limits.changed", "authority", "certificate_authority", Critical;
         /// A user changed the own password.
         PasswordChanged = "user.password_changed", "access", "user", Info;
+        /// Somebody asked for a link by which a user chooses a new password.
+        PasswordResetRequested = "password_reset.requested", "authentication", "user", Info;
+        /// A user chose a new password by such a link.
+        PasswordResetCompleted = "password_reset.completed", "authentication", "user", Warning;
+        /// A user asked for a link that proves the own address.
+        EmailVerificationRequested = "email_verification.requested", "access", "user", Info;
+        /// A user proved to read what is sent to the address.
+        EmailVerified = "email_verification.completed", "access", "user", Info;
         /// An organization was created.
         OrganizationCreated = "organization.created", "access", "organization", Info;
         /// A role was made.

@@ -63,6 +63,10 @@ typed_ids! {
     RoleAssignmentId,
     /// An invitation to become a member of an organization.
     InvitationId,
+    /// A link that went by mail and works once.
+    OneTimeLinkId,
+    /// A message to somebody.
+    NotificationId,
     /// An API key.
     ApiKeyId,
     /// A sign-in session.

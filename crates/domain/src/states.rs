@@ -52,6 +52,32 @@ macro_rules! value_set {
 }
 
 value_set! {
+    /// What a mail about an account is for; the type of its notification.
+    MailPurpose {
+        /// Brings a link by which one chooses a new password.
+        PasswordReset = "account.password_reset",
+        /// Brings a link by which one proves to read it.
+        EmailVerification = "account.email_verification",
+        /// Brings the token of an invitation.
+        Invitation = "account.invitation",
+        /// Tells that the password is another one.
+        PasswordChanged = "account.password_changed",
+        /// Tells, at the former address, that there is another one.
+        EmailChanged = "account.email_changed",
+    }
+}
+
+value_set! {
+    /// What a one-time link allows.
+    OneTimeLinkPurpose {
+        /// To prove that one reads what is sent to the address.
+        VerifyEmail = "verify_email",
+        /// To choose a new password.
+        ResetPassword = "reset_password",
+    }
+}
+
+value_set! {
     /// What a certificate is for.
     CertificateType {
         /// A self-signed CA.

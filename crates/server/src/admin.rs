@@ -228,13 +228,13 @@ impl Administration {
         if self.secure.is_none() || configuration.role == Role::Core {
             let path = existing.state_directory.join(transport_files::CORE);
             let away = SecureAway::open(&path, configuration)?;
-            let side = CoreSide::open(connection(Database::Core)?, away.access()).await?;
+            let side = CoreSide::open(connection(Database::Core)?, away.access(), None).await?;
             return Ok(CommandCore { side, secure: None });
         }
         let default_file = existing.state_directory.join("master.key");
         let sources = configuration.master_key.sources(default_file, false);
         let secure = SecureSide::open(connection(Database::Secure)?, sources).await?;
-        let side = CoreSide::open(connection(Database::Core)?, secure.access()).await?;
+        let side = CoreSide::open(connection(Database::Core)?, secure.access(), None).await?;
         Ok(CommandCore {
             side,
             secure: Some(secure),

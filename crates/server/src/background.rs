@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::Duration as Span;
 use clm_core::api_keys::usage;
+use clm_core::mail::delivery;
 use clm_core::{health, reconcile, relay, rights_changes};
 use clm_database::DatabaseError;
 use clm_database::pool::Listener;
@@ -25,6 +26,8 @@ const ACKNOWLEDGE_PERIOD: Duration = Duration::from_millis(200);
 const RELAY_PERIOD: Duration = Duration::from_millis(500);
 /// Looking at whose rights changed. An identity is trusted for a second after a look.
 const RIGHTS_PERIOD: Duration = Duration::from_millis(400);
+/// Looking for mails that are due.
+const MAIL_PERIOD: Duration = Duration::from_secs(1);
 /// Trying to listen again after the connection broke.
 const LISTEN_PERIOD: Duration = Duration::from_secs(2);
 /// Writing how often API keys were used.
@@ -88,6 +91,12 @@ pub(crate) fn start_core(
     let usage = Pace::every(USAGE_PERIOD);
     loops.every(("API key usage", usage), core, |side| {
         Box::pin(async move { Ok(usage::write(&side.core).await?) })
+    });
+    loops.every(("mail", Pace::every(MAIL_PERIOD)), core, |side| {
+        Box::pin(async move {
+            while delivery::deliver(&side.core).await? > 0 {}
+            Ok(())
+        })
     });
     loops.every(("reconcile", Pace::every(RECONCILE_PERIOD)), core, |side| {
         Box::pin(compare(side))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
 use clm_api::rate_limits::RateLimitSettings;
+use clm_core::mail::MailSettings;
 use clm_database::pool::Database;
 use clm_domain::secret::SecretString;
 use clm_domain::states::MasterKeyProviderKind;
@@ -16,6 +17,7 @@ use clm_secure_api::remote::token::is_address;
 
 use crate::layout;
 
+mod mail;
 mod role;
 
 pub use role::Role;
@@ -34,6 +36,8 @@ pub struct Configuration {
     pub https_listen: Option<SocketAddr>,
     /// The URL that people and programs use; derived from the listeners when absent.
     pub public_url: Option<String>,
+    /// How mail leaves, where it does.
+    pub mail: Option<MailSettings>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// The first administrator's password; generated when absent.
@@ -105,6 +109,9 @@ const SETTINGS: &[&str] = &[
     "CLM_HTTP_LISTEN",
     "CLM_HTTPS_LISTEN",
     "CLM_PUBLIC_URL",
+    "CLM_SMTP_URL",
+    "CLM_SMTP_FROM",
+    "CLM_SMTP_CA_FILE",
     "CLM_TRUSTED_PROXIES",
     "CLM_BOOTSTRAP_PASSWORD",
     "CLM_CORE_DATABASE_URL",
@@ -214,6 +221,7 @@ impl Configuration {
             http_listen,
             https_listen,
             public_url: settings.public_url()?,
+            mail: settings.mail()?,
             trusted_proxies: settings.trusted_proxies()?,
             bootstrap_password: settings.secret("CLM_BOOTSTRAP_PASSWORD"),
             databases: settings.databases(),

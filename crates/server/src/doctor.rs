@@ -112,6 +112,20 @@ pub fn examine(configuration: &Configuration) -> Vec<Finding> {
     findings
 }
 
+/// Whether mail is set up, and its server answers.
+pub async fn examine_mail(configuration: &Configuration) -> Finding {
+    let Some(mail) = &configuration.mail else {
+        let message = "not set up (CLM_SMTP_URL): nobody can reset a forgotten password, and whoever \
+            invites hands the token over";
+        return finding(Verdict::Advice, "mail", message.to_owned());
+    };
+    let place = mail.mailer.place();
+    match mail.mailer.check().await {
+        Ok(()) => finding(Verdict::Good, "mail", format!("{place} takes messages")),
+        Err(error) => finding(Verdict::Bad, "mail", format!("{place}: {error}")),
+    }
+}
+
 fn secret_file(path: &Path, purpose: &str) -> Option<Finding> {
     let metadata = fs::metadata(path).ok()?;
     let subject = path.display().to_string();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clm_core::api_keys::usage;
+use clm_core::mail::MailSettings;
 use clm_core::{Core, CoreOptions, Settings};
 use clm_database::pool::Database;
 use clm_database::{Pool, PoolOptions, migrate};
@@ -106,7 +107,11 @@ impl Side for SecureSide {
 
 impl CoreSide {
     /// Checks the schema.
-    pub(crate) async fn open(connection: Connection, access: SecureAccess) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        connection: Connection,
+        access: SecureAccess,
+        mail: Option<MailSettings>,
+    ) -> anyhow::Result<Self> {
         let pool = open_pool(Database::Core, connection).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
@@ -115,7 +120,10 @@ impl CoreSide {
             secure: access.client,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
-            settings: Settings::default(),
+            settings: Settings {
+                mail,
+                ..Settings::default()
+            },
         });
         Ok(Self {
             core,

@@ -66,6 +66,7 @@ DROP TABLE IF EXISTS workflows;
 DROP TABLE IF EXISTS policies;
 DROP TABLE IF EXISTS sessions;
 DROP TABLE IF EXISTS api_keys;
+DROP TABLE IF EXISTS one_time_links;
 DROP TABLE IF EXISTS known_sign_in_addresses;
 DROP TABLE IF EXISTS password_history;
 DROP TABLE IF EXISTS invitations;
@@ -76,6 +77,7 @@ DROP TABLE IF EXISTS users;
 DROP TABLE IF EXISTS organizations;
 
 DROP FUNCTION IF EXISTS note_rights_change();
+DROP FUNCTION IF EXISTS forget_email_verification();
 DROP FUNCTION IF EXISTS check_role_parent();
 DROP FUNCTION IF EXISTS check_role_organization();
 DROP FUNCTION IF EXISTS protect_system_role();

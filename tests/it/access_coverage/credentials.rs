@@ -8,7 +8,7 @@ use clm_tests::rest::{Call, Credential, NOBODY, bearer, cookie};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::operations::{Needs, OPERATIONS};
+use super::operations::{Needs, OPERATIONS, Operation};
 use super::{Watch, World};
 
 /// What makes a good API key bad, in `clm_core_db`.
@@ -258,13 +258,25 @@ pub(super) async fn until(world: &World, credential: &Credential, wanted: u16, w
     }
 }
 
-/// Signing in works with any credential beside it, and is still refused without the password.
+/// So many links that are none may come from one address before it is held up.
+const LINKS_FREE: usize = 20;
+
+/// Signing in works with any credential beside it, and is still refused without the password. Links that
+/// come by mail are judged by themselves alone.
 pub(super) async fn what_is_public_takes_no_notice_of_them(world: &World) {
     let public: Vec<_> = OPERATIONS
         .iter()
         .filter(|one| one.needs == Needs::Nothing)
         .collect();
-    assert_eq!(public.len(), 1, "signing in is the only public operation");
+    let paths: Vec<&str> = public.iter().map(|operation| operation.path).collect();
+    let expected = [
+        "/api/v1/sessions",
+        "/api/v1/password-resets",
+        "/api/v1/password-resets/confirm",
+        "/api/v1/email-verifications/confirm",
+    ];
+    assert_eq!(paths, expected, "nothing else is public");
+    links_take_no_notice(world, &public[1..]).await;
     for (what, credential) in malformed(world) {
         let answer = world
             .rest
@@ -284,6 +296,26 @@ pub(super) async fn what_is_public_takes_no_notice_of_them(world: &World) {
     let call = Call::new("POST", "/api/v1/sessions").body(body);
     let wrong = world.rest.send(call).await.expect(401);
     assert_eq!(wrong.without_request_id(), unknown.without_request_id());
+}
+
+/// Here no mail can be sent, and no link works.
+async fn links_take_no_notice(world: &World, operations: &[&Operation]) {
+    let mut credentials = vec![("a good key".to_owned(), world.own.key())];
+    credentials.extend(malformed(world));
+    credentials.truncate(LINKS_FREE / 2 / operations.len());
+    let watch = Watch::begin(world).await;
+    for operation in operations {
+        let (status, code) = match operation.path {
+            "/api/v1/password-resets" => (409, "mail_not_configured"),
+            _ => (422, "link_invalid"),
+        };
+        for (what, credential) in &credentials {
+            let what = format!("{} with {what}", operation.name());
+            let call = operation.call(&world.own).by(credential);
+            let answer = watch.refused(&what, call, status).await;
+            assert_eq!(answer.code(), code, "{what}");
+        }
+    }
 }
 
 /// A change with a session's cookie alone may come from a page of another site.

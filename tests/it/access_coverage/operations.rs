@@ -55,6 +55,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     open("GET", "/api/v1/whoami", Needs::Credential),
     open("POST", "/api/v1/users/me/password", Needs::Credential).with(new_password),
     open("GET", "/api/v1/users/me/totp", Needs::Session),
+    public("POST", "/api/v1/password-resets").with(forgotten),
+    public("POST", "/api/v1/password-resets/confirm").with(no_link),
+    open(
+        "POST",
+        "/api/v1/users/me/email-verification",
+        Needs::Session,
+    ),
+    public("POST", "/api/v1/email-verifications/confirm").with(no_token),
     open("POST", "/api/v1/users/me/totp", Needs::Session),
     open("POST", "/api/v1/users/me/totp/activate", Needs::Session).with(code),
     open("POST", "/api/v1/users/me/totp/remove", Needs::Session).with(code),
@@ -491,6 +499,14 @@ fn sign_in(tenant: &Tenant) -> Value {
 
 fn new_password(tenant: &Tenant) -> Value {
     json!({ "current_password": tenant.password, "new_password": "another one, long enough" })
+}
+
+fn forgotten(tenant: &Tenant) -> Value {
+    json!({ "username": tenant.administrator.username, "organization": tenant.slug })
+}
+
+fn no_link(_: &Tenant) -> Value {
+    json!({ "token": "none", "new_password": "another one, long enough" })
 }
 
 fn code(_: &Tenant) -> Value {

@@ -5,6 +5,7 @@
 
 mod factors;
 mod installation;
+mod links;
 mod organizations;
 mod roles;
 mod users;
@@ -103,7 +104,10 @@ pub(super) fn all() -> impl Iterator<Item = &'static Act> {
     let roles = roles::ACTS.iter();
     let organizations = organizations::ACTS.iter();
     let first = factors.chain(roles).chain(organizations).chain(users::ACTS);
-    first.chain(ACTS).chain(installation::ACTS)
+    first
+        .chain(links::ACTS)
+        .chain(ACTS)
+        .chain(installation::ACTS)
 }
 
 const ACTS: &[Act] = &[

@@ -4,6 +4,7 @@
 mod factors;
 mod installation;
 mod keys;
+mod links;
 mod organizations;
 mod roles;
 mod users;
@@ -285,6 +286,7 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         }
         (_, path) if installation::is_about(path) => installation::good(world, attempt).await,
         (_, path) if factors::is_about(path) => factors::good(world, attempt).await,
+        (_, path) if links::is_about(path) => links::good(world, attempt).await,
         (_, path) if roles::is_about(path) => roles::good(world, attempt).await,
         (_, path) if organizations::is_about(path) => organizations::good(world, attempt).await,
         (_, path) if users::is_about(path) => users::good(world, attempt).await,
@@ -375,6 +377,9 @@ async fn special(world: &World, attempt: Attempt, (path, case): (&str, &str)) ->
     }
     if factors::is_about(path) {
         return factors::special(world, attempt, case).await;
+    }
+    if links::is_about(path) {
+        return links::special(world, attempt, case).await;
     }
     if roles::is_about(path) {
         return roles::special(world, attempt, case).await;

@@ -20,6 +20,8 @@ BEGIN
     VALUES (organization, person, '$argon2id$former');
     INSERT INTO known_sign_in_addresses (organization_id, user_id, address_sha256, last_success_at)
     VALUES (organization, person, digest, now());
+    INSERT INTO one_time_links (organization_id, user_id, purpose, token_sha256, email, expires_at)
+    VALUES (organization, person, 'reset_password', digest, 'person@SLUG.example', now() + interval '1 day');
     INSERT INTO roles (organization_id, role_code, role_name) VALUES (organization, 'OWN', 'Own');
     INSERT INTO user_roles (organization_id, user_id, role_id)
     VALUES (organization, person, '00000000-0000-0000-0001-000000000006');

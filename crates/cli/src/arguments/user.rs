@@ -13,6 +13,8 @@ pub(crate) enum UserCommand {
     /// Remove the second factor of a user who has lost it. Only where the databases and the master
     /// key can be read.
     ResetTotp(ResetTotp),
+    #[command(flatten)]
+    Link(LinkCommand),
     /// Make a user, who has no role yet. A generated password alone goes to standard output, once.
     Create(UserCreate),
     /// List users, newest first.
@@ -62,6 +64,33 @@ pub(crate) enum UserCommand {
     Restore {
         /// The user's id.
         id: String,
+    },
+}
+
+/// What is done by links that come by mail.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// Have a link sent by which a forgotten password is replaced. Needs no login.
+    RequestPasswordReset {
+        /// The user's name, or confirmed e-mail address.
+        username: String,
+        /// The slug of the user's home organization; needed only where the name exists in several.
+        #[arg(long = "home-organization")]
+        home_organization: Option<String>,
+    },
+    /// Choose a new password, by the token of a link that came by mail. Needs no login.
+    ResetPassword {
+        /// Read token and new password from standard input, a line each, instead of the terminal.
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Have a link sent to your address, to confirm it.
+    RequestEmailVerification,
+    /// Confirm your address, by the token of the link that came there. Needs no login.
+    VerifyEmail {
+        /// Read the token from standard input instead of the terminal.
+        #[arg(long)]
+        stdin: bool,
     },
 }
 

@@ -14,6 +14,8 @@ const API_KEY_PREFIX: &str = "clm_";
 const API_KEY_RANDOM_DIGITS: usize = 43;
 /// Base62 digits that a checksum of four bytes needs.
 const API_KEY_CHECKSUM_DIGITS: usize = 6;
+/// What the token of a link begins with.
+const LINK_TOKEN_PREFIX: &str = "clm_link_";
 /// Random bytes in each credential.
 const RANDOM_BYTES: usize = 32;
 
@@ -55,6 +57,18 @@ pub(crate) fn token_hash(token: &str) -> Option<CredentialHash> {
     let well_formed = bytes.len() == RANDOM_BYTES;
     bytes.zeroize();
     well_formed.then(|| hash(token))
+}
+
+/// A new token of a link that goes by mail, or of an invitation that does.
+pub(crate) fn new_link_token(rng: &dyn Rng) -> SecretString {
+    let token = new_token(rng);
+    SecretString::new(format!("{LINK_TOKEN_PREFIX}{}", token.expose()))
+}
+
+/// The hash of a token of a link, unless the text is none.
+pub(crate) fn link_token_hash(token: &str) -> Option<CredentialHash> {
+    let random = token.strip_prefix(LINK_TOKEN_PREFIX)?;
+    token_hash(random).map(|_| hash(token))
 }
 
 /// The hash of a credential that was just made here.

@@ -43,7 +43,9 @@ pub struct Joined {
 pub async fn accept(context: &OpContext, core: &Core, token: &str) -> Result<Joined> {
     let user_id = access::signed_in(context)?;
     let now = whole_milliseconds(core.clock.now());
-    let hash = credential::token_hash(token.trim()).ok_or_else(not_found)?;
+    let token = token.trim();
+    let hash = credential::token_hash(token).or_else(|| credential::link_token_hash(token));
+    let hash = hash.ok_or_else(not_found)?;
     let found = invitations::find_by_token(core.pool.unscoped(), &hash, now)
         .await
         .map_err(|error| core.pool.statement_error(error))?

@@ -14,6 +14,7 @@ struct Row {
     home_organization_id: Uuid,
     username: String,
     email: Option<String>,
+    email_verified_at: Option<DateTime<Utc>>,
     display_name: Option<String>,
     user_type: String,
     status: String,
@@ -32,6 +33,7 @@ fn record(row: Row) -> sqlx::Result<UserRecord> {
         home_organization_id: OrganizationId::from_uuid(row.home_organization_id),
         username: row.username,
         email: row.email,
+        email_verified_at: row.email_verified_at,
         display_name: row.display_name,
         user_type: parse_stored(&row.user_type)?,
         status: parse_stored(&row.status)?,
@@ -53,8 +55,8 @@ pub(crate) async fn find(
     let row = sqlx::query_as!(
         Row,
         "-- accounts::find
-        SELECT id, home_organization_id, username, email, display_name, user_type, status,
-            must_change_password, locked_until, password_changed_at, last_sign_in_at, revision,
+        SELECT id, home_organization_id, username, email, email_verified_at, display_name,
+            user_type, status, must_change_password, locked_until, password_changed_at, last_sign_in_at, revision,
             created_at, deleted_at
         FROM users
         WHERE id = $1",
@@ -73,8 +75,8 @@ pub(crate) async fn lock(
     let row = sqlx::query_as!(
         Row,
         "-- accounts::lock
-        SELECT id, home_organization_id, username, email, display_name, user_type, status,
-            must_change_password, locked_until, password_changed_at, last_sign_in_at, revision,
+        SELECT id, home_organization_id, username, email, email_verified_at, display_name,
+            user_type, status, must_change_password, locked_until, password_changed_at, last_sign_in_at, revision,
             created_at, deleted_at
         FROM users
         WHERE id = $1
@@ -96,8 +98,8 @@ pub(crate) async fn list(
     let rows = sqlx::query_as!(
         Row,
         "-- accounts::list
-        SELECT id, home_organization_id, username, email, display_name, user_type, status,
-            must_change_password, locked_until, password_changed_at, last_sign_in_at, revision,
+        SELECT id, home_organization_id, username, email, email_verified_at, display_name,
+            user_type, status, must_change_password, locked_until, password_changed_at, last_sign_in_at, revision,
             created_at, deleted_at
         FROM users
         WHERE home_organization_id = $1 AND deleted_at IS NULL AND id < $2

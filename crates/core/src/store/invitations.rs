@@ -89,11 +89,11 @@ pub(crate) async fn count_open(
     .await
 }
 
-/// Inserts an invitation of the organization in scope.
+/// Inserts an invitation of the organization in scope; without a token where a mail will bring one.
 pub(crate) async fn insert(
     connection: &mut PgConnection,
     invitation: &InvitationRecord,
-    (email_normalized, token_sha256): (&str, &CredentialHash),
+    (email_normalized, token_sha256): (&str, Option<&CredentialHash>),
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "-- invitations::insert
@@ -106,7 +106,7 @@ pub(crate) async fn insert(
         invitation.email,
         email_normalized,
         invitation.role_id.map(Uuid::from),
-        token_sha256.as_slice(),
+        token_sha256.map(CredentialHash::as_slice),
         invitation.invited_by_user_id.map(Uuid::from),
         invitation.expires_at,
         invitation.created_at,
@@ -114,6 +114,27 @@ pub(crate) async fn insert(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Gives an invitation that can still be accepted another token (system scope). Returns whether it can.
+pub(crate) async fn replace_token(
+    connection: &mut PgConnection,
+    (organization_id, invitation_id): (OrganizationId, InvitationId),
+    (token_sha256, now): (&CredentialHash, DateTime<Utc>),
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "-- invitations::replace_token
+        UPDATE invitations SET token_sha256 = $3
+        WHERE organization_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL
+            AND expires_at > $4",
+        organization_id.as_uuid(),
+        invitation_id.as_uuid(),
+        token_sha256.as_slice(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 struct Row {

@@ -75,6 +75,23 @@ pub(crate) async fn delete_old_sessions(
     Ok(done.rows_affected())
 }
 
+/// Removes links that came by mail and expired before `limit`.
+pub(crate) async fn delete_expired_one_time_links(
+    connection: &mut PgConnection,
+    limit: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- maintenance::delete_expired_one_time_links
+        DELETE FROM one_time_links WHERE id IN (
+            SELECT id FROM one_time_links WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+        limit,
+        BATCH_ROWS_MAX,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Removes notes about changed rights that were written before `limit`.
 pub(crate) async fn delete_old_rights_changes(
     connection: &mut PgConnection,

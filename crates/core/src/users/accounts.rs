@@ -18,10 +18,11 @@ use super::{USERNAME_INDEX, authority, check_email, check_username, normalized, 
 use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result, revision_changed};
+use crate::mail::orders::MailOrders;
 use crate::page::{Page, PageRequest};
 use crate::store::{accounts, audit_log};
 use crate::texts::check_line;
-use crate::{Core, audit, organizations};
+use crate::{Core, audit, email_verifications, organizations};
 
 /// Longest name shown to others, in characters.
 const DISPLAY_NAME_CHARACTERS_MAX: usize = 200;
@@ -37,6 +38,8 @@ pub struct UserRecord {
     pub username: String,
     /// Address for messages.
     pub email: Option<String>,
+    /// When the user proved to read what is sent to the address.
+    pub email_verified_at: Option<DateTime<Utc>>,
     /// Name shown to others.
     pub display_name: Option<String>,
     /// Who is behind it.
@@ -222,6 +225,7 @@ pub async fn update(
         row: authority::with_more(row, json!({ "changed": fields(&change) })),
         change,
         actor: authority::Actor::of(context),
+        orders: MailOrders::of(context, core, core.clock.now()),
         now: core.clock.now(),
     });
     let changed = core
@@ -243,6 +247,7 @@ struct Changing {
     revision: i64,
     change: UserChange,
     actor: authority::Actor,
+    orders: Option<MailOrders>,
     now: DateTime<Utc>,
     row: AuditRow,
 }
@@ -276,13 +281,21 @@ async fn change_locked(
             .outranked_by(connection, &present, changing.now);
         outranked.await.map_err(as_failure)?;
     }
+    let has_other_address = user.email != present.email;
     let user = UserRecord {
         revision: present.revision + 1,
+        // As a trigger does.
+        email_verified_at: present.email_verified_at.filter(|_| !has_other_address),
         ..user
     };
     let email = user.email.as_deref().map(normalized);
     let compared = (normalized(&user.username), email);
     accounts::update(connection, &user, (&compared.0, compared.1.as_deref())).await?;
+    if has_other_address {
+        let orders = changing.orders.as_ref();
+        email_verifications::tell_former_address(connection, orders, &present).await?;
+        email_verifications::order_after_change(connection, orders, &user).await?;
+    }
     audit_log::insert(connection, &changing.row).await?;
     Ok(user)
 }

@@ -19,9 +19,10 @@ use super::{authority, check_email, check_username, normalized, passwords};
 use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
+use crate::mail::orders::MailOrders;
 use crate::store::users::{NewPerson, insert_person};
 use crate::store::{accounts, audit_log};
-use crate::{Core, audit};
+use crate::{Core, audit, email_verifications};
 
 /// Characters of a generated password: 100 bits.
 const GENERATED_CHARACTERS: usize = 20;
@@ -143,6 +144,7 @@ fn record_of(person: &NewPerson) -> UserRecord {
         home_organization_id: person.home_organization_id,
         username: person.username.clone(),
         email: person.email.clone(),
+        email_verified_at: None,
         display_name: person.display_name.clone(),
         user_type: person.user_type,
         status: UserStatus::Active,
@@ -165,15 +167,18 @@ async fn insert(context: &OpContext, core: &Core, person: NewPerson) -> Result<(
     };
     let membership_id = uuid_v7(person.created_at, core.rng.as_ref());
     let row = event(Some(person.user_id.as_uuid()));
-    let creation = Arc::new((person, membership_id, row));
+    let orders = MailOrders::of(context, core, person.created_at);
+    let creation = Arc::new((person, membership_id, row, orders));
     let inserted = core
         .pool
         .transact::<_, Failure, _>("users::create", authority::scope(), |connection| {
             let creation = Arc::clone(&creation);
             Box::pin(async move {
-                let (person, membership_id, row) = creation.as_ref();
+                let (person, membership_id, row, orders) = creation.as_ref();
                 take_place(connection, person.home_organization_id).await?;
                 insert_person(connection, person, *membership_id).await?;
+                let (orders, user) = (orders.as_ref(), record_of(person));
+                email_verifications::order_after_change(connection, orders, &user).await?;
                 Ok(audit_log::insert(connection, row).await?)
             })
         })

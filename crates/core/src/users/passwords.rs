@@ -22,12 +22,13 @@ use super::{authority, count_failure, is_locked, locked};
 use crate::authentication::credential::{self, CredentialHash};
 use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
+use crate::mail::orders::{MailOrders, tell_of_new_password};
 use crate::store::users::{self, PasswordState};
 use crate::store::{accounts, audit_log, password_history, sessions};
 use crate::{Core, access, audit, organizations, password};
 
 /// So many former passwords must not come again.
-const FORMER_PASSWORDS_MAX: i64 = 10;
+pub(crate) const FORMER_PASSWORDS_MAX: i64 = 10;
 
 /// Changes the actor's own password and ends every other session of the user. Allowed even while
 /// nothing else is. The session that asks goes on with a new token, which is returned: whoever had the old
@@ -89,6 +90,7 @@ pub async fn change_own_password(
             let token_sha256 = credential::hash(token.expose());
             (*session_id, token_sha256)
         }),
+        orders: MailOrders::of(context, core, now),
         now,
         audit: audit::with_origin(context, row),
     });
@@ -112,7 +114,7 @@ pub async fn change_own_password(
 ///
 /// # Errors
 /// `Invalid`, naming `field`; those of [`password::PasswordHasher`] and of the database.
-pub(super) async fn check_new(
+pub(crate) async fn check_new(
     core: &Core,
     password: &SecretString,
     (username, email, home): (&str, Option<&str>, OrganizationId),
@@ -131,7 +133,7 @@ pub(super) async fn check_new(
 }
 
 /// Keeps the present password of a user whose row is locked as a former one.
-async fn remember(
+pub(crate) async fn remember(
     connection: &mut PgConnection,
     user_id: UserId,
     (history_id, now): (Uuid, DateTime<Utc>),
@@ -151,6 +153,7 @@ struct PasswordChange {
     history_id: Uuid,
     /// The session that asks, and the hash of its new token.
     session: Option<(SessionId, CredentialHash)>,
+    orders: Option<MailOrders>,
     now: DateTime<Utc>,
     audit: AuditRow,
 }
@@ -186,6 +189,7 @@ async fn decide(
     if let Some((session_id, token_sha256)) = &change.session {
         sessions::replace_token(connection, *session_id, token_sha256).await?;
     }
+    tell_of_new_password(connection, change.orders.as_ref(), user_id).await?;
     let row = change
         .audit
         .clone()
@@ -199,7 +203,8 @@ fn wrong_password() -> CoreError {
     Fault::invalid("current_password_wrong", "current_password", message).into()
 }
 
-fn reused() -> CoreError {
+/// The refusal of a password that was in use before.
+pub(crate) fn reused() -> CoreError {
     let message = format!(
         "This was the password before. Choose one that is not among the last {FORMER_PASSWORDS_MAX}."
     );
@@ -248,6 +253,7 @@ struct Setting {
     password_hash: String,
     history_id: Uuid,
     actor: authority::Actor,
+    orders: Option<MailOrders>,
     now: DateTime<Utc>,
     row: AuditRow,
 }
@@ -290,6 +296,7 @@ pub async fn set_first_password(
         password_hash: core.passwords.hash(chosen, core.rng.as_ref()).await?,
         history_id: uuid_v7(now, core.rng.as_ref()),
         actor: authority::Actor::of(context),
+        orders: MailOrders::of(context, core, now),
         now,
         row,
     });
@@ -339,6 +346,7 @@ async fn set_locked(
     accounts::update_first_password(connection, &user, &setting.password_hash).await?;
     let spared = (0, None);
     let ended = sessions::end_of_user(connection, user.user_id, setting.now, spared).await?;
+    tell_of_new_password(connection, setting.orders.as_ref(), user.user_id).await?;
     let details = json!({ "sessions_ended": ended });
     let row = authority::with_more(setting.row.clone(), details);
     audit_log::insert(connection, &row).await?;

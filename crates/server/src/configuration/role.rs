@@ -33,7 +33,11 @@ const SECURE_ONLY: [&str; 5] = [
     KEYS[1],
 ];
 /// The same for the Core Service.
-const CORE_ONLY: [&str; 2] = ["CLM_CORE_DATABASE_URL", "CLM_BOOTSTRAP_PASSWORD"];
+const CORE_ONLY: [&str; 3] = [
+    "CLM_CORE_DATABASE_URL",
+    "CLM_BOOTSTRAP_PASSWORD",
+    "CLM_SMTP_URL",
+];
 /// What the names of systemd credentials that hold a master key begin with.
 const KEY_CREDENTIAL: &str = "clm-master-key";
 

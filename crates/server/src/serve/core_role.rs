@@ -151,7 +151,7 @@ async fn open(serving: &Serving<'_>) -> anyhow::Result<Running> {
     if configuration.role == Role::Core {
         let away = SecureAway::open(&serving.layout.file(CORE), configuration)?;
         let connection = connection(configuration, Database::Core)?;
-        let core = CoreSide::open(connection, away.access()).await?;
+        let core = CoreSide::open(connection, away.access(), configuration.mail.clone()).await?;
         away.look(&core.core).await;
         return Ok(Running {
             core: Arc::new(core),
@@ -171,7 +171,7 @@ async fn open(serving: &Serving<'_>) -> anyhow::Result<Running> {
     let default_file = serving.layout.file("master.key");
     let sources = configuration.master_key.sources(default_file, true);
     let secure = SecureSide::open(of_secure, sources).await?;
-    let core = CoreSide::open(of_core, secure.access()).await?;
+    let core = CoreSide::open(of_core, secure.access(), configuration.mail.clone()).await?;
     Ok(Running {
         core: Arc::new(core),
         secure: SecureHere::Here(Arc::new(secure)),

@@ -10,6 +10,8 @@ INSERT INTO password_history (organization_id, user_id, password_hash)
 VALUES ('00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', '$argon2id$former');
 INSERT INTO known_sign_in_addresses (organization_id, user_id, address_sha256, last_success_at)
 VALUES ('00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', sha256('a'), now());
+INSERT INTO one_time_links (organization_id, user_id, purpose, token_sha256, email, expires_at)
+VALUES ('00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', 'verify_email', sha256('l'), 'b@example.org', now() + interval '1 day');
 INSERT INTO user_roles (organization_id, user_id, role_id)
 SELECT '00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', id FROM roles WHERE role_code = 'USER';
 INSERT INTO api_keys (organization_id, user_id, name, key_prefix, key_sha256, last_four)

@@ -1,0 +1,3 @@
+//! How messages leave. One module for each channel; so far there is [`email`].
+
+pub mod email;
