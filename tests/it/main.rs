@@ -29,6 +29,7 @@ mod replicas;
 mod roles;
 mod sealing;
 mod secrets;
+mod step_up;
 mod support;
 mod transport;
 mod two_organizations;

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use clm_api_types::{CSRF_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE};
+use clm_api_types::{CSRF_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE, STEP_UP_HEADER};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::Program;
@@ -233,6 +234,50 @@ impl Rest {
             text,
             body,
         }
+    }
+
+    /// Asks for a proof for a request of a session, with what its person gives: a code or the password.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn ask_proof(&self, call: &Call, given: &Value) -> Answer {
+        let body = call.body.as_ref().map(|body| body.to_string());
+        let request = json!({
+            "operation": "request",
+            "method": call.method.as_str(),
+            "path": call.path,
+            "body_sha256": hex::encode(Sha256::digest(body.unwrap_or_default())),
+        });
+        self.ask_proof_of(call, given, request).await
+    }
+
+    /// Asks for a proof for this description of the request.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn ask_proof_of(&self, call: &Call, given: &Value, request: Value) -> Answer {
+        let mut body = given.clone();
+        let fields = body.as_object_mut().expect("what is given is an object");
+        fields.insert("request".to_owned(), request);
+        let mut asked = Call::new("POST", "/api/v1/step-up").body(body);
+        let credential = call.headers.iter().filter(|(name, _)| {
+            matches!(*name, "cookie" | "authorization") || *name == CSRF_HEADER
+        });
+        asked.headers.extend(credential.cloned());
+        self.send(asked).await
+    }
+
+    /// Sends a request of a session with a proof that its person, who has no second factor, gave the
+    /// password for it.
+    ///
+    /// # Panics
+    /// When the password is refused.
+    pub async fn send_proved(&self, call: Call, password: &str) -> Answer {
+        let given = json!({ "password": password });
+        let proved = self.ask_proof(&call, &given).await.expect(201);
+        let proof = proved.body.get("proof").and_then(Value::as_str);
+        let proof = proof.expect("there is a proof");
+        self.send(call.header(STEP_UP_HEADER, proof)).await
     }
 
     /// Signs in.

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use clm_api_types::STEP_UP_HEADER;
 use clm_api_types::certificate_authorities::{
     CertificateAuthority, CertificateAuthorityCreate, IssuerLimitsUpdate,
 };
@@ -12,7 +11,6 @@ use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
 use clm_core::certificate_authorities::{self, IssuerLimitsChange, NewCertificateAuthority};
 use clm_domain::ids::IssuerId;
-use clm_domain::secret::SecretString;
 
 use crate::ApiState;
 use crate::convert;
@@ -118,10 +116,6 @@ pub(crate) async fn change_limits(
         revision: revision(&headers, "certificate authority")?,
         reason: body.reason,
     };
-    let proof = headers
-        .get(STEP_UP_HEADER)
-        .map(|value| SecretString::new(String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    let changed =
-        certificate_authorities::change_limits(&context, &state.core, change, proof).await?;
+    let changed = certificate_authorities::change_limits(&context, &state.core, change).await?;
     Ok(Json(convert::certificate_authority(changed)))
 }

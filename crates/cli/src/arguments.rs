@@ -48,6 +48,14 @@ pub(crate) struct Global {
     /// Trust this CA certificate (PEM) when talking to the server.
     #[arg(long, global = true, env = "CLM_CA_CERTIFICATE")]
     pub(crate) ca_certificate: Option<PathBuf>,
+    /// A code of your second factor, for what takes one; asked for on the terminal when absent. The
+    /// operator of the machine needs none.
+    #[arg(long, global = true, value_name = "CODE")]
+    pub(crate) totp: Option<String>,
+    /// Read the code, or your password if you have no second factor, from the next line of standard
+    /// input instead of the terminal.
+    #[arg(long, global = true, conflicts_with = "totp")]
+    pub(crate) step_up_stdin: bool,
 }
 
 /// How results are written.

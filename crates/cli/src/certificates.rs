@@ -120,7 +120,7 @@ fn repeatable(error: ClientError, key: &str) -> anyhow::Error {
     let open = match &error {
         ClientError::Problem(problem) => problem.status >= 500,
         ClientError::Unreachable { .. } => true,
-        ClientError::ClearText(_) | ClientError::Unexpected(_) => false,
+        ClientError::ClearText(_) | ClientError::Unexpected(_) | ClientError::NotAsked(_) => false,
     };
     let error = anyhow::Error::from(error);
     if open {

@@ -13,13 +13,12 @@ use clm_domain::issuer_limits::{IssuerLimits, NameLimits};
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::limits::PAGE_SIZE_MAX;
 use clm_domain::permission::{Action, Resource};
-use clm_domain::secret::SecretString;
 use clm_domain::states::IssuerStatus;
 use clm_pki::name;
 pub use clm_secure_api::command::IssuerLimitsChange;
 use clm_secure_api::command::{
     ChangeIssuerLimits, CreateCertificateAuthority, ListCertificateAuthorities,
-    LoadCertificateAuthority, StepUpToken,
+    LoadCertificateAuthority,
 };
 pub use clm_secure_api::reply::CertificateAuthority;
 use serde_json::json;
@@ -29,7 +28,7 @@ use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
-use crate::{Core, audit};
+use crate::{Core, audit, step_up};
 
 /// Seconds in a day.
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -240,7 +239,6 @@ pub async fn change_limits(
     context: &OpContext,
     core: &Core,
     change: IssuerLimitsChange,
-    proof: Option<SecretString>,
 ) -> Result<CertificateAuthority> {
     let target = Target::kind(context, Resource::CertificateAuthority);
     access::authorize(context, core, Action::Update, target).await?;
@@ -250,14 +248,14 @@ pub async fn change_limits(
         .load_certificate_authority(context.call(), command)
         .await?;
     let stated_reason: String = change.reason.chars().take(200).collect();
-    let command = ChangeIssuerLimits {
-        change,
-        proof: proof.map(StepUpToken),
+    let changed = match step_up::expect_proof(context) {
+        Ok(proof) => {
+            let command = ChangeIssuerLimits { change, proof };
+            let changed = core.secure.change_issuer_limits(context.call(), command);
+            changed.await.map_err(CoreError::from)
+        }
+        Err(error) => Err(error),
     };
-    let changed = core
-        .secure
-        .change_issuer_limits(context.call(), command)
-        .await;
     let (now, rng) = (core.clock.now(), core.rng.as_ref());
     let id = Some(issuer_id.as_uuid());
     let event = CoreEvent::IssuerLimitsChanged;
@@ -268,7 +266,7 @@ pub async fn change_limits(
         Err(error) => row.refused(error.0.code.clone()),
     };
     audit::record(context, core, row).await?;
-    Ok(changed?)
+    changed
 }
 
 /// Descriptions of authorities that were loaded a moment ago, so that issuing costs no look-up.

@@ -1,16 +1,12 @@
-//! One's own second factor, and the proof that a code of it gives for one request. The secret and the
-//! judgement are the Secure Service's; here it is only found out who asks.
+//! One's own second factor. The secret and the judgement are the Secure Service's; here it is only found out who asks.
 
 use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, Cause, CoreEvent};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{OrganizationId, UserId};
+use clm_domain::ids::{OrganizationId, SessionId, UserId};
 use clm_domain::secret::SecretString;
-use clm_secure_api::command::{
-    ActivateTotp, ChangeIssuerLimits, EnrolTotp, IssuerLimitsChange, RemoveTotp, ResetTotp, StepUp,
-};
-pub use clm_secure_api::reply::{StepUpProof, TotpEnrolment};
-use clm_secure_api::step_up::request_hash;
+use clm_secure_api::command::{ActivateTotp, EnrolTotp, FindSecondFactor, RemoveTotp, ResetTotp};
+pub use clm_secure_api::reply::TotpEnrolment;
 use clm_secure_api::{CallContext, SecureError};
 use serde_json::json;
 
@@ -22,10 +18,11 @@ use clm_database::Scope;
 
 /// A person with a session. The home organization is the tenant of the second factor, whatever
 /// organization the session is active in.
-struct Person {
-    user_id: UserId,
+pub(crate) struct Person {
+    pub(crate) user_id: UserId,
+    pub(crate) session_id: SessionId,
     username: String,
-    home_organization_id: OrganizationId,
+    pub(crate) home_organization_id: OrganizationId,
 }
 
 /// Makes a second factor for the acting person. It counts once a first code has come.
@@ -99,34 +96,12 @@ pub async fn reset(
     Ok(())
 }
 
-/// A code becomes a proof for one change of limits, in the organization that the session is active
-/// in.
-///
-/// # Errors
-/// `Invalid` for a wrong code; `Conflict` without a second factor; `RateLimited` after too many.
-pub async fn step_up(
-    context: &OpContext,
-    core: &Core,
-    (code, change): (SecretString, IssuerLimitsChange),
-) -> Result<(UserId, StepUpProof)> {
-    let person = person(context, core).await?;
-    let name = ChangeIssuerLimits::NAME;
-    let request_sha256 = request_hash(context.organization_id, name, &change)
-        .map_err(|error| CoreError::internal(&error))?;
-    let command = StepUp {
-        code,
-        request_sha256,
-    };
-    let proved = core.secure.step_up(person.call(context), command).await;
-    let proved = person
-        .record(context, core, CoreEvent::SteppedUp, proved)
-        .await?;
-    Ok((person.user_id, proved))
-}
-
-async fn person(context: &OpContext, core: &Core) -> Result<Person> {
-    let user_id = match &context.actor {
-        Actor::User { user_id, .. } => *user_id,
+pub(crate) async fn person(context: &OpContext, core: &Core) -> Result<Person> {
+    let (user_id, session_id) = match context.actor {
+        Actor::User {
+            user_id,
+            session_id,
+        } => (user_id, session_id),
         Actor::Anonymous => return Err(access::unauthenticated()),
         Actor::ApiKey { .. } | Actor::LocalOperator { .. } | Actor::System => {
             let message = "A second factor belongs to a person: sign in (clm login) first.";
@@ -148,20 +123,32 @@ async fn person(context: &OpContext, core: &Core) -> Result<Person> {
     let (username, home_organization_id) = found.ok_or_else(access::unauthenticated)?;
     Ok(Person {
         user_id,
+        session_id,
         username,
         home_organization_id,
     })
 }
 
 impl Person {
-    fn call(&self, context: &OpContext) -> CallContext {
+    pub(crate) fn call(&self, context: &OpContext) -> CallContext {
         CallContext {
             organization_id: self.home_organization_id,
             ..context.call()
         }
     }
 
-    async fn record<T>(
+    /// Whether a second factor is in force.
+    pub(crate) async fn has_second_factor(&self, context: &OpContext, core: &Core) -> Result<bool> {
+        let user_id = self.user_id;
+        let command = FindSecondFactor { user_id };
+        let found = core
+            .secure
+            .find_second_factor(self.call(context), command)
+            .await?;
+        Ok(found.is_active)
+    }
+
+    pub(crate) async fn record<T>(
         &self,
         context: &OpContext,
         core: &Core,

@@ -5,7 +5,8 @@ mod accounts;
 mod authority;
 mod creation;
 pub(crate) mod guesses;
-mod passwords;
+pub(crate) mod own_password;
+pub(crate) mod passwords;
 mod status;
 
 use std::sync::Arc;
