@@ -15,6 +15,7 @@ use std::time::Duration;
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate};
 use crate::certificate_authorities::{CertificateAuthority, CertificateAuthorityCreate};
@@ -314,8 +315,14 @@ impl Client {
         request: &CertificateAuthorityCreate,
         idempotency_key: &str,
     ) -> Result<CertificateAuthority, ClientError> {
-        self.create("/certificate-authorities", request, idempotency_key)
-            .await
+        let step_up = StepUpRequest::CreateCertificateAuthority {
+            certificate_authority: Box::new(request.clone()),
+        };
+        let headers = [(IDEMPOTENCY_HEADER, idempotency_key)];
+        let path = "/certificate-authorities";
+        let mut outgoing = Outgoing::new(Method::POST, path, Some(request), &headers)?;
+        outgoing.step_up = Some(step_up);
+        self.create_with(&outgoing).await
     }
 
     /// Certificate authorities.
@@ -394,7 +401,11 @@ impl Client {
         request: &PrivateKeyExport,
     ) -> Result<PrivateKeyExported, ClientError> {
         let path = format!("/certificates/{}/private-key-export", segment(id));
-        read(self.send(Method::POST, &path, Some(request), None).await?).await
+        let mut outgoing = Outgoing::new(Method::POST, &path, Some(request), &[])?;
+        outgoing.step_up = Uuid::parse_str(id)
+            .ok()
+            .map(|certificate_id| StepUpRequest::ExportPrivateKey { certificate_id });
+        read(self.send_outgoing(&outgoing).await?).await
     }
 
     /// Whether the server is ready.
@@ -436,12 +447,18 @@ impl Client {
         body: &B,
         idempotency_key: &str,
     ) -> Result<T, ClientError> {
+        let headers = [(IDEMPOTENCY_HEADER, idempotency_key)];
+        let outgoing = Outgoing::new(Method::POST, path, Some(body), &headers)?;
+        self.create_with(&outgoing).await
+    }
+
+    async fn create_with<T: DeserializeOwned>(
+        &self,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<T, ClientError> {
         let mut attempt = 1;
         loop {
-            let sent = self
-                .send(Method::POST, path, Some(body), Some(idempotency_key))
-                .await;
-            let answered = match sent {
+            let answered = match self.send_outgoing(outgoing).await {
                 Ok(response) => read(response).await,
                 Err(error) => Err(error),
             };

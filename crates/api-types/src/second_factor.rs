@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::certificate_authorities::CertificateAuthorityCreate;
+
 /// A second factor that waits for its first code. Shown once.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct TotpEnrolment {
@@ -53,6 +55,16 @@ pub enum StepUpRequest {
         path: String,
         /// SHA-256 of the body, in lower-case hexadecimal.
         body_sha256: String,
+    },
+    /// `POST /certificate-authorities`
+    CreateCertificateAuthority {
+        /// What will be asked for.
+        certificate_authority: Box<CertificateAuthorityCreate>,
+    },
+    /// `POST /certificates/{certificate_id}/private-key-export`, with any passphrase.
+    ExportPrivateKey {
+        /// The certificate.
+        certificate_id: Uuid,
     },
     /// `PUT /certificate-authorities/{certificate_authority_id}/limits`
     ChangeIssuerLimits {

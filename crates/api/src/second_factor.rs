@@ -12,11 +12,12 @@ use clm_core::context::HttpRequest;
 use clm_core::second_factor;
 use clm_core::step_up::{Command, For, Given, give};
 use clm_domain::error::Fault;
-use clm_domain::ids::IssuerId;
+use clm_domain::ids::{CertificateId, IssuerId};
 use clm_domain::secret::SecretString;
 use uuid::Uuid;
 
 use crate::ApiState;
+use crate::certificate_authorities::wished;
 use crate::operations::{once, repeatable};
 use crate::problem::ApiError;
 use crate::request::{Caller, Input};
@@ -128,6 +129,14 @@ fn wanted(request: StepUpRequest) -> Result<For, ApiError> {
             path,
             body_sha256: sha256(&body_sha256)?,
         }),
+        StepUpRequest::CreateCertificateAuthority {
+            certificate_authority,
+        } => command(Command::CreateCertificateAuthority(wished(
+            *certificate_authority,
+        ))),
+        StepUpRequest::ExportPrivateKey { certificate_id } => command(Command::ExportPrivateKey(
+            CertificateId::from_uuid(certificate_id),
+        )),
         StepUpRequest::ChangeIssuerLimits {
             certificate_authority_id,
             revision,

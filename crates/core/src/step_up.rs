@@ -15,11 +15,12 @@ use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, Cause, CoreEvent};
 use clm_domain::clock::{random_bytes, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
-use clm_domain::ids::{SessionId, UserId};
+use clm_domain::ids::{CertificateId, SessionId, UserId};
 use clm_domain::permission::{Action, Resource};
 use clm_domain::secret::SecretString;
 use clm_secure_api::command::{
-    ChangeIssuerLimits, IssuerLimitsChange, StepUp, StepUpToken, VerifyTotp,
+    ChangeIssuerLimits, CreateCertificateAuthority, ExportPrivateKey, IssuerLimitsChange, StepUp,
+    StepUpToken, VerifyTotp,
 };
 pub use clm_secure_api::reply::StepUpProof;
 use clm_secure_api::step_up::request_hash;
@@ -27,6 +28,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
+use crate::certificate_authorities::{self, NewCertificateAuthority};
 use crate::context::{HttpRequest, OpContext};
 use crate::error::{CoreError, Result};
 use crate::second_factor::{Person, person};
@@ -71,6 +73,10 @@ pub enum For {
 pub enum Command {
     /// Changing what an issuer may sign.
     ChangeIssuerLimits(IssuerLimitsChange),
+    /// Making a certificate authority.
+    CreateCertificateAuthority(NewCertificateAuthority),
+    /// Letting the private key of a certificate leave.
+    ExportPrivateKey(CertificateId),
 }
 
 /// Makes a proof for one act, in the session and the active organization of the person.
@@ -158,6 +164,14 @@ impl Command {
         let hash = match self {
             Self::ChangeIssuerLimits(change) => {
                 request_hash(organization_id, ChangeIssuerLimits::NAME, change)
+            }
+            Self::CreateCertificateAuthority(new) => {
+                let command = certificate_authorities::command_of(new.clone())?;
+                let name = CreateCertificateAuthority::NAME;
+                request_hash(organization_id, name, &command.proved())
+            }
+            Self::ExportPrivateKey(certificate_id) => {
+                request_hash(organization_id, ExportPrivateKey::NAME, certificate_id)
             }
         };
         hash.map_err(|error| CoreError::internal(&error))
