@@ -144,7 +144,7 @@ fn caller() -> OpContext {
         username: None,
         organization_id: OrganizationId::from_uuid(Uuid::from_u128(3)),
         permissions: Permissions::all(),
-        must_change_password: false,
+        owed: None,
         credential_ends_at: None,
         credential_networks: None,
         credential_scopes: None,

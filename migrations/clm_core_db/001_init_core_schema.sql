@@ -588,6 +588,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     ended_at timestamptz NULL,
     ip_address text NULL,
     user_agent text NULL,
+    second_factor text NOT NULL DEFAULT 'none',
     CONSTRAINT pk_sessions PRIMARY KEY (id),
     CONSTRAINT ux_sessions_token_sha256 UNIQUE (token_sha256),
     CONSTRAINT fk_sessions_user FOREIGN KEY (user_id) REFERENCES users (id),
@@ -595,7 +596,8 @@ CREATE TABLE IF NOT EXISTS sessions (
     CONSTRAINT ck_sessions_token_sha256 CHECK (octet_length(token_sha256) = 32),
     CONSTRAINT ck_sessions_csrf_sha256 CHECK (octet_length(csrf_sha256) = 32),
     CONSTRAINT ck_sessions_ip_address CHECK (char_length(ip_address) <= 64),
-    CONSTRAINT ck_sessions_user_agent CHECK (char_length(user_agent) <= 512)
+    CONSTRAINT ck_sessions_user_agent CHECK (char_length(user_agent) <= 512),
+    CONSTRAINT ck_sessions_second_factor CHECK (second_factor IN ('none', 'owed', 'passed'))
 ) WITH (fillfactor = 85);
 COMMENT ON TABLE sessions IS
     '[global] Browser sessions, one active organization each. Only hashes of token and CSRF token are stored. Found through find_session_by_token; purged some time after their end.';
@@ -611,6 +613,7 @@ COMMENT ON COLUMN sessions.expires_at IS 'Ends then in any case.';
 COMMENT ON COLUMN sessions.ended_at IS 'When it was signed out or ended by somebody.';
 COMMENT ON COLUMN sessions.ip_address IS 'Address that signed in.';
 COMMENT ON COLUMN sessions.user_agent IS 'User-Agent header that signed in, cut to length.';
+COMMENT ON COLUMN sessions.second_factor IS 'none: the user had no second factor when signing in. owed: nothing is allowed before a code of it. passed: a code came.';
 
 -- Keyset list of live sessions, per organization.
 CREATE INDEX IF NOT EXISTS ix_sessions_organization_id_id ON sessions (organization_id, id DESC) WHERE ended_at IS NULL;
@@ -1593,9 +1596,9 @@ BEGIN
             ('user_organizations', 'INSERT OR UPDATE', 'user_id', NULL),
             ('users', 'UPDATE', 'id', ARRAY['status', 'deleted_at', 'must_change_password', 'username', 'user_type', 'home_organization_id']),
             ('api_keys', 'UPDATE', 'user_id', ARRAY['revoked_at', 'deleted_at', 'expires_at', 'scopes', 'allowed_networks', 'key_sha256', 'user_id']),
-            ('sessions', 'UPDATE', 'user_id', ARRAY['ended_at', 'expires_at', 'organization_id', 'token_sha256', 'csrf_sha256', 'user_id']),
+            ('sessions', 'UPDATE', 'user_id', ARRAY['ended_at', 'expires_at', 'organization_id', 'token_sha256', 'csrf_sha256', 'second_factor', 'user_id']),
             ('roles', 'UPDATE', NULL, ARRAY['permissions', 'parent_role_id', 'deleted_at']),
-            ('organizations', 'UPDATE', NULL, ARRAY['status', 'deleted_at'])
+            ('organizations', 'UPDATE', NULL, ARRAY['status', 'deleted_at', 'settings'])
         ) AS n (table_name, event, user_column, watched)
     LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %I', 'trg_' || noted.table_name || '_rights', noted.table_name);
@@ -1684,7 +1687,7 @@ ON CONFLICT DO NOTHING;
 -- Roles count while they are valid, live, and the membership is active. A home organization without
 -- a membership row counts as active. Inherited roles follow parent_role_id; UNION ends any cycle.
 CREATE OR REPLACE FUNCTION effective_roles(user_id uuid, organization_id uuid, as_of timestamptz)
-RETURNS TABLE (role_codes text[], role_permissions jsonb)
+RETURNS TABLE (role_codes text[], role_permissions jsonb, lineage_codes text[])
 LANGUAGE plpgsql STABLE ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -1707,12 +1710,13 @@ BEGIN
         WHERE r.deleted_at IS NULL
     )
     SELECT coalesce(array_agg(DISTINCT h.role_code::text) FILTER (WHERE h.is_direct), '{}'),
-           coalesce(jsonb_agg(DISTINCT h.permissions), '[]'::jsonb)
+           coalesce(jsonb_agg(DISTINCT h.permissions), '[]'::jsonb),
+           coalesce(array_agg(DISTINCT h.role_code::text), '{}')
     FROM held h;
 END
 $$;
 COMMENT ON FUNCTION effective_roles(uuid, uuid, timestamptz) IS
-    'Codes of the roles that a user holds in an organization at a moment, and the permissions of these and of the roles they inherit from. For the look-ups below; nobody else may execute it.';
+    'Codes of the roles that a user holds in an organization at a moment, and the permissions and the codes of these and of the roles they inherit from. For the look-ups below; nobody else may execute it.';
 
 CREATE OR REPLACE FUNCTION installation_permissions(user_id uuid, as_of timestamptz)
 RETURNS jsonb
@@ -1730,6 +1734,29 @@ END
 $$;
 COMMENT ON FUNCTION installation_permissions(uuid, timestamptz) IS
     'The permissions of the roles that a member of the System organization holds there at a moment: whoever acts elsewhere has of them what concerns the installation as a whole. For the look-ups below; nobody else may execute it.';
+
+CREATE OR REPLACE FUNCTION second_factor_required(user_id uuid, organization_id uuid, as_of timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM public.organizations o
+        CROSS JOIN LATERAL public.effective_roles($1, o.id, $3) e
+        WHERE (o.settings @> '{"require_second_factor": true}' OR o.settings ? 'second_factor_roles')
+          AND (o.id = $2
+               OR o.id = '00000000-0000-0000-0000-000000000001' AND e.role_permissions <> '[]'
+                  AND EXISTS (SELECT FROM public.user_organizations uo
+                              WHERE uo.organization_id = o.id AND uo.user_id = $1 AND uo.status = 'active'
+                                AND uo.deleted_at IS NULL))
+          AND o.id IN ($2, '00000000-0000-0000-0000-000000000001')
+          AND (o.settings @> '{"require_second_factor": true}'
+               OR o.settings -> 'second_factor_roles' ?| e.lineage_codes));
+END
+$$;
+COMMENT ON FUNCTION second_factor_required(uuid, uuid, timestamptz) IS
+    'Whether an organization wants a second factor of a user, or of a role that the user has in it, directly or by inheritance; or the System organization does, of whoever has roles there. For the look-ups below; nobody else may execute it.';
 
 CREATE OR REPLACE FUNCTION next_rights_change(user_id uuid, organization_id uuid, as_of timestamptz)
 RETURNS timestamptz
@@ -1755,7 +1782,8 @@ RETURNS TABLE (
     user_status text, organization_status text, membership_status text,
     username text, display_name text, user_type text, home_organization_id uuid,
     must_change_password boolean, locked_until timestamptz,
-    role_codes text[], role_permissions jsonb, installation_permissions jsonb, rights_change_at timestamptz)
+    role_codes text[], role_permissions jsonb, installation_permissions jsonb, rights_change_at timestamptz,
+    second_factor text, second_factor_required boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -1771,7 +1799,8 @@ BEGIN
            CASE WHEN m.status = 'active' THEN e.role_permissions ELSE '[]'::jsonb END,
            CASE WHEN m.status = 'active' THEN public.installation_permissions(s.user_id, $2)
                ELSE '[]'::jsonb END,
-           public.next_rights_change(s.user_id, s.organization_id, $2)
+           public.next_rights_change(s.user_id, s.organization_id, $2),
+           s.second_factor, public.second_factor_required(s.user_id, s.organization_id, $2)
     FROM public.sessions s
     JOIN public.users u ON u.id = s.user_id AND u.deleted_at IS NULL
     JOIN public.organizations o ON o.id = s.organization_id AND o.deleted_at IS NULL
@@ -1787,7 +1816,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION find_session_by_token(bytea, timestamptz) IS
-    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization; rights_change_at is when an assignment begins or ends next.';
+    'The session with this token hash, unless ended: who, where, with which permissions at the given moment. Expired ones are returned and marked. Without an active membership (membership_status) the permissions are empty. installation_permissions are those of the roles in the System organization; rights_change_at is when an assignment begins or ends next; second_factor_required whether the organization, or a role in it, wants a second factor.';
 
 CREATE OR REPLACE FUNCTION find_api_key_by_hash(key_sha256 bytea, as_of timestamptz)
 RETURNS TABLE (

@@ -324,11 +324,6 @@ const NOT_BY_REST: &[(&str, &str, Source)] = &[
     ),
     (
         "secure_audit_log",
-        SecureEvent::TotpVerified.code(),
-        Source::Sealing,
-    ),
-    (
-        "secure_audit_log",
         SecureEvent::TotpReset.code(),
         Source::Sealing,
     ),

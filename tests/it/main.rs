@@ -28,6 +28,7 @@ mod remote_transport;
 mod replicas;
 mod roles;
 mod sealing;
+mod second_factor;
 mod secrets;
 mod step_up;
 mod support;

@@ -6,8 +6,11 @@ use clm_domain::permission::{Action, Permissions, Resource};
 use clm_tests::databases::{Person, Superuser};
 use clm_tests::replicas::Replicas;
 use clm_tests::rest::{Call, Credential, Rest, bearer};
+use futures::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
+
+use crate::support::authenticator::Authenticator;
 
 /// How long an answer may still be what it was.
 const SECOND: Duration = Duration::from_secs(1);
@@ -235,4 +238,51 @@ async fn rights_that_come_come_to_both() {
         .body(grant);
     world.one.send(grant).await.expect(201);
     becomes(&world.other, &key, 200, SECOND).await;
+}
+
+/// Of all who come with one code, to either program, one gets in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_of_a_second_factor_works_once() {
+    let world = World::start().await;
+    let session = world.replicas.sign_in(0).await.credential();
+    let enrol = Call::new("POST", "/api/v1/users/me/totp").by(&session);
+    let enrolled = world.one.send(enrol).await.expect(201);
+    let device = Authenticator::read(enrolled.body["uri"].as_str().unwrap());
+    let now: i64 = sqlx::query_scalar("SELECT floor(extract(epoch FROM now()))::bigint")
+        .fetch_one(&world.superuser.core)
+        .await
+        .unwrap();
+    let activate = Call::new("POST", "/api/v1/users/me/totp/activate")
+        .by(&session)
+        .body(json!({ "code": device.code_at(now) }));
+    let activated = world.other.send(activate).await.expect(200);
+    let codes = activated.body["backup_codes"].as_array().unwrap().clone();
+    for code in [json!(device.code_at(now + 30)), codes[0].clone()] {
+        let mut owing = Vec::new();
+        for number in 0..10 {
+            owing.push(world.replicas.sign_in(number % 2).await.credential());
+        }
+        let attempts = owing.iter().enumerate().map(|(number, session)| {
+            let rest = if number % 2 == 0 {
+                &world.other
+            } else {
+                &world.one
+            };
+            let pass = Call::new("POST", "/api/v1/sessions/current/second-factor");
+            rest.send(pass.by(session).body(json!({ "code": code })))
+        });
+        let answers = join_all(attempts).await;
+        let passed = answers.iter().filter(|answer| answer.status == 200);
+        assert_eq!(passed.count(), 1);
+        for refused in answers.iter().filter(|answer| answer.status != 200) {
+            assert!(
+                ["totp_code_used", "totp_code_invalid"].contains(&refused.code()),
+                "{refused:?}"
+            );
+        }
+        let open = owing.iter().map(|session| list(&world.one, session));
+        let open = join_all(open).await;
+        // The one that passed has new secrets; the others owe the code as before.
+        assert_eq!(open.iter().filter(|status| **status == 403).count(), 9);
+    }
 }

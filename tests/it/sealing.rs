@@ -1,6 +1,7 @@
 //! Secrets that are sealed for the core, second factors, and what takes one: the Secure Service on a
 //! database of its own, with a clock that the test moves.
 
+mod backup_codes;
 mod command_line;
 mod factors;
 mod limits;

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use clm_api_types::{CSRF_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE, STEP_UP_HEADER};
+use clm_api_types::{
+    CSRF_HEADER, ORGANIZATION_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE, STEP_UP_HEADER,
+};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -30,6 +32,11 @@ pub const NOBODY: Credential = Vec::new();
 /// An API key, or something in its place.
 pub fn bearer(secret: &str) -> Credential {
     vec![("authorization", format!("Bearer {secret}"))]
+}
+
+/// The operator of the machine acts for this organization; through the local socket.
+pub fn operator_of(organization: &str) -> Credential {
+    vec![(ORGANIZATION_HEADER, organization.to_owned())]
 }
 
 /// A session, or something in its place, without proof that its page made the request.
@@ -181,6 +188,16 @@ impl Rest {
         Self::at(program.bootstrap_text("url"))
     }
 
+    /// The interface on the local socket of a running program, as its operator uses it.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    pub fn of_operator(program: &Program) -> Self {
+        let socket = program.data_directory().join("clm.sock");
+        let builder = reqwest::Client::builder().unix_socket(socket);
+        Self::with("http://localhost".to_owned(), builder)
+    }
+
     /// The interface at an address.
     ///
     /// # Panics
@@ -293,11 +310,8 @@ impl Rest {
     }
 }
 
-/// The session in the answer to a sign-in.
-///
-/// # Panics
-/// When there is none.
-pub fn signed_in(answer: &Answer) -> SignedIn {
+/// The session token that an answer sets as a cookie.
+fn new_token(answer: &Answer) -> &str {
     let cookie = answer.headers.get("set-cookie").map(HeaderValue::to_str);
     let cookie = cookie
         .expect("the answer sets a cookie")
@@ -308,12 +322,45 @@ pub fn signed_in(answer: &Answer) -> SignedIn {
         .and_then(|pair| pair.split_once('='));
     let (name, token) = pair.expect("a cookie has a name");
     assert_eq!(name, SESSION_COOKIE);
+    token
+}
+
+/// The credential of a session that goes on with the token of an answer.
+///
+/// # Panics
+/// When the answer sets none.
+pub fn with_new_token(credential: &Credential, answer: &Answer) -> Credential {
+    let rest = credential.iter().filter(|(name, _)| *name != "cookie");
+    cookie(new_token(answer))
+        .into_iter()
+        .chain(rest.cloned())
+        .collect()
+}
+
+/// The session in the answer to a sign-in.
+///
+/// # Panics
+/// When there is none.
+pub fn signed_in(answer: &Answer) -> SignedIn {
+    let token = new_token(answer);
     let csrf_token = answer.body.get("csrf_token").and_then(Value::as_str);
     SignedIn {
         session_id: answer.id("/session/id"),
         token: token.to_owned(),
         csrf_token: csrf_token.expect("a session has a CSRF token").to_owned(),
     }
+}
+
+/// The session in the answer to putting a second factor into force: it goes on with new secrets.
+///
+/// # Panics
+/// When there is none.
+pub fn goes_on(answer: &Answer) -> SignedIn {
+    let body = answer.body.get("session").cloned().unwrap_or_default();
+    signed_in(&Answer {
+        body,
+        ..answer.clone()
+    })
 }
 
 /// Every operation of the program's own OpenAPI document: method, path, and the operation itself.

@@ -202,10 +202,7 @@ impl Client {
         let response = self
             .send(Method::POST, "/sessions", Some(request), None)
             .await?;
-        let token = session_token(&response)?;
-        let created: SessionCreated = read(response).await?;
-        let csrf_token = created.csrf_token.clone();
-        Ok((created, Credential::Session { token, csrf_token }))
+        session_made(response).await
     }
 
     /// Ends the own session.
@@ -249,10 +246,19 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn change_password(&self, change: &PasswordChange) -> Result<(), ClientError> {
-        self.send(Method::POST, "/users/me/password", Some(change), None)
-            .await
-            .map(drop)
+    pub async fn change_password(
+        &self,
+        change: &PasswordChange,
+    ) -> Result<Credential, ClientError> {
+        let path = "/users/me/password";
+        let response = self.send(Method::POST, path, Some(change), None).await?;
+        Ok(match &self.credential {
+            Credential::Session { csrf_token, .. } => Credential::Session {
+                token: session_token(&response)?,
+                csrf_token: csrf_token.clone(),
+            },
+            other => other.clone(),
+        })
     }
 
     /// Makes an API key.
@@ -600,6 +606,14 @@ fn segment(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// A session that an answer made, and the credential for further calls.
+async fn session_made(response: Response) -> Result<(SessionCreated, Credential), ClientError> {
+    let token = session_token(&response)?;
+    let created: SessionCreated = read(response).await?;
+    let csrf_token = created.csrf_token.clone();
+    Ok((created, Credential::Session { token, csrf_token }))
 }
 
 /// The token of a session that an answer sets.

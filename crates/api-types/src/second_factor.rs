@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::certificate_authorities::CertificateAuthorityCreate;
+use crate::sessions::SessionCreated;
 
 /// A second factor that waits for its first code. Shown once.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
@@ -18,11 +19,37 @@ pub struct TotpEnrolment {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A second factor that was just put into force. The token of the session stands in the `Set-Cookie`
+/// header only. Shown once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct TotpActivated {
+    /// Codes that stand for one of the device, each once.
+    pub backup_codes: Vec<String>,
+    /// The session, which goes on with new secrets.
+    pub session: SessionCreated,
+}
+
+/// Codes that stand for one of the device, each once. Shown once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct BackupCodes {
+    /// Each of four groups of four characters.
+    pub backup_codes: Vec<String>,
+}
+
+/// Whether one has a second factor in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SecondFactor {
+    /// Whether one is in force.
+    pub is_active: bool,
+    /// How many backup codes are left.
+    pub backup_codes_left: u32,
+}
+
 /// A code of the second factor.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TotpCode {
-    /// Six digits.
+    /// Six digits, or a backup code, except for putting a second factor into force.
     #[schema(format = "password")]
     pub code: String,
 }

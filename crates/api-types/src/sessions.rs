@@ -27,6 +27,9 @@ pub struct SessionCreated {
     pub session: Session,
     /// Must accompany each change in header `X-CSRF-Token`. Shown once.
     pub csrf_token: String,
+    /// What the session owes before anything else is allowed: `second_factor`, `password_change` or
+    /// `second_factor_enrolment`.
+    pub owes: Option<String>,
 }
 
 /// A session.
@@ -70,6 +73,7 @@ pub struct WhoAmI {
     /// What the caller may do there.
     #[schema(value_type = Object)]
     pub permissions: Permissions,
-    /// Whether nothing but changing the own password is allowed.
-    pub must_change_password: bool,
+    /// What the session owes before anything else is allowed: `second_factor`, `password_change` or
+    /// `second_factor_enrolment`.
+    pub owes: Option<String>,
 }

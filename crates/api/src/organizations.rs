@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use clm_api_types::organizations::{
     Organization, OrganizationChoice, OrganizationCreate, OrganizationStatusUpdate,
@@ -22,7 +22,7 @@ use crate::convert;
 use crate::operations::{id, repeatable, revision, tagged};
 use crate::problem::ApiError;
 use crate::request::{Caller, Input, Parameters};
-use crate::sessions::{session, session_cookie};
+use crate::sessions::{session_created, with_cookie};
 
 /// Makes an organization, from the System organization.
 #[utoipa::path(
@@ -150,16 +150,9 @@ pub(crate) async fn switch(
     Input { context, body }: Input<OrganizationChoice>,
 ) -> Result<Response, ApiError> {
     let switched = switching::switch(&context, &state.core, &body.organization).await?;
-    let cookie = session_cookie(switched.token.expose());
-    let mut response = Json(SessionCreated {
-        session: session(switched.session),
-        csrf_token: switched.csrf_token.expose().to_owned(),
-    })
-    .into_response();
-    if let Ok(cookie) = cookie {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    let token = Some(switched.token.clone());
+    let response = Json(session_created(switched)).into_response();
+    Ok(with_cookie(response, token))
 }
 
 /// Makes an organization of the caller the one in which sign-ins begin.

@@ -7,8 +7,9 @@ use axum::response::Response;
 use clm_api_types::SESSION_COOKIE;
 use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
+use clm_api_types::second_factor::TotpCode;
 use clm_api_types::sessions::{Session, SessionCreate, SessionCreated};
-use clm_core::sessions::{self, SessionRecord, SignIn};
+use clm_core::sessions::{self, NewSession, SessionRecord, SignIn};
 use clm_domain::ids::SessionId;
 use clm_domain::secret::SecretString;
 
@@ -16,7 +17,7 @@ use crate::ApiState;
 use crate::convert;
 use crate::operations::{id, once};
 use crate::problem::ApiError;
-use crate::request::{AnonymousInput, Caller, Parameters};
+use crate::request::{AnonymousInput, Caller, Input, Parameters};
 
 /// Signs in.
 #[utoipa::path(
@@ -37,26 +38,63 @@ pub(crate) async fn create(
         password: SecretString::new(body.password),
         organization: body.organization,
     };
-    let mut cookie = None;
+    let mut token = None;
     let act = Box::pin(async {
         let created = sessions::create(&context, &state.core, sign_in).await?;
-        cookie = Some(session_cookie(created.token.expose()));
+        token = Some(created.token.clone());
         let session_id = created.session.session_id.as_uuid();
-        let body = SessionCreated {
-            session: session(created.session),
-            csrf_token: created.csrf_token.expose().to_owned(),
-        };
-        Ok((session_id, body))
+        Ok((session_id, session_created(created)))
     });
-    let mut response = once(&context, &state.core, StatusCode::CREATED, act).await?;
-    if let Some(Ok(cookie)) = cookie {
+    let response = once(&context, &state.core, StatusCode::CREATED, act).await?;
+    Ok(with_cookie(response, token))
+}
+
+/// Gives the session that asks a code of its user's second factor. It goes on with new secrets.
+#[utoipa::path(
+    post, path = "/api/v1/sessions/current/second-factor", tag = "sessions",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = TotpCode,
+    security(("session" = [])),
+    responses(
+        (status = 200, body = SessionCreated, headers(("Set-Cookie" = String))),
+        (status = "4XX", body = Problem),
+    ),
+)]
+pub(crate) async fn pass_second_factor(
+    State(state): State<ApiState>,
+    Input { context, body }: Input<TotpCode>,
+) -> Result<Response, ApiError> {
+    let code = SecretString::new(body.code);
+    let mut token = None;
+    let act = Box::pin(async {
+        let passed = sessions::second_factor::pass(&context, &state.core, code).await?;
+        token = Some(passed.token.clone());
+        let session_id = passed.session.session_id.as_uuid();
+        Ok((session_id, session_created(passed)))
+    });
+    let response = once(&context, &state.core, StatusCode::OK, act).await?;
+    Ok(with_cookie(response, token))
+}
+
+/// A session with its CSRF token, and what it owes.
+pub(crate) fn session_created(created: NewSession) -> SessionCreated {
+    SessionCreated {
+        session: session(created.session),
+        csrf_token: created.csrf_token.expose().to_owned(),
+        owes: created.owed.map(|owed| owed.as_str().to_owned()),
+    }
+}
+
+/// The answer with the token of a session, if it made one, as its cookie.
+pub(crate) fn with_cookie(mut response: Response, token: Option<SecretString>) -> Response {
+    if let Some(Ok(cookie)) = token.map(|token| session_cookie(token.expose())) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
-    Ok(response)
+    response
 }
 
 /// The cookie of a session: this host only, out of reach of scripts and of other sites.
-pub(crate) fn session_cookie(token: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
+fn session_cookie(token: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
     let text = format!("{SESSION_COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict");
     let mut value = HeaderValue::from_str(&text)?;
     value.set_sensitive(true);

@@ -22,6 +22,7 @@ use crate::convert;
 use crate::operations::{id, once, repeatable, revision, tagged};
 use crate::problem::ApiError;
 use crate::request::{Caller, Input, Parameters};
+use crate::sessions::with_cookie;
 
 /// What an id in a path names.
 const NOUN: &str = "user";
@@ -45,17 +46,20 @@ pub(crate) async fn who_am_i(
         organization_id: found.organization_id.as_uuid(),
         organization_name: found.organization_name,
         permissions: found.permissions,
-        must_change_password: found.must_change_password,
+        owes: found.owed.map(|owed| owed.as_str().to_owned()),
     }))
 }
 
-/// Changes the own password. Every other session of the user ends.
+/// Changes the own password. Every other session of the user ends; the one that asks gets a new token.
 #[utoipa::path(
     post, path = "/api/v1/users/me/password", tag = "users",
     params(("Idempotency-Key" = Option<String>, Header)),
     request_body = PasswordChange,
     security(("api_key" = []), ("session" = [])),
-    responses((status = 204), (status = "4XX", body = Problem)),
+    responses(
+        (status = 204, headers(("Set-Cookie" = Option<String>))),
+        (status = "4XX", body = Problem),
+    ),
 )]
 pub(crate) async fn change_own_password(
     State(state): State<ApiState>,
@@ -64,16 +68,13 @@ pub(crate) async fn change_own_password(
     let current = SecretString::new(body.current_password);
     let new = SecretString::new(body.new_password);
     let user_id = context.actor.user_id().map(Uuid::from);
-    repeatable(
-        &context,
-        &state.core,
-        StatusCode::NO_CONTENT,
-        Box::pin(async {
-            users::change_own_password(&context, &state.core, current, new).await?;
-            Ok((user_id, ()))
-        }),
-    )
-    .await
+    let mut token = None;
+    let act = Box::pin(async {
+        token = users::change_own_password(&context, &state.core, current, new).await?;
+        Ok((user_id, ()))
+    });
+    let response = repeatable(&context, &state.core, StatusCode::NO_CONTENT, act).await?;
+    Ok(with_cookie(response, token))
 }
 
 /// Users of the own organization, newest first. Whoever acts in the System organization may name

@@ -155,6 +155,9 @@ pub(crate) struct Login {
     /// Read the password from standard input instead of the terminal.
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    /// A code of your second factor, or a backup code; asked for when absent and needed.
+    #[arg(long)]
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

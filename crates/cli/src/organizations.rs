@@ -20,7 +20,7 @@ use crate::arguments::organizations::{
 };
 use crate::arguments::{Format, Global};
 use crate::certificates::query;
-use crate::credentials::{self, Remembered};
+use crate::credentials;
 use crate::keys::time;
 use crate::{connect, output, session};
 
@@ -115,6 +115,11 @@ fn changed(
         require_second_factor: arguments
             .require_second_factor
             .unwrap_or(present.require_second_factor),
+        second_factor_roles: match arguments.second_factor_roles.as_deref() {
+            None => present.second_factor_roles.clone(),
+            Some([none]) if none == "none" => Vec::new(),
+            Some(codes) => codes.to_vec(),
+        },
         api_key_days_max: number(arguments.api_key_days_max, present.api_key_days_max),
     }
 }
@@ -161,14 +166,7 @@ async fn switch(global: &Global, organization: String, primary: bool) -> anyhow:
     let choice = OrganizationChoice { organization };
     let client = connect::network(global, &url, credential)?;
     let (switched, credential) = client.switch_organization(&choice).await?;
-    let Credential::Session { token, csrf_token } = &credential else {
-        bail!("the server gave no session");
-    };
-    credentials::save(&Remembered {
-        url: remembered.url,
-        token: token.clone(),
-        csrf_token: csrf_token.clone(),
-    })?;
+    session::remember(&remembered.url, credential.clone())?;
     if primary {
         let client = connect::network(global, &url, credential)?;
         client.set_primary_organization(&choice).await?;

@@ -22,6 +22,19 @@ const AUTHORITIES_MAX: u32 = 1_000;
 pub(crate) async fn totp(global: &Global, command: TotpCommand) -> anyhow::Result<ExitCode> {
     let client = connect::client(global)?;
     match command {
+        TotpCommand::Show => {
+            let found = client.find_totp().await?;
+            match global.output {
+                Format::Json => output::json(&found)?,
+                Format::Table => output::fields(&[
+                    (
+                        "in force",
+                        if found.is_active { "yes" } else { "no" }.to_owned(),
+                    ),
+                    ("backup codes left", found.backup_codes_left.to_string()),
+                ]),
+            }
+        }
         TotpCommand::Enrol => {
             let enrolled = client.enrol_totp().await?;
             match global.output {
@@ -33,8 +46,13 @@ pub(crate) async fn totp(global: &Global, command: TotpCommand) -> anyhow::Resul
             }
         }
         TotpCommand::Activate(code) => {
-            client.activate_totp(&read(code)?).await?;
-            output::line("the second factor is in force");
+            let (activated, credential) = client.activate_totp(&read(code)?).await?;
+            session::remember_again(credential)?;
+            show_codes(global, &activated.backup_codes)?;
+        }
+        TotpCommand::BackupCodes(code) => {
+            let made = client.renew_backup_codes(&read(code)?).await?;
+            show_codes(global, &made.backup_codes)?;
         }
         TotpCommand::Remove(code) => {
             client.remove_totp(&read(code)?).await?;
@@ -42,6 +60,22 @@ pub(crate) async fn totp(global: &Global, command: TotpCommand) -> anyhow::Resul
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Backup codes, one a line, so that they can be printed or kept as they are.
+#[expect(clippy::print_stderr, reason = "standard output is the codes'")]
+fn show_codes(global: &Global, codes: &[String]) -> anyhow::Result<()> {
+    if global.output == Format::Json {
+        return output::json(&codes);
+    }
+    eprintln!(
+        "The second factor is in force. Each of these backup codes stands for one of the device, once. \
+         Keep them where the device is not; they are shown this time only."
+    );
+    for code in codes {
+        output::line(code);
+    }
+    Ok(())
 }
 
 fn read(code: Code) -> anyhow::Result<TotpCode> {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clm_api_types::client::Credential;
+use clm_api_types::second_factor::TotpCode;
 use clm_api_types::sessions::SessionCreate;
 
 use crate::arguments::{Format, Global, Login};
@@ -28,20 +29,52 @@ pub(crate) async fn login(global: &Global, login: Login) -> anyhow::Result<ExitC
         password,
         organization: login.home_organization,
     };
-    let (created, credential) = client.sign_in(&request).await?;
-    let Credential::Session { token, csrf_token } = credential else {
-        bail!("the server gave no session");
-    };
-    credentials::save(&Remembered {
-        url: url.clone(),
-        token,
-        csrf_token,
-    })?;
+    let (mut created, credential) = client.sign_in(&request).await?;
+    remember(&url, credential.clone())?;
+    if created.owes.as_deref() == Some("second_factor") {
+        let code = match login.code {
+            Some(code) => code,
+            None => secret("Code of your second factor, or a backup code: ", false)?,
+        };
+        let client = connect::network(global, &url, credential)?;
+        let (passed, credential) = client.pass_second_factor(&TotpCode { code }).await?;
+        remember(&url, credential)?;
+        created = passed;
+    }
     output::line(&format!(
         "signed in to {url} until {}",
         created.session.expires_at
     ));
+    match created.owes.as_deref() {
+        Some("password_change") => {
+            output::line("change your password first: clm user change-password")
+        }
+        Some("second_factor_enrolment") => {
+            output::line("a second factor is required here, enrol one first: clm totp enrol");
+        }
+        _ => {}
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps the credential of a session for the next command.
+pub(crate) fn remember(url: &str, credential: Credential) -> anyhow::Result<()> {
+    let Credential::Session { token, csrf_token } = credential else {
+        bail!("the server gave no session");
+    };
+    credentials::save(&Remembered {
+        url: url.to_owned(),
+        token,
+        csrf_token,
+    })
+}
+
+/// Keeps the new secrets of the remembered session.
+pub(crate) fn remember_again(credential: Credential) -> anyhow::Result<()> {
+    match credentials::load()? {
+        Some(remembered) => remember(&remembered.url, credential),
+        None => Ok(()),
+    }
 }
 
 /// Ends the remembered session.
@@ -73,6 +106,9 @@ pub(crate) async fn whoami(global: &Global) -> anyhow::Result<ExitCode> {
     let mut fields = vec![("actor", found.actor_type)];
     if let Some(username) = found.username {
         fields.push(("user", username));
+    }
+    if let Some(owes) = found.owes {
+        fields.push(("owes first", owes));
     }
     fields.push(("organization", found.organization_name));
     fields.push(("organization id", found.organization_id.to_string()));

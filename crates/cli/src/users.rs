@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clm_api_types::client::Client;
+use clm_api_types::client::{Client, Credential};
 use clm_api_types::users::{
-    User, UserCreate, UserPasswordSet, UserQuery, UserStatusUpdate, UserUpdate,
+    PasswordChange, User, UserCreate, UserPasswordSet, UserQuery, UserStatusUpdate, UserUpdate,
 };
 use clm_domain::states::{UserStatus, UserType};
 use uuid::Uuid;
@@ -38,6 +38,9 @@ pub(crate) async fn user(global: &Global, command: UserCommand) -> anyhow::Resul
             user,
             password_stdin,
         } => set_password(global, &client, &user, password_stdin).await?,
+        UserCommand::ChangePassword { password_stdin } => {
+            change_password(&client, password_stdin).await?;
+        }
         UserCommand::Unlock { user } => {
             let id = find(&client, &user).await?.id.to_string();
             show(global, &client.unlock_user(&id).await?)?;
@@ -50,6 +53,26 @@ pub(crate) async fn user(global: &Global, command: UserCommand) -> anyhow::Resul
         UserCommand::Restore { id } => show(global, &client.restore_user(&id).await?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Changes one's own password: the present one and the new one, each on a line of standard input where
+/// that is read.
+async fn change_password(client: &Client, from_stdin: bool) -> anyhow::Result<()> {
+    let current_password = session::secret("Present password: ", from_stdin)?;
+    let new_password = session::secret("New password: ", from_stdin)?;
+    if !from_stdin && session::secret("New password again: ", false)? != new_password {
+        bail!("the new password was typed in two ways; nothing was changed");
+    }
+    let change = PasswordChange {
+        current_password,
+        new_password,
+    };
+    let credential = client.change_password(&change).await?;
+    if matches!(credential, Credential::Session { .. }) {
+        session::remember_again(credential)?;
+    }
+    output::line("the password is changed; your other sessions have ended");
+    Ok(())
 }
 
 /// A generated password goes to standard output, whole and alone, so that it can be piped.

@@ -11,7 +11,7 @@ use clm_domain::permission::{Action, Resource};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::context::OpContext;
+use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
 use crate::{Core, audit};
 
@@ -76,10 +76,21 @@ enum Denial {
     Foreign,
     /// The right is missing.
     Missing,
-    /// The password has to be changed first.
-    PasswordChangeRequired,
+    /// The session owes something first.
+    Owes(Owed),
     /// The right is held, but not in the System organization.
     Elsewhere,
+}
+
+impl Denial {
+    /// What the audit log says of a refusal.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Owes(owed) => owed.code(),
+            Self::Elsewhere => SYSTEM_ORGANIZATION_ONLY,
+            Self::Missing | Self::Unauthenticated | Self::Foreign => PERMISSION_MISSING,
+        }
+    }
 }
 
 /// The code of [`Denial::Missing`].
@@ -103,7 +114,7 @@ pub async fn authorize(
         Err(Denial::Unauthenticated) => Err(unauthenticated()),
         Err(Denial::Foreign) => Err(Fault::not_found(noun(target.resource)).into()),
         Err(denial) => {
-            record_denial(context, core, action, &target, PERMISSION_MISSING).await?;
+            record_denial(context, core, action, &target, denial.code()).await?;
             Err(forbidden(denial, action, target.resource))
         }
     }
@@ -143,22 +154,23 @@ pub(crate) fn holds(context: &OpContext, action: Action, resource: Resource) -> 
 /// Allows what anybody may do about oneself, whatever rights there are.
 ///
 /// # Errors
-/// `Unauthenticated` for nobody; `Forbidden` while the password has to be changed first.
+/// `Unauthenticated` for nobody; `Forbidden` while the session owes something.
 pub(crate) fn require_identity(context: &OpContext) -> Result<()> {
     if context.actor == Actor::Anonymous {
         return Err(unauthenticated());
     }
-    if context.must_change_password {
-        let denial = Denial::PasswordChangeRequired;
-        return Err(forbidden(denial, Action::Read, Resource::User));
-    }
-    Ok(())
+    context.owed.map_or(Ok(()), |owed| Err(owes(owed)))
+}
+
+/// The refusal of everything else while a session owes something.
+pub(crate) fn owes(owed: Owed) -> CoreError {
+    Fault::new(ErrorKind::Forbidden, owed.code(), owed.message()).into()
 }
 
 /// Who has the session of the request: what concerns oneself is not done by a program with a key.
 ///
 /// # Errors
-/// `Unauthenticated` for nobody; `Forbidden` while the password has to be changed; `Invalid` with
+/// `Unauthenticated` for nobody; `Forbidden` while the session owes something; `Invalid` with
 /// code `no_session`.
 pub(crate) fn signed_in(context: &OpContext) -> Result<UserId> {
     require_identity(context)?;
@@ -184,8 +196,8 @@ fn decide(context: &OpContext, action: Action, target: &Target) -> std::result::
         Actor::Anonymous => return Err(Denial::Unauthenticated),
         Actor::User { .. } | Actor::ApiKey { .. } | Actor::LocalOperator { .. } => {}
     }
-    if context.must_change_password {
-        return Err(Denial::PasswordChangeRequired);
+    if let Some(owed) = context.owed {
+        return Err(Denial::Owes(owed));
     }
     if !context.permissions.allows(target.resource, action) {
         return Err(Denial::Missing);
@@ -241,13 +253,8 @@ pub(crate) fn unknown_reference(field: &str, noun: &str) -> CoreError {
 }
 
 fn forbidden(denial: Denial, action: Action, resource: Resource) -> CoreError {
-    if denial == Denial::PasswordChangeRequired {
-        return Fault::new(
-            ErrorKind::Forbidden,
-            "password_change_required",
-            "Change your password first: POST /api/v1/users/me/password.",
-        )
-        .into();
+    if let Denial::Owes(owed) = denial {
+        return owes(owed);
     }
     if denial == Denial::Elsewhere {
         let message = "This is done from the System organization only.";

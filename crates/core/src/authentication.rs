@@ -29,9 +29,10 @@ use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION};
 use clm_domain::networks::Networks;
 use clm_domain::permission::{Action, Permissions, Resource};
-use clm_domain::states::{OrganizationStatus, UserStatus};
+use clm_domain::secret::SecretString;
+use clm_domain::states::{OrganizationStatus, SessionSecondFactor, UserStatus};
 
-use crate::context::{OpContext, RequestInfo};
+use crate::context::{OpContext, Owed, RequestInfo};
 use crate::error::{CoreError, Result};
 use crate::store::users::Holder;
 use crate::store::{api_keys, sessions};
@@ -60,7 +61,7 @@ struct Identity {
     username: String,
     organization_id: OrganizationId,
     permissions: Permissions,
-    must_change_password: bool,
+    owed: Option<Owed>,
     /// When the credential stops being good; absent: never.
     ends_at: Option<DateTime<Utc>>,
     /// When it is to be looked up again: an assignment of the holder begins or ends, or the use of a
@@ -176,7 +177,7 @@ pub fn anonymous(core: &Core, request: RequestInfo) -> OpContext {
         username: None,
         organization_id: SYSTEM_ORGANIZATION,
         permissions: Permissions::none(),
-        must_change_password: false,
+        owed: None,
         credential_ends_at: None,
         credential_networks: None,
         credential_scopes: None,
@@ -198,7 +199,7 @@ fn context_of(core: &Core, request: RequestInfo, identity: &Identity) -> Result<
         username: Some(identity.username.clone()),
         organization_id: identity.organization_id,
         permissions: identity.permissions.clone(),
-        must_change_password: identity.must_change_password,
+        owed: identity.owed,
         credential_ends_at: identity.ends_at,
         credential_networks: identity.allowed_networks.clone(),
         credential_scopes: identity.scopes.clone(),
@@ -224,8 +225,8 @@ async fn load_api_key(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
             .scopes
             .as_ref()
             .map_or_else(|| rights.clone(), |scopes| rights.intersect(scopes)),
-        // It is the next sign-in that allows nothing but a new password; a key is none.
-        must_change_password: false,
+        // A new password, or a second factor, is what a sign-in asks for; a key is none.
+        owed: None,
         ends_at: found.expires_at,
         look_up_at: found.holder.rights_change_at,
         allowed_networks: found.allowed_networks,
@@ -250,6 +251,7 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
     }
     let use_noted_every = use_noted_every(&found);
     refresh(core, &mut found, now).await?;
+    let owed = owed(&found);
     let identity = Arc::new(Identity {
         actor: Actor::User {
             user_id: found.holder.user_id,
@@ -258,7 +260,7 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         username: found.holder.username,
         organization_id: found.holder.organization_id,
         permissions,
-        must_change_password: found.holder.must_change_password,
+        owed,
         ends_at: Some(found.idle_expires_at.min(found.expires_at)),
         look_up_at: earlier(found.holder.rights_change_at, now + use_noted_every),
         allowed_networks: None,
@@ -268,6 +270,27 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
     core.authentication_cache
         .insert(&begun, hash, Arc::clone(&identity));
     Ok(identity)
+}
+
+/// What the session of a token owes, looked up anew.
+///
+/// # Errors
+/// `Unauthenticated`; those of the database.
+pub(crate) async fn owed_by(core: &Core, token: &SecretString) -> Result<Option<Owed>> {
+    let identity = load_session(core, credential::hash(token.expose())).await?;
+    Ok(identity.owed)
+}
+
+/// What a session owes before anything else is allowed.
+fn owed(session: &sessions::FoundSession) -> Option<Owed> {
+    match session.second_factor {
+        SessionSecondFactor::Owed => Some(Owed::SecondFactor),
+        _ if session.holder.must_change_password => Some(Owed::PasswordChange),
+        SessionSecondFactor::None if session.second_factor_required => {
+            Some(Owed::SecondFactorEnrolment)
+        }
+        SessionSecondFactor::None | SessionSecondFactor::Passed => None,
+    }
 }
 
 /// How often the use of a session is noted: often enough that it does not end while it is used.

@@ -51,6 +51,51 @@ pub struct Idempotency {
     pub request_sha256: [u8; 32],
 }
 
+/// What a session owes: before it is given, nothing else is allowed. In the order in which it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// A code of the user's second factor.
+    SecondFactor,
+    /// A new password.
+    PasswordChange,
+    /// A second factor, which the organization or a role wants.
+    SecondFactorEnrolment,
+}
+
+impl Owed {
+    /// Its name, as answers say it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "second_factor",
+            Self::PasswordChange => "password_change",
+            Self::SecondFactorEnrolment => "second_factor_enrolment",
+        }
+    }
+
+    /// The code of the refusal of everything else.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "second_factor_required",
+            Self::PasswordChange => "password_change_required",
+            Self::SecondFactorEnrolment => "second_factor_enrolment_required",
+        }
+    }
+
+    /// What to do first.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::SecondFactor => {
+                "Give a code of your second factor first: POST /api/v1/sessions/current/second-factor."
+            }
+            Self::PasswordChange => "Change your password first: POST /api/v1/users/me/password.",
+            Self::SecondFactorEnrolment => {
+                "A second factor is required here. Enrol one first (clm totp enrol, or POST \
+                 /api/v1/users/me/totp); if you have one, sign in again with it."
+            }
+        }
+    }
+}
+
 /// Who does what, for whom, in which request.
 #[derive(Clone, Debug)]
 pub struct OpContext {
@@ -62,8 +107,8 @@ pub struct OpContext {
     pub organization_id: OrganizationId,
     /// What the actor may do there.
     pub permissions: Permissions,
-    /// Whether nothing but changing the own password is allowed.
-    pub must_change_password: bool,
+    /// What the session owes; absent: everything is allowed that the permissions allow.
+    pub owed: Option<Owed>,
     /// When the credential ends, where it does: what is made with it must not outlive it.
     pub credential_ends_at: Option<DateTime<Utc>>,
     /// From where alone the credential may be used, where it is bound to that: so is what is made with it.
@@ -85,7 +130,7 @@ impl OpContext {
             username: None,
             organization_id,
             permissions: Permissions::none(),
-            must_change_password: false,
+            owed: None,
             credential_ends_at: None,
             credential_networks: None,
             credential_scopes: None,

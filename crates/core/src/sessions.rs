@@ -3,8 +3,12 @@
 //! A failed sign-in tells nothing: the same text, the same number of hashes and no trace of what
 //! was typed, whether the name is unknown, the password wrong, or the user locked. Nothing that was
 //! typed as a name is ever stored: it may be a password in the wrong field.
+//!
+//! Whoever has a second factor gets a session that owes it: see [`second_factor`].
 
 mod lifetimes;
+pub(crate) mod renewal;
+pub mod second_factor;
 pub mod switching;
 
 use std::sync::Arc;
@@ -19,7 +23,9 @@ use clm_domain::ids::{OrganizationId, SYSTEM_ORGANIZATION, SessionId, UserId};
 use clm_domain::organization_settings::OrganizationSettings;
 use clm_domain::permission::{Action, Resource};
 use clm_domain::secret::SecretString;
-use clm_domain::states::{OrganizationStatus, UserStatus};
+use clm_domain::states::{OrganizationStatus, SessionSecondFactor, UserStatus};
+use clm_secure_api::CallContext;
+use clm_secure_api::command::FindSecondFactor;
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -27,16 +33,18 @@ use uuid::Uuid;
 use crate::access::{self, Target};
 use crate::authentication::credential;
 use crate::authentication::throttle::network_of;
-use crate::context::OpContext;
+use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::users::{PasswordState, SignInCandidate};
 use crate::store::{audit_log, organizations, sessions, users as user_rows};
 use crate::users::{self, guesses::Guess};
-use crate::{Core, audit};
+use crate::{Core, audit, authentication};
 
 /// Most live sessions of one user; a sign-in beyond that ends the oldest.
 const SESSIONS_PER_USER_MAX: i64 = 100;
+/// How long a session may owe its second factor.
+const OWED_MINUTES: i64 = 10;
 
 /// Asks for a session.
 #[derive(Clone, Debug)]
@@ -58,6 +66,8 @@ pub struct NewSession {
     pub token: SecretString,
     /// What each change must prove to come from the session's page. Shown once.
     pub csrf_token: SecretString,
+    /// What it owes before anything else is allowed.
+    pub owed: Option<Owed>,
 }
 
 /// A live session.
@@ -107,14 +117,24 @@ pub async fn create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result
 async fn try_to_create(context: &OpContext, core: &Core, sign_in: SignIn) -> Result<NewSession> {
     let Some(candidate) = find_candidate(core, &sign_in).await? else {
         core.passwords.verify_unknown(&sign_in.password).await?;
+        let nobody = (SYSTEM_ORGANIZATION, UserId::from_uuid(Uuid::nil()));
+        has_second_factor(context, core, nobody).await?;
         let row = refusal(context, core, SYSTEM_ORGANIZATION).refused("unknown_user");
         audit::record(context, core, row).await?;
         return Err(sign_in_failed());
     };
     let verified_hash = verify(core, &candidate, &sign_in.password).await?;
+    let owner = (candidate.home_organization_id, candidate.user_id);
+    let second_factor = match has_second_factor(context, core, owner).await? {
+        true => SessionSecondFactor::Owed,
+        false => SessionSecondFactor::None,
+    };
     let token = credential::new_token(core.rng.as_ref());
     let csrf_token = credential::new_token(core.rng.as_ref());
-    let session = new_session(context, core, &candidate, (&token, &csrf_token));
+    let session = sessions::NewSession {
+        second_factor,
+        ..new_session(context, core, &candidate, (&token, &csrf_token))
+    };
     let attempt = Arc::new(Attempt {
         success: success(context, core, &session),
         refusal: refusal(context, core, candidate.home_organization_id)
@@ -142,10 +162,30 @@ async fn try_to_create(context: &OpContext, core: &Core, sign_in: SignIn) -> Res
     }
     renew_hash(core, &attempt, &sign_in.password).await?;
     Ok(NewSession {
+        owed: authentication::owed_by(core, &token).await?,
         session: record_of(&session, organization_id),
         token,
         csrf_token,
     })
+}
+
+/// Whether a user has a second factor in force. Asked of the Secure Service for every attempt, whatever the
+/// password and the name: the time that it takes tells nothing.
+async fn has_second_factor(
+    context: &OpContext,
+    core: &Core,
+    (home_organization_id, user_id): (OrganizationId, UserId),
+) -> Result<bool> {
+    let call = CallContext {
+        organization_id: home_organization_id,
+        ..context.call()
+    };
+    let command = FindSecondFactor { user_id };
+    Ok(core
+        .secure
+        .find_second_factor(call, command)
+        .await?
+        .is_active)
 }
 
 /// The user whom the name means; `None` without a query for names that nobody can have.
@@ -221,9 +261,11 @@ async fn decide(
     let Some(organization_id) = organization else {
         return refuse(connection, attempt, "no_active_membership").await;
     };
-    guess
-        .succeeded(connection, &state, (attempt.known_address_id, now))
-        .await?;
+    let owes = attempt.session.second_factor == SessionSecondFactor::Owed;
+    if !owes {
+        let known = (attempt.known_address_id, now);
+        guess.succeeded(connection, &state, known).await?;
+    }
     let settings = settings_of(connection, organization_id).await?;
     let of_home = match home == organization_id {
         true => settings.clone(),
@@ -235,10 +277,11 @@ async fn decide(
     sessions::insert(connection, organization_id, &session).await?;
     let spared = (SESSIONS_PER_USER_MAX, None);
     let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
-    let mut row = attempt
-        .success
-        .clone()
-        .with_details(json!({ "sessions_ended": ended, "password_expired": expired }));
+    let mut row = attempt.success.clone().with_details(json!({
+        "sessions_ended": ended,
+        "password_expired": expired,
+        "second_factor": session.second_factor.as_str(),
+    }));
     row.organization_id = organization_id;
     audit_log::insert(connection, &row).await?;
     Ok(Some(SignedIn {
@@ -338,6 +381,7 @@ fn new_session(
         expires_at,
         ip_address: context.request.ip_address.clone(),
         user_agent: context.request.user_agent.clone(),
+        second_factor: SessionSecondFactor::None,
     }
 }
 

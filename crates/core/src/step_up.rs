@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clm_database::Scope;
 use clm_database::transaction::Abort;
 use clm_domain::actor::Actor;
-use clm_domain::audit::{AuditRow, Cause, CoreEvent};
+use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::{random_bytes, whole_milliseconds};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{CertificateId, SessionId, UserId};
@@ -90,7 +90,7 @@ pub async fn give(
     core: &Core,
     (given, wanted): (Given, For),
 ) -> Result<(UserId, StepUpProof)> {
-    let person = person(context, core).await?;
+    let person = person(context, core, &[]).await?;
     let user_id = person.user_id;
     let proof = match wanted {
         For::Request(request) => {
@@ -260,7 +260,7 @@ impl NewProof {
             "proof_sha256": hex::encode(stored.proof_sha256),
         });
         Self {
-            audit: person.event(context, core).with_details(details),
+            audit: person.stepped_up(context, core).with_details(details),
             expires_at: now + TimeDelta::minutes(PROOF_MINUTES),
             proof,
             stored,
@@ -416,22 +416,16 @@ fn invalid() -> CoreError {
 }
 
 impl Person {
-    /// The event of stepping up, in the log of the home organization.
-    fn event(&self, context: &OpContext, core: &Core) -> AuditRow {
-        let cause = Cause {
-            organization_id: self.home_organization_id,
-            ..context.cause()
-        };
-        let (now, rng) = (core.clock.now(), core.rng.as_ref());
-        let id = Some(self.user_id.as_uuid());
-        let row = AuditRow::success(CoreEvent::SteppedUp, &cause, id, now, rng);
-        audit::with_origin(context, row)
+    /// The event of stepping up.
+    fn stepped_up(&self, context: &OpContext, core: &Core) -> AuditRow {
+        let about = (CoreEvent::SteppedUp, Some(self.user_id.as_uuid()));
+        self.row(context, core, about)
     }
 
     /// Records that no proof was given, and why.
     async fn refusal<T>(&self, context: &OpContext, core: &Core, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
-            let row = self.event(context, core).refused(error.0.code.clone());
+            let row = self.stepped_up(context, core).refused(error.0.code.clone());
             audit::record(context, core, row).await?;
         }
         outcome

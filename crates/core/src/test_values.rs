@@ -33,7 +33,7 @@ pub(crate) fn context(actor: Actor, permissions: Permissions) -> OpContext {
         username: None,
         organization_id: SYSTEM_ORGANIZATION,
         permissions,
-        must_change_password: false,
+        owed: None,
         credential_ends_at: None,
         credential_networks: None,
         credential_scopes: None,

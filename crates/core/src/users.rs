@@ -31,7 +31,7 @@ pub use creation::{CreatedUser, NewUser, create};
 pub use passwords::{change_own_password, set_first_password};
 pub use status::{delete, restore, set_status, unlock};
 
-use crate::context::OpContext;
+use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
 use crate::role_assignments::RoleAssignmentRecord;
 use crate::store::users::{self, NewPerson, PasswordState};
@@ -301,8 +301,8 @@ pub struct WhoAmI {
     pub organization_name: String,
     /// What the caller may do there.
     pub permissions: Permissions,
-    /// Whether nothing but changing the own password is allowed.
-    pub must_change_password: bool,
+    /// What the session owes before anything else is allowed.
+    pub owed: Option<Owed>,
 }
 
 /// Who the caller is. Everybody who is anybody may ask.
@@ -326,7 +326,7 @@ pub async fn who_am_i(context: &OpContext, core: &Core) -> Result<WhoAmI> {
         organization_id: context.organization_id,
         organization_name: organization.name,
         permissions: context.permissions.clone(),
-        must_change_password: context.must_change_password,
+        owed: context.owed,
     })
 }
 

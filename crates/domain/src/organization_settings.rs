@@ -12,6 +12,8 @@ const SESSION_IDLE_MINUTES_MAX: u32 = 24 * 60;
 const SESSION_HOURS_MAX: u32 = 30 * 24;
 /// Longest life of a password, in days.
 const PASSWORD_DAYS_MAX: u32 = 3_650;
+/// Most roles that can need a second factor.
+const SECOND_FACTOR_ROLES_MAX: usize = 100;
 /// Longest life of an API key, in days.
 const API_KEY_DAYS_MAX: u32 = 3_650;
 
@@ -31,6 +33,9 @@ pub struct OrganizationSettings {
     /// Whether its members need a second factor.
     #[serde(default)]
     pub require_second_factor: bool,
+    /// Codes of the roles whose holders need a second factor, those who inherit from them included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub second_factor_roles: Vec<String>,
     /// An API key in it lives so many days at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_days_max: Option<u32>,
@@ -38,11 +43,12 @@ pub struct OrganizationSettings {
 
 impl OrganizationSettings {
     /// The keys of the stored object that this version knows.
-    pub const KEYS: [&'static str; 5] = [
+    pub const KEYS: [&'static str; 6] = [
         "session_idle_minutes",
         "session_hours_max",
         "password_days_max",
         "require_second_factor",
+        "second_factor_roles",
         "api_key_days_max",
     ];
 
@@ -53,12 +59,15 @@ impl OrganizationSettings {
             let number = stored.get(key).and_then(Value::as_u64);
             number.and_then(|number| u32::try_from(number).ok())
         };
+        let roles = stored.get("second_factor_roles").and_then(Value::as_array);
+        let roles = roles.into_iter().flatten().filter_map(Value::as_str);
         let second_factor = stored.get("require_second_factor").and_then(Value::as_bool);
         Self {
             session_idle_minutes: number("session_idle_minutes"),
             session_hours_max: number("session_hours_max"),
             password_days_max: number("password_days_max"),
             require_second_factor: second_factor.unwrap_or_default(),
+            second_factor_roles: roles.map(str::to_owned).collect(),
             api_key_days_max: number("api_key_days_max"),
         }
     }
@@ -83,14 +92,19 @@ impl OrganizationSettings {
             ),
             ("api_key_days_max", self.api_key_days_max, API_KEY_DAYS_MAX),
         ];
-        bounded
+        let numbers = bounded
             .into_iter()
             .filter(|(_, value, most)| value.is_some_and(|value| value == 0 || value > *most))
             .map(|(key, _, most)| Violation {
                 field: format!("settings.{key}"),
                 message: format!("Use 1 to {most}, or leave it out."),
-            })
-            .collect()
+            });
+        let too_many =
+            (self.second_factor_roles.len() > SECOND_FACTOR_ROLES_MAX).then(|| Violation {
+                field: "settings.second_factor_roles".to_owned(),
+                message: format!("Name at most {SECOND_FACTOR_ROLES_MAX} roles."),
+            });
+        numbers.chain(too_many).collect()
     }
 }
 

@@ -186,6 +186,18 @@ value_set! {
 }
 
 value_set! {
+    /// What became of the second factor in a session.
+    SessionSecondFactor {
+        /// The user had none when signing in.
+        None = "none",
+        /// Nothing is allowed before a code of it.
+        Owed = "owed",
+        /// A code came.
+        Passed = "passed",
+    }
+}
+
+value_set! {
     /// Status of a user.
     UserStatus {
         /// May sign in.

@@ -44,6 +44,7 @@ DROP FUNCTION IF EXISTS find_rights_changes(bigint);
 DROP FUNCTION IF EXISTS find_invitation_by_token(bytea, timestamptz);
 DROP FUNCTION IF EXISTS find_api_key_by_hash(bytea, timestamptz);
 DROP FUNCTION IF EXISTS find_session_by_token(bytea, timestamptz);
+DROP FUNCTION IF EXISTS second_factor_required(uuid, uuid, timestamptz);
 DROP FUNCTION IF EXISTS next_rights_change(uuid, uuid, timestamptz);
 DROP FUNCTION IF EXISTS installation_permissions(uuid, timestamptz);
 DROP FUNCTION IF EXISTS effective_roles(uuid, uuid, timestamptz);

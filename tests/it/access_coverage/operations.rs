@@ -54,9 +54,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
     open("DELETE", "/api/v1/sessions/current", Needs::Session),
     open("GET", "/api/v1/whoami", Needs::Credential),
     open("POST", "/api/v1/users/me/password", Needs::Credential).with(new_password),
+    open("GET", "/api/v1/users/me/totp", Needs::Session),
     open("POST", "/api/v1/users/me/totp", Needs::Session),
     open("POST", "/api/v1/users/me/totp/activate", Needs::Session).with(code),
     open("POST", "/api/v1/users/me/totp/remove", Needs::Session).with(code),
+    open("POST", "/api/v1/users/me/totp/backup-codes", Needs::Session).with(code),
+    open(
+        "POST",
+        "/api/v1/sessions/current/second-factor",
+        Needs::Session,
+    )
+    .with(code),
     open("POST", "/api/v1/step-up", Needs::Session).with(step_up),
     operation("POST", USERS, Resource::User, Action::Create).with(new_user),
     operation("GET", USERS, Resource::User, Action::List),

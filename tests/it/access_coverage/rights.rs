@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clm_domain::permission::{Action, Permissions, Resource};
 use clm_tests::databases::PATIENCE;
-use clm_tests::rest::{Call, bearer};
+use clm_tests::rest::{Call, bearer, with_new_token};
 use serde_json::json;
 
 use super::credentials::sign_in;
@@ -211,6 +211,10 @@ pub(super) async fn a_password_that_must_be_changed_comes_first(world: &World) {
     let change = Call::new("POST", "/api/v1/users/me/password")
         .by(&session)
         .body(body);
-    world.rest.send(change).await.expect(204);
-    world.rest.send(list()).await.expect(200);
+    let changed = world.rest.send(change).await.expect(204);
+    // The old token is good for nothing any more.
+    world.rest.send(list()).await.expect(401);
+    let session = with_new_token(&session, &changed);
+    let list = Call::new("GET", "/api/v1/sessions").by(&session);
+    world.rest.send(list).await.expect(200);
 }

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use clm_tests::Program;
 use clm_tests::databases::Superuser;
-use clm_tests::rest::{Call, Rest, bearer};
+use clm_tests::rest::{Call, Rest, bearer, operator_of};
 use serde_json::{Value, json};
 
 use crate::support::CERTIFICATE_AUTHORITIES;
@@ -73,10 +73,9 @@ async fn a_person_changes_limits_with_a_code() {
     let body = json!({
         "name": "Ours", "subject": "CN=Ours", "key_algorithm": "ecdsa-p256", "validity_days": 365,
     });
-    let call = Call::new("POST", CERTIFICATE_AUTHORITIES)
-        .by(&key)
-        .body(body);
-    let id = rest.send(call).await.expect(201).id("/id").to_string();
+    let call = Call::new("POST", CERTIFICATE_AUTHORITIES).by(&operator_of("default"));
+    let made = Rest::of_operator(&program).send(call.body(body)).await;
+    let id = made.expect(201).id("/id").to_string();
 
     let url = program.bootstrap_text("url");
     let password = program.bootstrap_text("password");
@@ -136,11 +135,12 @@ async fn a_person_changes_limits_with_a_code() {
         "totp.removed failure",
     ];
     assert_eq!(audited(&superuser).await, expected);
-    the_device_is_lost(&program, &superuser, &url).await;
+    the_device_is_lost(&program, &superuser, &login).await;
 }
 
 /// Whoever has a second factor gets no other one, until the operator of the machine removes it.
-async fn the_device_is_lost(program: &Program, superuser: &Superuser, url: &str) {
+async fn the_device_is_lost(program: &Program, superuser: &Superuser, login: &[&str]) {
+    let url = login[1];
     let clm = |arguments: &[&str]| program.cli(&[&["--url", url], arguments].concat());
     let refused = clm(&["totp", "enrol"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
@@ -158,6 +158,12 @@ async fn the_device_is_lost(program: &Program, superuser: &Superuser, url: &str)
     assert_eq!(reset("nobody"), Some(1));
     assert_eq!(reset("admin"), Some(0));
     assert_eq!(reset("admin"), Some(1), "there is none any more");
+    // The sessions have ended: the device may be in other hands.
+    let refused = clm(&["totp", "enrol"]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let password = program.bootstrap_text("password");
+    let signed_in = program.cli_with_input(login, &password);
+    assert_eq!(signed_in.status.code(), Some(0), "{signed_in:?}");
     answer(&clm(&["totp", "enrol", "-o", "json"]));
     let events = audited(superuser).await;
     assert!(

@@ -34,7 +34,7 @@ impl Device {
     }
 
     /// Six digits that it does not show about now.
-    fn wrong(&self, bench: &Bench) -> String {
+    pub(super) fn wrong(&self, bench: &Bench) -> String {
         self.0.wrong_at(bench.clock.now().timestamp())
     }
 }
@@ -44,7 +44,7 @@ fn shown(codes: BackupCodes) -> Vec<String> {
     codes.map(|code| code.0.expose().to_owned()).collect()
 }
 
-fn text(code: &str) -> SecretString {
+pub(super) fn text(code: &str) -> SecretString {
     SecretString::new(code.to_owned())
 }
 
@@ -54,7 +54,11 @@ impl Bench {
         self.clock.advance(TimeDelta::seconds(30));
     }
 
-    async fn enrol(&self, organization: OrganizationId, actor: Actor) -> Result<Device, Fault> {
+    pub(super) async fn enrol(
+        &self,
+        organization: OrganizationId,
+        actor: Actor,
+    ) -> Result<Device, Fault> {
         let command = EnrolTotp {
             label: "ann@example.org".to_owned(),
         };
@@ -65,7 +69,7 @@ impl Bench {
         Ok(Device(Authenticator::read(enrolled.uri.expose())))
     }
 
-    async fn activate(
+    pub(super) async fn activate(
         &self,
         organization: OrganizationId,
         actor: Actor,
@@ -78,7 +82,7 @@ impl Bench {
         done.await.map(shown).map_err(|error| error.0)
     }
 
-    async fn renew(
+    pub(super) async fn renew(
         &self,
         organization: OrganizationId,
         user: u128,
@@ -90,7 +94,11 @@ impl Bench {
         done.await.map(shown).map_err(|error| error.0)
     }
 
-    async fn status(&self, organization: OrganizationId, user: u128) -> SecondFactorStatus {
+    pub(super) async fn status(
+        &self,
+        organization: OrganizationId,
+        user: u128,
+    ) -> SecondFactorStatus {
         let command = FindSecondFactor {
             user_id: UserId::from_uuid(Uuid::from_u128(user)),
         };
@@ -112,7 +120,7 @@ impl Bench {
         device
     }
 
-    async fn verify(
+    pub(super) async fn verify(
         &self,
         organization: OrganizationId,
         user: u128,
@@ -126,7 +134,7 @@ impl Bench {
         done.await.map(|_| ()).map_err(|error| error.0)
     }
 
-    async fn remove(
+    pub(super) async fn remove(
         &self,
         organization: OrganizationId,
         user: u128,
@@ -138,7 +146,11 @@ impl Bench {
         done.await.map(|_| ()).map_err(|error| error.0)
     }
 
-    async fn reset(&self, organization: OrganizationId, actor: Actor) -> Result<(), Fault> {
+    pub(super) async fn reset(
+        &self,
+        organization: OrganizationId,
+        actor: Actor,
+    ) -> Result<(), Fault> {
         let command = ResetTotp {
             user_id: UserId::from_uuid(Uuid::from_u128(1)),
             reason: "lost".to_owned(),
@@ -401,94 +413,4 @@ async fn a_damaged_factor_accepts_nothing() {
         .await
         .unwrap_err();
     assert_eq!(refused.kind, ErrorKind::KeyUnavailable);
-}
-
-/// Backup codes stand for the device, each once, whatever process it reaches and however it is typed.
-#[tokio::test(flavor = "multi_thread")]
-async fn backup_codes_stand_for_the_device_once() {
-    let bench = Bench::start().await;
-    let home = bench.organization(0).await;
-    let none = bench.status(home, 1).await;
-    assert!(!none.is_active);
-    let device = bench.enrol(home, person(1, 1)).await.unwrap();
-    assert!(
-        !bench.status(home, 1).await.is_active,
-        "not before its code"
-    );
-    let first = "abcd-efgh-ijkl-mnop";
-    let refused = bench.activate(home, person(1, 1), first).await;
-    assert_eq!(refused.unwrap_err().code, "totp_code_malformed");
-    let codes = bench
-        .activate(home, person(1, 1), &device.code(&bench))
-        .await
-        .unwrap();
-    assert_eq!(codes.len(), 10);
-    let left = async || {
-        let status = bench.status(home, 1).await;
-        assert!(status.is_active);
-        status.backup_codes_left
-    };
-    assert_eq!(left().await, 10);
-
-    let another = clm_secure_api::SecureClient::new(bench.another().await as _);
-    let typed = codes[0].to_uppercase().replace('-', " ");
-    let attempts = (0..10).map(|number| {
-        let client = if number % 2 == 0 {
-            &bench.client
-        } else {
-            &another
-        };
-        let command = VerifyTotp {
-            user_id: UserId::from_uuid(Uuid::from_u128(1)),
-            code: text(if number % 3 == 0 { &typed } else { &codes[0] }),
-        };
-        client.verify_totp(bench.context(home), command)
-    });
-    let outcomes = join_all(attempts).await;
-    assert_eq!(outcomes.iter().filter(|one| one.is_ok()).count(), 1);
-    for refused in outcomes.into_iter().filter_map(Result::err) {
-        assert_eq!(refused.0.code, "totp_code_invalid");
-    }
-    assert_eq!(left().await, 9);
-
-    // Those of somebody else, and those that never were, count for nothing, and are not counted.
-    let neighbour = bench.enrol(home, person(2, 2)).await.unwrap();
-    let theirs = bench
-        .activate(home, person(2, 2), &neighbour.code(&bench))
-        .await
-        .unwrap();
-    for _ in 0..3 {
-        for wrong in [theirs[0].as_str(), "aaaa-bbbb-cccc-dddd"] {
-            let refused = bench.verify(home, 1, wrong).await.unwrap_err();
-            assert_eq!(refused.code, "totp_code_invalid");
-        }
-    }
-    bench.next_step();
-    bench.verify(home, 1, &device.code(&bench)).await.unwrap();
-
-    // Whoever locks the device's codes does not lock out whoever has the backup codes.
-    for _ in 0..5 {
-        let wrong = device.wrong(&bench);
-        bench.verify(home, 1, &wrong).await.unwrap_err();
-    }
-    bench.verify(home, 1, &codes[1]).await.unwrap();
-    bench.next_step();
-    bench.verify(home, 1, &device.code(&bench)).await.unwrap();
-
-    let renewed = bench.renew(home, 1, &codes[2]).await.unwrap();
-    assert_eq!(left().await, 10);
-    let refused = bench.verify(home, 1, &codes[3]).await.unwrap_err();
-    assert_eq!(refused.code, "totp_code_invalid", "the old ones are gone");
-    bench.remove(home, 1, &renewed[0]).await.unwrap();
-    let refused = bench.verify(home, 1, &renewed[1]).await.unwrap_err();
-    assert_eq!(refused.code, "totp_not_active");
-    assert_eq!(bench.status(home, 1).await, none);
-    assert_eq!(bench.audited("backup_codes.renewed", "success").await, 1);
-    let kept: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM totp_factors f WHERE strpos(f::text, $1) > 0")
-            .bind(renewed[1].replace('-', ""))
-            .fetch_one(&bench.admin)
-            .await
-            .unwrap();
-    assert_eq!(kept, 0);
 }

@@ -10,7 +10,9 @@ use clm_domain::secret::SecretString;
 use clm_tests::Program;
 use clm_tests::databases::PATIENCE;
 use clm_tests::openssl;
-use clm_tests::rest::{Answer, Call, Credential, NOBODY, Rest, bearer, signed_in};
+use clm_tests::rest::{
+    Answer, Call, Credential, NOBODY, Rest, bearer, goes_on, signed_in, with_new_token,
+};
 use serde_json::{Value, json};
 
 use super::keys;
@@ -65,14 +67,14 @@ pub(super) async fn plant(program: &Program, rest: &Rest, first_password: String
     for algorithm in ["rsa-2048", "ecdsa-p256", "ecdsa-p384", "ed25519"] {
         made_keys(rest, &mut planted, (&key, algorithm)).await;
     }
-    factors(rest, &mut planted, &session).await;
+    let session = factors(rest, &mut planted, &session).await;
     change_password(rest, &mut planted, &session, &first_password).await;
     forgotten(program, &first_password).await;
     planted
 }
 
-/// A second factor, and the proof that a code of it gives.
-async fn factors(rest: &Rest, planted: &mut Planted, session: &Credential) {
+/// A second factor, and the proof that a code of it gives. The session that goes on with it.
+async fn factors(rest: &Rest, planted: &mut Planted, session: &Credential) -> Credential {
     let enrol = Call::new("POST", "/api/v1/users/me/totp").by(session);
     let enrolled = rest.send(enrol).await.expect(201);
     let uri = enrolled.body["uri"].as_str().expect("an address");
@@ -89,9 +91,24 @@ async fn factors(rest: &Rest, planted: &mut Planted, session: &Credential) {
     // It waits ten minutes for its first code.
     let now = now.expect("a moment").timestamp() - 600;
     let code = json!({ "code": device.code_at(now) });
-    post(rest, session, "/api/v1/users/me/totp/activate", code)
+    let activated = post(rest, session, "/api/v1/users/me/totp/activate", code)
         .await
-        .expect(204);
+        .expect(200);
+    let codes = activated.body["backup_codes"].as_array().expect("codes");
+    for code in codes.iter().filter_map(Value::as_str) {
+        planted.secret("a backup code", code);
+        planted.secret(
+            "a backup code, as it is hashed",
+            code.to_uppercase().replace('-', ""),
+        );
+    }
+    let renewed = goes_on(&activated);
+    planted.secret("the token of a renewed session", renewed.token.as_str());
+    planted.secret(
+        "the CSRF token of a renewed session",
+        renewed.csrf_token.as_str(),
+    );
+    let session = &renewed.credential();
     let limits = json!({
         "certificate_authority": false, "end_entities": true, "extended_key_usage": [],
         "key_algorithms": ["ecdsa-p256"], "validity_seconds_max": 86_400,
@@ -115,6 +132,7 @@ async fn factors(rest: &Rest, planted: &mut Planted, session: &Credential) {
     let put = put.header("clm-step-up", &proof);
     let put = put.body(json!({ "limits": limits, "reason": "planted" }));
     rest.send(put).await.expect(404);
+    renewed.credential()
 }
 
 /// Waits until `bootstrap.json` no longer holds the password that was changed.
@@ -313,6 +331,12 @@ async fn change_password(rest: &Rest, planted: &mut Planted, session: &Credentia
     let new = text("the new password");
     let path = "/api/v1/users/me/password";
     let body = json!({ "current_password": old, "new_password": new });
-    post(rest, session, path, body).await.expect(204);
+    let changed = post(rest, session, path, body).await.expect(204);
     planted.secret("the new password", new);
+    for (name, value) in with_new_token(session, &changed) {
+        if name == "cookie" {
+            let token = value.split_once('=').expect("it has a name").1;
+            planted.secret("the token after a new password", token);
+        }
+    }
 }

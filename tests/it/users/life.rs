@@ -1,6 +1,6 @@
 //! From the first password to the deletion.
 
-use clm_tests::rest::{Call, bearer, signed_in};
+use clm_tests::rest::{Call, Credential, bearer, signed_in, with_new_token};
 use serde_json::{Value, json};
 
 use super::{PASSWORD, USERS, World, all_at_home, path};
@@ -80,14 +80,19 @@ pub(super) async fn a_first_password_is_for_the_first_sign_in(world: &World) {
     for (name, password) in [("grace", first), ("barbara", PASSWORD)] {
         let session = world.sign_in(name, password).await.expect(201);
         let session = signed_in(&session).credential();
-        let list = || world.call(&session, "GET", "/api/v1/sessions", Value::Null);
-        assert_eq!(list().await.code(), "password_change_required");
+        let list = |by: Credential| async move {
+            let list = world.call(&by, "GET", "/api/v1/sessions", Value::Null);
+            list.await.code().to_owned()
+        };
+        assert_eq!(list(session.clone()).await, "password_change_required");
         let own = format!("{name} chose this at last");
         let change = json!({ "current_password": password, "new_password": own });
         let changed = world.call(&session, "POST", "/api/v1/users/me/password", change);
-        changed.await.expect(204);
+        let changed = changed.await.expect(204);
+        assert_eq!(list(session.clone()).await, "unauthenticated");
         // There is no role yet, so that there is nothing else to do.
-        assert_eq!(list().await.code(), "permission_missing");
+        let session = with_new_token(&session, &changed);
+        assert_eq!(list(session).await, "permission_missing");
     }
     let id = made.id("/user/id");
     let own = path(id);

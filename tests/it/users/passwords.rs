@@ -1,6 +1,6 @@
 //! Which new passwords are taken, and how long they last.
 
-use clm_tests::rest::{Answer, Credential, signed_in};
+use clm_tests::rest::{Answer, Credential, signed_in, with_new_token};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -65,11 +65,12 @@ fn numbered(number: usize) -> String {
 
 pub(super) async fn former_ones_do_not_come_again(world: &World) {
     let id = make(world, "former").await;
-    let by = session(world, "former", PASSWORD).await;
+    let mut by = session(world, "former", PASSWORD).await;
     let mut current = PASSWORD.to_owned();
     for number in 1..=11 {
         let new = numbered(number);
-        change(world, &by, &current, &new).await.expect(204);
+        let changed = change(world, &by, &current, &new).await.expect(204);
+        by = with_new_token(&by, &changed);
         current = new;
     }
     // Ten were replaced after the first one, which is forgotten.
@@ -122,7 +123,8 @@ pub(super) async fn old_ones_must_be_changed(world: &World) {
     let bound = session(world, "methuselah", current).await;
     assert!(needs_change(bound.clone()).await);
     let new = "a younger one, for a while";
-    change(world, &bound, current, new).await.expect(204);
+    let changed = change(world, &bound, current, new).await.expect(204);
+    let bound = with_new_token(&bound, &changed);
     assert!(!needs_change(bound).await);
     assert!(!needs_change(session(world, "methuselah", new).await).await);
     world

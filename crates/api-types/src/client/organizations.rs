@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::{Client, ClientError, Credential, NO_BODY, read, segment, session_token};
+use super::{Client, ClientError, Credential, NO_BODY, read, segment, session_made};
 use crate::members::{
     Invitation, InvitationAccept, InvitationAccepted, InvitationCreate, InvitationCreated, Member,
     MemberCreate, MemberLeave, MemberRemoval, MemberStatusUpdate,
@@ -86,10 +86,7 @@ impl Client {
     ) -> Result<(SessionCreated, Credential), ClientError> {
         let path = "/sessions/current/organization";
         let response = self.send(Method::PUT, path, Some(choice), None).await?;
-        let token = session_token(&response)?;
-        let switched: SessionCreated = read(response).await?;
-        let csrf_token = switched.csrf_token.clone();
-        Ok((switched, Credential::Session { token, csrf_token }))
+        session_made(response).await
     }
 
     /// Makes an organization the one in which the caller's sign-ins begin.

@@ -3,9 +3,12 @@
 use reqwest::Method;
 use uuid::Uuid;
 
-use super::{Client, ClientError, Outgoing, read};
+use super::{Client, ClientError, Credential, Outgoing, read, session_made, session_token};
 use crate::certificate_authorities::{CertificateAuthority, IssuerLimitsUpdate};
-use crate::second_factor::{StepUpRequest, TotpCode, TotpEnrolment};
+use crate::second_factor::{
+    BackupCodes, SecondFactor, StepUpRequest, TotpActivated, TotpCode, TotpEnrolment,
+};
+use crate::sessions::SessionCreated;
 
 impl Client {
     /// Makes a second factor for oneself.
@@ -17,14 +20,49 @@ impl Client {
         read(self.send::<()>(Method::POST, path, None, None).await?).await
     }
 
-    /// Puts it into force.
+    /// Whether one has one in force.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn activate_totp(&self, code: &TotpCode) -> Result<(), ClientError> {
+    pub async fn find_totp(&self) -> Result<SecondFactor, ClientError> {
+        self.read("/users/me/totp").await
+    }
+
+    /// Puts it into force: the backup codes, and the credential for further calls.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn activate_totp(
+        &self,
+        code: &TotpCode,
+    ) -> Result<(TotpActivated, Credential), ClientError> {
         let path = "/users/me/totp/activate";
-        self.send(Method::POST, path, Some(code), None).await?;
-        Ok(())
+        let response = self.send(Method::POST, path, Some(code), None).await?;
+        let token = session_token(&response)?;
+        let activated: TotpActivated = read(response).await?;
+        let csrf_token = activated.session.csrf_token.clone();
+        Ok((activated, Credential::Session { token, csrf_token }))
+    }
+
+    /// Makes new backup codes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn renew_backup_codes(&self, code: &TotpCode) -> Result<BackupCodes, ClientError> {
+        let path = "/users/me/totp/backup-codes";
+        read(self.send(Method::POST, path, Some(code), None).await?).await
+    }
+
+    /// Gives the own session a code of the second factor: the credential for further calls.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pass_second_factor(
+        &self,
+        code: &TotpCode,
+    ) -> Result<(SessionCreated, Credential), ClientError> {
+        let path = "/sessions/current/second-factor";
+        session_made(self.send(Method::POST, path, Some(code), None).await?).await
     }
 
     /// Removes it.

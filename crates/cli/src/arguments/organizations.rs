@@ -77,6 +77,9 @@ pub(crate) struct OrganizationUpdate {
     /// Whether members need a second factor.
     #[arg(long)]
     pub(crate) require_second_factor: Option<bool>,
+    /// The roles whose holders need a second factor, by their codes, or "none".
+    #[arg(long, value_name = "CODES", value_delimiter = ',')]
+    pub(crate) second_factor_roles: Option<Vec<String>>,
     /// Most users whose home it is, or "none"; from the System organization only.
     #[arg(long, value_parser = quota)]
     pub(crate) max_users: Option<Quota>,

@@ -6,17 +6,21 @@ use clap::{ArgGroup, Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TotpCommand {
+    /// Show whether one is in force, and how many backup codes are left.
+    Show,
     /// Make a second factor and show it once, for an authenticator.
     Enrol,
-    /// Put it into force with a first code.
+    /// Put it into force with a first code, and show the backup codes once.
     Activate(Code),
+    /// Make new backup codes and show them once; the old ones stop counting.
+    BackupCodes(Code),
     /// Remove it with a code of it.
     Remove(Code),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Code {
-    /// Six digits; asked for when absent.
+    /// Six digits, or a backup code; asked for when absent.
     #[arg(long)]
     pub(crate) code: Option<String>,
 }

@@ -42,6 +42,12 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Change your own password. Your other sessions end.
+    ChangePassword {
+        /// Read the present and the new password from standard input, one a line.
+        #[arg(long)]
+        password_stdin: bool,
+    },
     /// Forget the wrong passwords of a user, and the lock that they caused.
     Unlock {
         /// The user, by name or id.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{Denial, Target, authorize, decide, unauthenticated, unknown_reference, word};
 use crate::authentication::admit;
-use crate::context::OpContext;
+use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
 use crate::store::role_assignments::{self, Given, Standing};
 use crate::store::users::Holder;
@@ -238,7 +238,7 @@ fn judge(
     };
     let cause = match decision {
         Ok(()) => Cause::Granted,
-        Err(Denial::PasswordChangeRequired) => Cause::PasswordChangeRequired,
+        Err(Denial::Owes(owed)) => Cause::Owes(owed),
         Err(_) => why_not(&facts, of_roles.allows(resource, action)),
     };
     Explanation {
@@ -297,7 +297,7 @@ fn decide_for(
             session_id: uuid::Uuid::nil().into(),
         },
         permissions: admit(&holder).ok_or(Denial::Missing)?,
-        must_change_password: false,
+        owed: None,
         ..context.clone()
     };
     decide(&asked, question.action, &target(&asked, question.resource))
@@ -321,7 +321,7 @@ enum Cause {
     OrganizationSuspended,
     PermissionMissing,
     ScopesMissing,
-    PasswordChangeRequired,
+    Owes(Owed),
 }
 
 /// Why a decision was no, in the order in which a person would mend it.
@@ -354,7 +354,7 @@ impl Cause {
             Self::OrganizationSuspended => "organization_suspended",
             Self::PermissionMissing => "permission_missing",
             Self::ScopesMissing => "scopes_missing",
-            Self::PasswordChangeRequired => "password_change_required",
+            Self::Owes(owed) => owed.code(),
         }
     }
 
@@ -375,9 +375,7 @@ impl Cause {
             Self::ScopesMissing => {
                 format!("A role gives {rule}, but the API key is narrowed to less.")
             }
-            Self::PasswordChangeRequired => {
-                "The password has to be changed before anything else.".into()
-            }
+            Self::Owes(owed) => owed.message().into(),
         }
     }
 }

@@ -26,10 +26,11 @@ fn identity(csrf_sha256: Option<CredentialHash>) -> Identity {
         username: String::new(),
         organization_id: SYSTEM_ORGANIZATION,
         permissions: Permissions::none(),
-        must_change_password: false,
+        owed: None,
         ends_at: None,
         look_up_at: None,
         allowed_networks: None,
+        scopes: None,
         csrf_sha256,
     }
 }
@@ -130,4 +131,41 @@ fn a_credential_without_csrf_token_passes_no_proof() {
     let proof = CsrfProof::Token(Some(token.expose()));
 
     assert!(check_csrf(&identity(None), proof).is_err());
+}
+
+fn session(
+    second_factor: SessionSecondFactor,
+    required: bool,
+    change: bool,
+) -> sessions::FoundSession {
+    sessions::FoundSession {
+        session_id: Uuid::nil().into(),
+        csrf_sha256: [0; 32],
+        last_seen_at: DateTime::UNIX_EPOCH,
+        idle_expires_at: DateTime::UNIX_EPOCH,
+        expires_at: DateTime::UNIX_EPOCH,
+        second_factor,
+        second_factor_required: required,
+        holder: Holder {
+            must_change_password: change,
+            ..holder()
+        },
+    }
+}
+
+#[test]
+fn what_a_session_owes_is_asked_for_in_order() {
+    use SessionSecondFactor::{None as NotGiven, Owed as Owing, Passed};
+    for (second_factor, required, change, expected) in [
+        (NotGiven, false, false, None),
+        (NotGiven, true, false, Some(Owed::SecondFactorEnrolment)),
+        (NotGiven, true, true, Some(Owed::PasswordChange)),
+        (NotGiven, false, true, Some(Owed::PasswordChange)),
+        (Owing, false, false, Some(Owed::SecondFactor)),
+        (Owing, true, true, Some(Owed::SecondFactor)),
+        (Passed, true, false, None),
+        (Passed, true, true, Some(Owed::PasswordChange)),
+    ] {
+        assert_eq!(owed(&session(second_factor, required, change)), expected);
+    }
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::access;
 use crate::context::OpContext;
 use crate::error::{CoreError, Result, revision_changed};
-use crate::store::{audit_log, organizations, sessions};
+use crate::store::{audit_log, organizations, roles, sessions};
 use crate::texts::check_reason;
 use crate::{Core, audit};
 
@@ -76,6 +76,7 @@ pub async fn update(
                     let error = revision_changed("organization", present.revision, revision);
                     return Err(Abort::Caller(error));
                 }
+                check_roles(connection, organization_id, &change).await?;
                 let details = details(&present, &change);
                 let changed = merged(present, &change);
                 write(connection, scope, &changed).await?;
@@ -109,6 +110,27 @@ fn checked(mut change: OrganizationChange) -> Result<OrganizationChange> {
     let mut fault = Fault::new(ErrorKind::Invalid, "settings_out_of_range", message);
     fault.violations = violations;
     Err(fault.into())
+}
+
+/// Refuses a second factor for holders of roles that do not exist: it would be asked of nobody.
+async fn check_roles(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    change: &OrganizationChange,
+) -> std::result::Result<(), Abort<CoreError>> {
+    let Some(settings) = &change.settings else {
+        return Ok(());
+    };
+    let codes = &settings.second_factor_roles;
+    let unknown = roles::list_unknown_codes(connection, organization_id, codes).await?;
+    let Some(code) = unknown.first() else {
+        return Ok(());
+    };
+    let message = format!("There is no role '{code}' here: 'clm role list' shows their codes.");
+    let field = "settings.second_factor_roles";
+    Err(Abort::Caller(
+        Fault::invalid("role_unknown", field, message).into(),
+    ))
 }
 
 /// The organization as it is, which nobody else changes until the end of the transaction.

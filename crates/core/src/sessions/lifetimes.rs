@@ -3,11 +3,18 @@
 
 use chrono::{DateTime, Duration, Utc};
 use clm_domain::organization_settings::OrganizationSettings;
+use clm_domain::states::SessionSecondFactor;
 
+use super::OWED_MINUTES;
 use crate::store::sessions::NewSession;
 
-/// Shortens a new session to what its organization allows.
+/// Shortens a new session to what its organization allows, and one that owes its second factor to the time
+/// that giving it takes.
 pub(super) fn limit(session: &mut NewSession, settings: &OrganizationSettings) {
+    if session.second_factor == SessionSecondFactor::Owed {
+        let soon = session.created_at + Duration::minutes(OWED_MINUTES);
+        session.expires_at = session.expires_at.min(soon);
+    }
     let end = end(session.created_at, settings);
     session.expires_at = earlier(session.expires_at, end);
     let idle = idle_end(session.created_at, settings);

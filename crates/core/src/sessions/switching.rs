@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 
 use super::{NewSession, SessionRecord, lifetimes};
 use crate::access;
-use crate::authentication::credential;
+use crate::authentication::{self, credential};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::organizations::{OrganizationRecord, find_named};
@@ -49,7 +49,7 @@ pub async fn switch(context: &OpContext, core: &Core, wanted: &str) -> Result<Ne
         user_id,
         idle_latest: now + core.settings.session_idle_timeout,
         row: audit::with_origin(context, row),
-        switched: sessions::SwitchedSession {
+        switched: sessions::RenewedSession {
             session_id,
             organization_id: context.organization_id,
             token_sha256: credential::hash(token.expose()),
@@ -57,6 +57,7 @@ pub async fn switch(context: &OpContext, core: &Core, wanted: &str) -> Result<Ne
             now,
             idle_expires_at: now,
             expires_at: now,
+            passed_second_factor: false,
         },
     });
     let scope = Scope::System("a session goes from one organization of its user to another");
@@ -70,6 +71,7 @@ pub async fn switch(context: &OpContext, core: &Core, wanted: &str) -> Result<Ne
     let session = audit::refusal(context, core, &attempt.row, outcome).await?;
     core.authentication_cache.evict(user_id);
     Ok(NewSession {
+        owed: authentication::owed_by(core, &token).await?,
         session,
         token,
         csrf_token,
@@ -85,7 +87,7 @@ struct Attempt {
     user_id: UserId,
     idle_latest: DateTime<Utc>,
     row: AuditRow,
-    switched: sessions::SwitchedSession,
+    switched: sessions::RenewedSession,
 }
 
 async fn carry_out(
@@ -105,13 +107,13 @@ async fn carry_out(
         return Err(Abort::Caller(sign_in_again()));
     }
     let idle = lifetimes::earlier(attempt.idle_latest, lifetimes::idle_end(now, settings));
-    let switched = sessions::SwitchedSession {
+    let switched = sessions::RenewedSession {
         organization_id: organization.organization_id,
         idle_expires_at: idle.min(expires_at),
         expires_at,
         ..attempt.switched.clone()
     };
-    if !sessions::switch(connection, &switched).await? {
+    if !sessions::renew(connection, &switched).await? {
         return Err(Abort::Caller(access::unauthenticated()));
     }
     let mut row = attempt.row.clone();

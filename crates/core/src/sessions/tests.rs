@@ -48,6 +48,7 @@ fn attempt(verified_hash: Option<&str>, home: OrganizationStatus) -> Attempt {
             idle_expires_at: at(60),
             expires_at: at(600),
             ip_address: None,
+            second_factor: SessionSecondFactor::None,
             user_agent: None,
         },
         success: row.clone(),

@@ -43,7 +43,7 @@ fn of_key(scopes: Option<Permissions>) -> OpContext {
 }
 
 fn code(outcome: Result<Option<Proof>>) -> String {
-    outcome.map(drop).unwrap_err().0.code
+    outcome.map(drop).unwrap_err().0.code.into_owned()
 }
 
 #[test]

@@ -257,6 +257,27 @@ pub(crate) async fn code_is_taken(
     .await
 }
 
+/// Those of the codes that no role has which the organization can give.
+pub(crate) async fn list_unknown_codes(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    codes: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"-- roles::list_unknown_codes
+        SELECT wanted.code AS "code!" FROM unnest($2::text[]) AS wanted (code)
+        WHERE NOT EXISTS (
+            SELECT FROM roles r
+            WHERE r.organization_id IN ($1, $3) AND r.role_code = wanted.code
+                AND r.deleted_at IS NULL)"#,
+        organization_id.as_uuid(),
+        codes,
+        SYSTEM_ORGANIZATION.as_uuid(),
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// How many live roles the organization in scope owns.
 pub(crate) async fn count(
     connection: &mut PgConnection,

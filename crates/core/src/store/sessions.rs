@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clm_domain::ids::{OrganizationId, SessionId, UserId};
+use clm_domain::states::SessionSecondFactor;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -17,6 +18,9 @@ pub(crate) struct FoundSession {
     pub(crate) last_seen_at: DateTime<Utc>,
     pub(crate) idle_expires_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) second_factor: SessionSecondFactor,
+    /// Whether the active organization, or a role, wants a second factor.
+    pub(crate) second_factor_required: bool,
     pub(crate) holder: Holder,
 }
 
@@ -35,7 +39,9 @@ pub(crate) async fn find_by_token(
             organization_status AS "organization_status!", membership_status,
             username AS "username!", must_change_password AS "must_change_password!",
             role_permissions AS "role_permissions!",
-            installation_permissions AS "installation_permissions!", rights_change_at
+            installation_permissions AS "installation_permissions!", rights_change_at,
+            second_factor AS "second_factor!",
+            second_factor_required AS "second_factor_required!"
         FROM find_session_by_token($1, $2)"#,
         token_sha256.as_slice(),
         now,
@@ -49,6 +55,8 @@ pub(crate) async fn find_by_token(
             last_seen_at: row.last_seen_at,
             idle_expires_at: row.idle_expires_at,
             expires_at: row.expires_at,
+            second_factor: parse_stored(&row.second_factor)?,
+            second_factor_required: row.second_factor_required,
             holder: Holder {
                 user_id: UserId::from_uuid(row.user_id),
                 username: row.username,
@@ -103,6 +111,7 @@ pub(crate) struct NewSession {
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) ip_address: Option<String>,
     pub(crate) user_agent: Option<String>,
+    pub(crate) second_factor: SessionSecondFactor,
 }
 
 /// Inserts a session.
@@ -115,8 +124,8 @@ pub(crate) async fn insert(
         "-- sessions::insert
         INSERT INTO sessions (
             id, user_id, organization_id, token_sha256, csrf_sha256, created_at, last_seen_at,
-            idle_expires_at, expires_at, ip_address, user_agent)
-        VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10)",
+            idle_expires_at, expires_at, ip_address, user_agent, second_factor)
+        VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $11)",
         session.session_id.as_uuid(),
         session.user_id.as_uuid(),
         organization_id.as_uuid(),
@@ -127,6 +136,7 @@ pub(crate) async fn insert(
         session.expires_at,
         session.ip_address,
         session.user_agent,
+        session.second_factor.as_str(),
     )
     .execute(connection)
     .await?;
@@ -227,7 +237,8 @@ pub(crate) async fn end(
 }
 
 /// Ends the sessions of a user in every organization, but for the newest `spared` and for `except`
-/// (system scope). Returns how many.
+/// (system scope). Returns how many. Of those to be spared, the ones that owe their second factor come
+/// last: whoever knows a password alone pushes nobody out.
 pub(crate) async fn end_of_user(
     connection: &mut PgConnection,
     user_id: UserId,
@@ -240,7 +251,7 @@ pub(crate) async fn end_of_user(
         WHERE id IN (
                 SELECT id FROM sessions
                 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
-                ORDER BY id DESC
+                ORDER BY second_factor = 'owed', id DESC
                 OFFSET $3)
             AND id IS DISTINCT FROM $4",
         user_id.as_uuid(),
@@ -290,9 +301,9 @@ pub(crate) async fn end_of_member(
     Ok(done.rows_affected())
 }
 
-/// A session that goes on in another organization, with new secrets.
+/// A session that goes on with new secrets: in another organization, or with a second factor.
 #[derive(Clone, Debug)]
-pub(crate) struct SwitchedSession {
+pub(crate) struct RenewedSession {
     pub(crate) session_id: SessionId,
     pub(crate) organization_id: OrganizationId,
     pub(crate) token_sha256: CredentialHash,
@@ -300,28 +311,65 @@ pub(crate) struct SwitchedSession {
     pub(crate) now: DateTime<Utc>,
     pub(crate) idle_expires_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
+    /// Whether a code of the second factor came with it.
+    pub(crate) passed_second_factor: bool,
 }
 
-/// Lets a live session go on elsewhere (system scope). Returns whether it was live.
-pub(crate) async fn switch(
+/// Lets a live session go on with new secrets (system scope). Returns whether it was live.
+pub(crate) async fn renew(
     connection: &mut PgConnection,
-    switched: &SwitchedSession,
+    renewed: &RenewedSession,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "-- sessions::switch
+        "-- sessions::renew
         UPDATE sessions
         SET organization_id = $2, token_sha256 = $3, csrf_sha256 = $4, last_seen_at = $5,
-            idle_expires_at = $6, expires_at = $7
+            idle_expires_at = $6, expires_at = $7,
+            second_factor = CASE WHEN $8 THEN 'passed' ELSE second_factor END
         WHERE id = $1 AND ended_at IS NULL",
-        switched.session_id.as_uuid(),
-        switched.organization_id.as_uuid(),
-        switched.token_sha256.as_slice(),
-        switched.csrf_sha256.as_slice(),
-        switched.now,
-        switched.idle_expires_at,
-        switched.expires_at,
+        renewed.session_id.as_uuid(),
+        renewed.organization_id.as_uuid(),
+        renewed.token_sha256.as_slice(),
+        renewed.csrf_sha256.as_slice(),
+        renewed.now,
+        renewed.idle_expires_at,
+        renewed.expires_at,
+        renewed.passed_second_factor,
     )
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Gives a live session a new token (system scope).
+pub(crate) async fn replace_token(
+    connection: &mut PgConnection,
+    session_id: SessionId,
+    token_sha256: &CredentialHash,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- sessions::replace_token
+        UPDATE sessions SET token_sha256 = $2 WHERE id = $1 AND ended_at IS NULL",
+        session_id.as_uuid(),
+        token_sha256.as_slice(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes away that sessions of a user passed a second factor, which is there no more (system scope).
+pub(crate) async fn forget_second_factor(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- sessions::forget_second_factor
+        UPDATE sessions SET second_factor = 'none'
+        WHERE user_id = $1 AND ended_at IS NULL AND second_factor = 'passed'",
+        user_id.as_uuid(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -20,7 +20,8 @@ use super::accounts::{Failure, UserRecord, as_failure, lock_live};
 use super::authority;
 use super::creation::generated_password;
 use super::own_password::OwnPassword;
-use crate::context::OpContext;
+use crate::authentication::credential::{self, CredentialHash};
+use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
 use crate::store::users::{self, PasswordState};
 use crate::store::{accounts, audit_log, password_history, sessions};
@@ -30,7 +31,8 @@ use crate::{Core, access, audit, organizations, password};
 const FORMER_PASSWORDS_MAX: i64 = 10;
 
 /// Changes the actor's own password and ends every other session of the user. Allowed even while
-/// nothing else is.
+/// nothing else is. The session that asks goes on with a new token, which is returned: whoever had the old
+/// one is out as well.
 ///
 /// # Errors
 /// `Invalid`, naming `current_password` or `new_password`, which may have been in use before;
@@ -40,7 +42,7 @@ pub async fn change_own_password(
     core: &Core,
     current: SecretString,
     new: SecretString,
-) -> Result<()> {
+) -> Result<Option<SecretString>> {
     let user_id = acting_user(context)?;
     let (state, former) = load_password_state(core, user_id).await?;
     let owner = (
@@ -71,13 +73,20 @@ pub async fn change_own_password(
     let resource_id = Some(user_id.as_uuid());
     let event = CoreEvent::PasswordChanged;
     let row = AuditRow::success(event, &cause, resource_id, now, core.rng.as_ref());
+    let renewed = context
+        .actor
+        .session_id()
+        .map(|session_id| (session_id, credential::new_token(core.rng.as_ref())));
     let change = Arc::new(PasswordChange {
         user_id,
         current,
         is_reused,
         new_hash,
         history_id: uuid_v7(now, core.rng.as_ref()),
-        spared_session: context.actor.session_id(),
+        session: renewed.as_ref().map(|(session_id, token)| {
+            let token_sha256 = credential::hash(token.expose());
+            (*session_id, token_sha256)
+        }),
         now,
         audit: audit::with_origin(context, row),
     });
@@ -94,7 +103,7 @@ pub async fn change_own_password(
     core.authentication_cache.evict(user_id);
     // Nobody listens in an installation without bootstrap.json; that is no fault.
     let _ = core.password_changes.send(user_id);
-    Ok(())
+    Ok(renewed.map(|(_, token)| token))
 }
 
 /// Refuses a new password that is too short or too easy to guess for somebody who knows the user.
@@ -137,7 +146,8 @@ struct PasswordChange {
     is_reused: bool,
     new_hash: String,
     history_id: Uuid,
-    spared_session: Option<SessionId>,
+    /// The session that asks, and the hash of its new token.
+    session: Option<(SessionId, CredentialHash)>,
     now: DateTime<Utc>,
     audit: AuditRow,
 }
@@ -159,8 +169,11 @@ async fn decide(
     }
     remember(connection, user_id, (change.history_id, now)).await?;
     users::update_password(connection, user_id, now, &change.new_hash).await?;
-    let spared = (0, change.spared_session);
+    let spared = (0, change.session.map(|(session_id, _)| session_id));
     let ended = sessions::end_of_user(connection, user_id, now, spared).await?;
+    if let Some((session_id, token_sha256)) = &change.session {
+        sessions::replace_token(connection, *session_id, token_sha256).await?;
+    }
     let row = change
         .audit
         .clone()
@@ -180,6 +193,9 @@ fn reused() -> CoreError {
 fn acting_user(context: &OpContext) -> Result<UserId> {
     if context.actor == Actor::Anonymous {
         return Err(access::unauthenticated());
+    }
+    if context.owed == Some(Owed::SecondFactor) {
+        return Err(access::owes(Owed::SecondFactor));
     }
     context.actor.user_id().ok_or_else(|| {
         let message =

@@ -8,12 +8,13 @@ use super::*;
 fn what_is_stored_is_read_leniently() {
     let stored = json!({
         "session_idle_minutes": 15, "session_hours_max": "many", "require_second_factor": true,
-        "api_key_days_max": -1, "colour": "blue",
+        "api_key_days_max": -1, "colour": "blue", "second_factor_roles": ["AUDITOR", 7],
     });
     let read = OrganizationSettings::from_stored(&stored);
     let expected = OrganizationSettings {
         session_idle_minutes: Some(15),
         require_second_factor: true,
+        second_factor_roles: vec!["AUDITOR".to_owned()],
         ..OrganizationSettings::default()
     };
     assert_eq!(read, expected);
@@ -36,6 +37,7 @@ fn every_known_key_is_written() {
         session_hours_max: Some(1),
         password_days_max: Some(1),
         require_second_factor: true,
+        second_factor_roles: vec!["AUDITOR".to_owned()],
         api_key_days_max: Some(1),
     };
     let written = serde_json::to_value(&full).unwrap();
@@ -61,6 +63,7 @@ fn each_bound_names_its_field() {
         session_hours_max: Some(721),
         password_days_max: Some(3_651),
         require_second_factor: false,
+        second_factor_roles: vec!["AUDITOR".to_owned(); 101],
         api_key_days_max: Some(u32::MAX),
     };
     let fields: Vec<String> = none
@@ -75,6 +78,7 @@ fn each_bound_names_its_field() {
             "settings.session_hours_max",
             "settings.password_days_max",
             "settings.api_key_days_max",
+            "settings.second_factor_roles",
         ]
     );
 }

@@ -1,3 +1,5 @@
+//! Tests of `backup_codes`.
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering};
 

@@ -9,6 +9,10 @@ const ENROLLED: CoreEvent = CoreEvent::TotpEnrolled;
 const SECURE_ENROLLED: SecureEvent = SecureEvent::TotpEnrolled;
 const ACTIVATED: CoreEvent = CoreEvent::TotpActivated;
 const SECURE_ACTIVATED: SecureEvent = SecureEvent::TotpActivated;
+const RENEWED: CoreEvent = CoreEvent::BackupCodesRenewed;
+const SECURE_RENEWED: SecureEvent = SecureEvent::BackupCodesRenewed;
+const PASSED: CoreEvent = CoreEvent::SecondFactorPassed;
+const SECURE_VERIFIED: SecureEvent = SecureEvent::TotpVerified;
 const REMOVED: CoreEvent = CoreEvent::TotpRemoved;
 const SECURE_REMOVED: SecureEvent = SecureEvent::TotpRemoved;
 const PROVED: CoreEvent = CoreEvent::SteppedUp;
@@ -38,7 +42,7 @@ pub(super) const ACTS: &[Act] = &[
         cases: &[
             both(
                 "success",
-                204,
+                200,
                 &[Done(ACTIVATED)],
                 &[Done(SECURE_ACTIVATED)],
             ),
@@ -47,6 +51,36 @@ pub(super) const ACTS: &[Act] = &[
                 422,
                 &[Refused(ACTIVATED, "totp_code_invalid")],
                 &[Refused(SECURE_ACTIVATED, "totp_code_invalid")],
+            ),
+            MALFORMED,
+            NO_PROOF,
+        ],
+    },
+    Act {
+        method: "POST",
+        path: "/api/v1/users/me/totp/backup-codes",
+        cases: &[
+            both("success", 201, &[Done(RENEWED)], &[Done(SECURE_RENEWED)]),
+            both(
+                "wrong code",
+                422,
+                &[Refused(RENEWED, "totp_code_invalid")],
+                &[Refused(SECURE_RENEWED, "totp_code_invalid")],
+            ),
+            MALFORMED,
+            NO_PROOF,
+        ],
+    },
+    Act {
+        method: "POST",
+        path: "/api/v1/sessions/current/second-factor",
+        cases: &[
+            both("success", 200, &[Done(PASSED)], &[Done(SECURE_VERIFIED)]),
+            both(
+                "wrong code",
+                422,
+                &[Refused(PASSED, "totp_code_invalid")],
+                &[Refused(SECURE_VERIFIED, "totp_code_invalid")],
             ),
             MALFORMED,
             NO_PROOF,

@@ -2,7 +2,7 @@
 //! once.
 
 use clm_domain::permission::Permissions;
-use clm_tests::rest::{Call, SignedIn};
+use clm_tests::rest::{Call, SignedIn, goes_on};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,13 +12,15 @@ use crate::support::authenticator::Authenticator;
 const TOTP: &str = "/api/v1/users/me/totp";
 const ACTIVATE: &str = "/api/v1/users/me/totp/activate";
 const REMOVE: &str = "/api/v1/users/me/totp/remove";
+const BACKUP_CODES: &str = "/api/v1/users/me/totp/backup-codes";
+const PASS: &str = "/api/v1/sessions/current/second-factor";
 const STEP_UP: &str = "/api/v1/step-up";
 const AUTHORITIES: &str = "/api/v1/certificate-authorities";
 const LIMITS: &str = "/api/v1/certificate-authorities/{certificate_authority_id}/limits";
 
 /// Whether these cases are about the operation.
 pub(super) fn is_about(path: &str) -> bool {
-    [TOTP, ACTIVATE, REMOVE, STEP_UP, LIMITS].contains(&path)
+    [TOTP, ACTIVATE, BACKUP_CODES, PASS, REMOVE, STEP_UP, LIMITS].contains(&path)
 }
 
 /// What makes the operation succeed.
@@ -39,10 +41,14 @@ pub(super) async fn good(world: &World, attempt: Attempt) -> Attempt {
         attempt.body = Some(json!({ "code": device.code_at(now) }));
         return attempt;
     }
-    activate(world, &signed_in, &device, now).await;
+    let signed_in = activate(world, &signed_in, &device, now).await;
+    attempt.credential = signed_in.credential();
     // The next one, which a device that is a little early shows already.
     let code = device.code_at(now + 30);
-    if path == REMOVE {
+    if path == PASS {
+        attempt = attempt.about(known(signed_in.session_id));
+    }
+    if [REMOVE, BACKUP_CODES, PASS].contains(&path.as_str()) {
         attempt.body = Some(json!({ "code": code }));
         return attempt;
     }
@@ -68,7 +74,8 @@ pub(super) async fn special(world: &World, mut attempt: Attempt, case: &str) -> 
             let device = Authenticator::read(enrolled.body["uri"].as_str().unwrap());
             let code = json!({ "code": device.code_at(now(world).await) });
             let activation = Call::new("POST", ACTIVATE).by(&attempt.credential);
-            world.rest.send(activation.body(code)).await.expect(204);
+            let answer = world.rest.send(activation.body(code)).await.expect(200);
+            attempt.credential = goes_on(&answer).credential();
             attempt
         }
         "by API key" => {
@@ -110,11 +117,17 @@ async fn enrol(world: &World, signed_in: &SignedIn) -> Authenticator {
     Authenticator::read(enrolled.body["uri"].as_str().unwrap())
 }
 
-async fn activate(world: &World, signed_in: &SignedIn, device: &Authenticator, now: i64) {
+/// The session that goes on with new secrets once a second factor is in force.
+async fn activate(
+    world: &World,
+    signed_in: &SignedIn,
+    device: &Authenticator,
+    now: i64,
+) -> SignedIn {
     let call = Call::new("POST", ACTIVATE)
         .by(&signed_in.credential())
         .body(json!({ "code": device.code_at(now) }));
-    world.rest.send(call).await.expect(204);
+    goes_on(&world.rest.send(call).await.expect(200))
 }
 
 /// A certificate authority, and limits that are narrower than its own.

@@ -23,10 +23,11 @@ fn identity_of(user_id: UserId) -> Arc<Identity> {
         username: String::new(),
         organization_id: SYSTEM_ORGANIZATION,
         permissions: Permissions::none(),
-        must_change_password: false,
+        owed: None,
         ends_at: None,
         look_up_at: None,
         allowed_networks: None,
+        scopes: None,
         csrf_sha256: None,
     })
 }
