@@ -1,8 +1,10 @@
 //! Step-up: sensitive acts take a proof that a person has just given a code or the password for exactly
 //! this act.
 
+mod acts;
 mod command_line;
 mod proofs;
+mod secrets;
 
 use clm_api_types::STEP_UP_HEADER;
 use clm_domain::permission::Permissions;

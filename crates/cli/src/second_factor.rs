@@ -126,7 +126,7 @@ async fn set(
 }
 
 /// The certificate authority with that id or name.
-async fn find(client: &Client, text: &str) -> anyhow::Result<CertificateAuthority> {
+pub(crate) async fn find(client: &Client, text: &str) -> anyhow::Result<CertificateAuthority> {
     if Uuid::parse_str(text).is_ok() {
         return Ok(client.load_certificate_authority(text).await?);
     }

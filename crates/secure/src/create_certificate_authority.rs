@@ -82,9 +82,6 @@ impl Secure {
         if let Some(existing) = self.find_existing(context, command).await? {
             return Ok(existing);
         }
-        let about = (CreateCertificateAuthority::NAME, &command.proved());
-        let stepped_up = self.stepped_up(context, command.proof.as_ref(), about)?;
-        self.check_proof(&stepped_up).await?;
         let parent = match command.parent_issuer_id {
             Some(id) => Some(
                 self.issuers
@@ -93,6 +90,9 @@ impl Secure {
             ),
             None => None,
         };
+        let about = (CreateCertificateAuthority::NAME, &command.proved());
+        let stepped_up = self.stepped_up(context, command.proof.as_ref(), about)?;
+        self.check_proof(&stepped_up).await?;
         let signed = self.sign_authority(command, parent.as_deref()).await?;
         let new = self
             .describe_authority(context, (command, &stepped_up), signed)

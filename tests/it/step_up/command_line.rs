@@ -1,6 +1,10 @@
 //! `clm` asks for what the server wants, or takes it from its options.
 
 use std::process::Output;
+use std::time::SystemTime;
+
+use clm_tests::authenticator::Authenticator;
+use serde_json::Value;
 
 use super::World;
 
@@ -40,4 +44,58 @@ async fn a_person_assigns_a_role_with_the_password() {
     let no_factor = [&assign, ["--totp", "123456"].as_slice()].concat();
     let refused = world.clm(&no_factor, "");
     assert!(!refused.status.success(), "{refused:?}");
+}
+
+/// With a second factor a code makes an authority, and the password does nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_makes_an_authority_with_a_code() {
+    let world = World::start().await;
+    world.log_in();
+    let enrolled = world.clm(&["totp", "enrol", "-o", "json"], "");
+    let enrolled: Value = serde_json::from_slice(&enrolled.stdout).unwrap();
+    let device = Authenticator::read(enrolled["uri"].as_str().unwrap());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(now.unwrap().as_secs()).unwrap();
+    let activate = [
+        "totp",
+        "activate",
+        "-o",
+        "json",
+        "--code",
+        &device.code_at(now),
+    ];
+    let activated = world.clm(&activate, "");
+    let activated: Value = serde_json::from_slice(&activated.stdout).unwrap();
+    let code = |index: usize| {
+        activated["backup_codes"][index]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+
+    let create = |name: &str, more: &[&str], input: &str| {
+        let subject = format!("CN={name}");
+        let create = [
+            "ca",
+            "create",
+            name,
+            "--subject",
+            &subject,
+            "--validity-days",
+            "90",
+        ];
+        world.clm(&[&create, more].concat(), input)
+    };
+    let refused = create("Root", &["--step-up-stdin"], &world.password);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let made = create("Root", &["--totp", &code(0)], "");
+    assert!(made.status.success(), "{made:?}");
+    let below = ["--parent", "Root", "--path-length", "0", "--step-up-stdin"];
+    let made = create("Issuing", &below, &code(1));
+    assert!(made.status.success(), "{made:?}");
+    let used = create("Another", &["--totp", &code(0)], "");
+    assert!(!used.status.success(), "{used:?}");
+    let key = ["api-key", "create", "mine", "--totp", &code(2)];
+    let key = world.clm(&key, "");
+    assert!(key.status.success(), "{key:?}");
 }
