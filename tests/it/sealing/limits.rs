@@ -23,7 +23,7 @@ use super::{api_key, person};
 use crate::key_rotation::bench::Bench;
 
 impl Bench {
-    async fn authority(&self, organization: OrganizationId) -> CertificateAuthority {
+    pub(super) async fn authority(&self, organization: OrganizationId) -> CertificateAuthority {
         let command = ListCertificateAuthorities {
             after: None,
             limit: 1,
