@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Long tests: faults, again and again at random moments, random calls by members of one organization
-# beside another, and random input for the parsers. `make test` runs the same with few rounds, and the
+# beside another, calls of a judge by the OpenAPI document, wrong passwords, and random input for the parsers. `make test` runs the same with few rounds, and the
 # parsers on known input only.
 #
 #   SOAK_ROUNDS    how often the program is killed (20); 250 random calls for each
 #   SOAK_SECONDS   how long each parser gets random input (600)
 #   SOAK_SEED      where randomness begins (printed; another one each time when unset)
-#   SOAK_FILTER    which tests: those whose name contains one of these (crash:: two_organizations::)
+#   SOAK_FILTER    which tests: those whose name contains one of these (crash:: two_organizations::
+#                  openapi_conformance:: guesses_)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:${HOME:-/root}/.cargo/bin
@@ -14,7 +15,7 @@ PATH=$PATH:${HOME:-/root}/.cargo/bin
 export SOAK_ROUNDS=${SOAK_ROUNDS:-20}
 export SOAK_SEED=${SOAK_SEED:-$((RANDOM << 15 | RANDOM))}
 seconds=${SOAK_SECONDS:-600}
-read -ra filters <<<"${SOAK_FILTER:-crash:: two_organizations::}"
+read -ra filters <<<"${SOAK_FILTER:-crash:: two_organizations:: openapi_conformance:: guesses_}"
 
 if ! [[ $SOAK_ROUNDS =~ ^[1-9][0-9]*$ && $seconds =~ ^[1-9][0-9]*$ && $SOAK_SEED =~ ^[0-9]+$ ]]; then
     echo "SOAK_ROUNDS, SOAK_SECONDS and SOAK_SEED must be whole numbers" >&2

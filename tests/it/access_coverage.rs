@@ -106,7 +106,8 @@ async fn every_operation_refuses_who_may_not() {
     rights::a_missing_permission_is_named(&world).await;
     rights::the_permission_alone_suffices(&world).await;
     rights::without_any_there_is_oneself(&world).await;
-    rights::a_password_that_must_be_changed_comes_first(&world).await;
+    rights::what_is_owed_comes_first(&world).await;
+    rights::a_new_password_is_the_way_out(&world).await;
     organizations::objects_of_others_do_not_exist(&world).await;
     organizations::lists_show_nothing_of_others(&world).await;
     organizations::one_cannot_choose_another_by_header(&world).await;

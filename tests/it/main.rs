@@ -21,6 +21,7 @@ mod idempotency;
 mod issuance;
 mod key_rotation;
 mod master_key;
+mod openapi_conformance;
 mod organizations;
 mod own_credentials;
 mod rate_limits;

@@ -1,6 +1,7 @@
 //! What several modules share: asking over REST, the audit logs, and DER.
 
 pub(crate) mod der;
+pub(crate) mod judges;
 
 pub(crate) use clm_tests::authenticator;
 

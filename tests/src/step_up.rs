@@ -38,6 +38,20 @@ impl AskStepUp for BackupCodes {
     }
 }
 
+/// The time of the machine, which is that of the program, in seconds since 1970.
+///
+/// # Panics
+/// Never.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a device shows the code of the moment"
+)]
+pub fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = now.expect("it is after 1970").as_secs();
+    i64::try_from(seconds).expect("it is long before the end")
+}
+
 /// Puts a second factor of the person with this session into force. Returns the session's new secrets, and
 /// what the person gives from then on.
 ///
@@ -46,10 +60,8 @@ impl AskStepUp for BackupCodes {
 pub async fn enrol(session: &Client) -> (Credential, Arc<BackupCodes>) {
     let enrolled = session.enrol_totp().await.expect("a factor is made");
     let device = Authenticator::read(&enrolled.uri);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = now.expect("it is after 1970").as_secs();
     let code = TotpCode {
-        code: device.code_at(i64::try_from(seconds).expect("it is long before the end")),
+        code: device.code_at(now()),
     };
     let activated = session.activate_totp(&code).await;
     let (activated, credential) = activated.expect("the code is right");

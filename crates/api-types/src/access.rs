@@ -30,8 +30,8 @@ pub struct AccessExplanation {
     /// Whether it is allowed.
     pub allowed: bool,
     /// What decided: `granted`, `local_operator`, `permission_missing`, `scopes_missing`,
-    /// `not_a_member`, `membership_suspended`, `user_not_active`, `organization_suspended`,
-    /// `organization_inactive` or `password_change_required`.
+    /// `not_a_member`, `membership_suspended`, `user_not_active`, `organization_suspended` or
+    /// `organization_inactive`.
     pub code: String,
     /// The same in words.
     pub explanation: String,

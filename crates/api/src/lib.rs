@@ -9,6 +9,7 @@ mod certificate_authorities;
 mod certificate_requests;
 mod certificates;
 mod convert;
+mod document;
 mod encryption_keys;
 mod headers;
 mod health;
@@ -168,14 +169,14 @@ fn of_keys() -> OpenApiRouter<ApiState> {
 
 /// The OpenAPI document of REST v1.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().into_openapi()
+    document::finished(documented().into_openapi())
 }
 
 /// The routes of the program: REST v1, its document, and health. Everything else is a problem
 /// document.
 pub fn router(state: ApiState) -> Router {
     let (documented, document) = documented().split_for_parts();
-    let document = document.to_json().unwrap_or_default();
+    let document = document::finished(document).to_json().unwrap_or_default();
     let document_route = axum::routing::get(move || async move {
         (
             [(axum::http::header::CONTENT_TYPE, "application/json")],

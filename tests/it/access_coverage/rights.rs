@@ -122,7 +122,7 @@ pub(super) async fn without_any_there_is_oneself(world: &World) {
         .insert_person(organization_id, "nothing", &nothing)
         .await;
     let key = bearer(&person.secret);
-    let session = sign_in(world, "nothing").await;
+    let mut session = sign_in(world, "nothing").await.credential();
     let other_session = sign_in(world, "nothing").await;
     for operation in OPERATIONS {
         let call = || operation.call(&world.own);
@@ -133,19 +133,18 @@ pub(super) async fn without_any_there_is_oneself(world: &World) {
                 assert_eq!(refused.code(), "permission_missing", "{}", operation.name());
             }
             Needs::Credential if operation.is_mutating() => {
-                let answer = world.rest.send(call().by(&session.credential())).await;
+                let answer = world.rest.send(call().by(&session)).await;
                 assert!(
                     (200..300).contains(&answer.status),
                     "{}: {answer:?}",
                     operation.name()
                 );
+                if answer.headers.contains_key("set-cookie") {
+                    session = with_new_token(&session, &answer);
+                }
             }
             Needs::Credential => {
-                world
-                    .rest
-                    .send(call().by(&session.credential()))
-                    .await
-                    .expect(200);
+                world.rest.send(call().by(&session)).await.expect(200);
                 world.rest.send(call().by(&key)).await.expect(200);
             }
             Needs::Session => {
@@ -160,51 +159,84 @@ pub(super) async fn without_any_there_is_oneself(world: &World) {
         .send(who.clone().by(&other_session.credential()))
         .await;
     assert_eq!(ended.status, 401, "a new password ends the other sessions");
-    world
-        .rest
-        .send(who.by(&session.credential()))
-        .await
-        .expect(200);
-    let leave = Call::new("DELETE", "/api/v1/sessions/current").by(&session.credential());
+    world.rest.send(who.by(&session)).await.expect(200);
+    let leave = Call::new("DELETE", "/api/v1/sessions/current").by(&session);
     world.rest.send(leave).await.expect(204);
 }
 
-/// A session whose password must be changed can do that, and say who it is, and leave.
-pub(super) async fn a_password_that_must_be_changed_comes_first(world: &World) {
-    let organization_id = world.own.organization_id;
-    let rights = Permissions::all();
-    let person = world
-        .superuser
-        .insert_person(organization_id, "newcomer", &rights)
-        .await;
-    let session = sign_in(world, "newcomer").await.credential();
-    let must = "UPDATE users SET must_change_password = true WHERE id = $1";
-    world.superuser.update(must, person.user_id).await;
-    let begun = Instant::now();
-    let list = || Call::new("GET", "/api/v1/certificates").by(&session);
-    while world.rest.send(list()).await.code() != "password_change_required" {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "the password need not be changed"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
+/// What a session may do while it owes something, beside saying who it is and leaving.
+const OWED: [(&str, &str, &[&str]); 3] = [
+    (
+        "UPDATE sessions SET second_factor = 'owed' WHERE user_id = $1",
+        "second_factor_required",
+        &[PASS],
+    ),
+    (
+        "UPDATE users SET must_change_password = true WHERE id = $1",
+        "password_change_required",
+        &[PASS, PASSWORD],
+    ),
+    (
+        "UPDATE organizations SET settings = settings || jsonb_build_object(
+            'second_factor_roles', jsonb_build_array('R_OWES_2'))
+         WHERE id = (SELECT home_organization_id FROM users WHERE id = $1)",
+        "second_factor_enrolment_required",
+        &[
+            PASS,
+            PASSWORD,
+            "GET /api/v1/users/me/totp",
+            "POST /api/v1/users/me/totp",
+            "POST /api/v1/users/me/totp/activate",
+        ],
+    ),
+];
+const PASS: &str = "POST /api/v1/sessions/current/second-factor";
+const PASSWORD: &str = "POST /api/v1/users/me/password";
+const ALWAYS: [&str; 2] = ["GET /api/v1/whoami", "DELETE /api/v1/sessions/current"];
+
+/// What a session owes comes before everything else.
+pub(super) async fn what_is_owed_comes_first(world: &World) {
+    for (index, (state, code, allowed)) in OWED.into_iter().enumerate() {
+        let username = format!("owes-{index}");
+        let rights = Permissions::all();
+        let organization_id = world.own.organization_id;
+        let person = world
+            .superuser
+            .insert_person(organization_id, &username, &rights);
+        let person = person.await;
+        let session = sign_in(world, &username).await.credential();
+        world.superuser.update(state, person.user_id).await;
+        let begun = Instant::now();
+        let list = || Call::new("GET", "/api/v1/certificates").by(&session);
+        while world.rest.send(list()).await.code() != code {
+            assert!(begun.elapsed() < PATIENCE, "{code}: nothing is owed");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let watch = Watch::begin(world).await;
+        for operation in OPERATIONS {
+            let name = operation.name();
+            let is_open = operation.needs == Needs::Nothing || ALWAYS.contains(&name.as_str());
+            if is_open || allowed.contains(&name.as_str()) {
+                continue;
+            }
+            let call = operation.call(&world.own).by(&session);
+            let answer = watch.refused(&name, call, 403).await;
+            assert_eq!(answer.code(), code, "{name}");
+        }
+        let who = Call::new("GET", "/api/v1/whoami").by(&session);
+        world.rest.send(who).await.expect(200);
     }
-    let watch = Watch::begin(world).await;
-    for (operation, ..) in guarded() {
-        let call = operation.call(&world.own).by(&session);
-        let answer = watch.refused(&operation.name(), call, 403).await;
-        assert_eq!(
-            answer.code(),
-            "password_change_required",
-            "{}",
-            operation.name()
-        );
-    }
-    world
-        .rest
-        .send(Call::new("GET", "/api/v1/whoami").by(&session))
-        .await
-        .expect(200);
+    let settings = "UPDATE organizations SET settings = settings - 'second_factor_roles'
+        WHERE id = $1";
+    let home = world.own.organization_id;
+    world.superuser.update(settings, home).await;
+}
+
+/// A new password is the way out, for a session with a new token.
+pub(super) async fn a_new_password_is_the_way_out(world: &World) {
+    let session = sign_in(world, "owes-1").await.credential();
+    let list = |session| Call::new("GET", "/api/v1/sessions").by(session);
+    world.rest.send(list(&session)).await.expect(403);
     let body = json!({
         "current_password": world.own.password, "new_password": "the newcomer's very own",
     });
@@ -213,8 +245,7 @@ pub(super) async fn a_password_that_must_be_changed_comes_first(world: &World) {
         .body(body);
     let changed = world.rest.send(change).await.expect(204);
     // The old token is good for nothing any more.
-    world.rest.send(list()).await.expect(401);
+    world.rest.send(list(&session)).await.expect(401);
     let session = with_new_token(&session, &changed);
-    let list = Call::new("GET", "/api/v1/sessions").by(&session);
-    world.rest.send(list).await.expect(200);
+    world.rest.send(list(&session)).await.expect(200);
 }

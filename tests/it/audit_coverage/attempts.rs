@@ -15,7 +15,9 @@ use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::permission::{Action, Permissions, Resource};
 use clm_tests::databases::Person;
 use clm_tests::openssl;
-use clm_tests::rest::{Answer, Call, Credential, NOBODY, SignedIn, bearer, cookie, operator_of};
+use clm_tests::rest::{
+    Answer, Call, Credential, NOBODY, SignedIn, bearer, cookie, operator_of, with_new_token,
+};
 use clm_tests::tenant::Object;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -213,6 +215,10 @@ pub(super) async fn prepare(
             attempt.idempotency_key = Some(fresh("key"));
             let first = world.send(&attempt).await;
             assert!((200..300).contains(&first.status), "{path}: {first:?}");
+            let by_session = attempt.credential.iter().any(|(name, _)| *name == "cookie");
+            if by_session && first.headers.contains_key("set-cookie") {
+                attempt.credential = with_new_token(&attempt.credential, &first);
+            }
             if case == "repeated by key" {
                 return attempt;
             }
@@ -476,7 +482,7 @@ const SUSPEND: &str = "UPDATE users SET status = 'suspended' WHERE id = $1";
 const LEAVE: &str = "UPDATE user_organizations SET deleted_at = now() WHERE user_id = $1";
 const CLOSE: &str = "UPDATE organizations SET status = 'inactive' WHERE id = $1";
 
-async fn refused_password(world: &World, attempt: Attempt, case: &str) -> Attempt {
+async fn refused_password(world: &World, mut attempt: Attempt, case: &str) -> Attempt {
     let concerned = attempt.concerned;
     let (Whoever::Known(who), current) = (attempt.who, Value::from(world.tenant.password.clone()))
     else {
@@ -487,7 +493,8 @@ async fn refused_password(world: &World, attempt: Attempt, case: &str) -> Attemp
         "too short" => attempt.but("new_password", "short".into()),
         "too common" => attempt.but("new_password", "password1234".into()),
         "used before" => {
-            let _ = world.rest.send(attempt.call()).await.expect(204);
+            let changed = world.rest.send(attempt.call()).await.expect(204);
+            attempt.credential = with_new_token(&attempt.credential, &changed);
             let attempt = attempt.but("current_password", NEW_PASSWORD.into());
             attempt.but("new_password", current)
         }

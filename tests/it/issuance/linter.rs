@@ -1,7 +1,9 @@
 //! pkilint, the judge from outside, on many certificates in one process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use crate::support::judges;
 
 /// Runs the linter's own program once for each file; a line with its exit code follows its output.
 const DRIVER: &str = "\
@@ -19,21 +21,10 @@ const MISJUDGED: [&str; 2] = [
     r#"Invalid URI syntax: "spiffe://"#,
 ];
 
-/// Where `scripts/ensure-lint-tools.sh` puts the linter.
-fn environment() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin")
-}
-
 /// Errors that the linter finds in certificates, with their files, each of which holds one
 /// certificate.
 fn errors(directory: &Path, files: &[String]) -> Vec<String> {
-    let environment = environment();
-    let unavailable = std::fs::read_to_string(environment.join("../../venv-unavailable.txt"));
-    assert!(
-        environment.join("lint_pkix_cert").exists(),
-        "pkilint is not installed: run scripts/ensure-lint-tools.sh. {}",
-        unavailable.unwrap_or_default()
-    );
+    let environment = judges::directory("lint_pkix_cert");
     let output = Command::new(environment.join("python"))
         .args(["-c", DRIVER])
         .args(files)

@@ -1,7 +1,6 @@
 //! `clm` asks for what the server wants, or takes it from its options.
 
 use std::process::Output;
-use std::time::SystemTime;
 
 use clm_tests::authenticator::Authenticator;
 use serde_json::Value;
@@ -54,8 +53,7 @@ async fn a_person_makes_an_authority_with_a_code() {
     let enrolled = world.clm(&["totp", "enrol", "-o", "json"], "");
     let enrolled: Value = serde_json::from_slice(&enrolled.stdout).unwrap();
     let device = Authenticator::read(enrolled["uri"].as_str().unwrap());
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = i64::try_from(now.unwrap().as_secs()).unwrap();
+    let now = clm_tests::step_up::now();
     let activate = [
         "totp",
         "activate",

@@ -11,9 +11,9 @@ use clm_domain::states::{OrganizationStatus, UserStatus};
 
 use serde_json::json;
 
-use super::{Denial, Target, authorize, decide, unauthenticated, unknown_reference, word};
+use super::{Denial, Target, authorize, decide, require_identity, unknown_reference, word};
 use crate::authentication::admit;
-use crate::context::{OpContext, Owed};
+use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::store::role_assignments::{self, Given, Standing};
 use crate::store::users::Holder;
@@ -98,9 +98,7 @@ pub enum GrantState {
 /// `NotFound` for who is no member; those of [`authorize`] and of the
 /// database.
 pub async fn explain(context: &OpContext, core: &Core, question: Question) -> Result<Explanation> {
-    if context.actor == Actor::Anonymous {
-        return Err(unauthenticated());
-    }
+    require_identity(context)?;
     let oneself = context.actor.user_id();
     let is_about_another = question.user_id.is_some() && question.user_id != oneself;
     if is_about_another {
@@ -238,7 +236,6 @@ fn judge(
     };
     let cause = match decision {
         Ok(()) => Cause::Granted,
-        Err(Denial::Owes(owed)) => Cause::Owes(owed),
         Err(_) => why_not(&facts, of_roles.allows(resource, action)),
     };
     Explanation {
@@ -321,7 +318,6 @@ enum Cause {
     OrganizationSuspended,
     PermissionMissing,
     ScopesMissing,
-    Owes(Owed),
 }
 
 /// Why a decision was no, in the order in which a person would mend it.
@@ -354,7 +350,6 @@ impl Cause {
             Self::OrganizationSuspended => "organization_suspended",
             Self::PermissionMissing => "permission_missing",
             Self::ScopesMissing => "scopes_missing",
-            Self::Owes(owed) => owed.code(),
         }
     }
 
@@ -375,7 +370,6 @@ impl Cause {
             Self::ScopesMissing => {
                 format!("A role gives {rule}, but the API key is narrowed to less.")
             }
-            Self::Owes(owed) => owed.message().into(),
         }
     }
 }
