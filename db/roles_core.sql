@@ -275,6 +275,8 @@ GRANT SELECT, INSERT ON audit_log TO clm_core_user;
 -- Whoever accepts an invitation is of another organization, so that this is for the System scope.
 GRANT SELECT, INSERT, UPDATE (revoked_at, updated_at) ON invitations TO clm_core_user;
 GRANT INSERT ON outbox TO clm_core_user;
+-- A proof is given out where the person's home is looked at too; an organization uses it up.
+GRANT SELECT, UPDATE (used_at) ON step_up_proofs TO clm_core_user;
 GRANT SELECT ON schema_migrations TO clm_core_user;
 GRANT SELECT ON active_users_with_roles, role_assignments, organization_members, pending_approvals, certificate_summary TO clm_core_user;
 
@@ -287,6 +289,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, outbox, inbox, idempotency_key
     known_sign_in_addresses, one_time_links
     TO clm_core_system;
 GRANT SELECT, INSERT, DELETE ON password_history TO clm_core_system;
+GRANT SELECT, INSERT, UPDATE (used_at), DELETE ON step_up_proofs TO clm_core_system;
 GRANT SELECT, INSERT ON audit_log TO clm_core_system;
 -- Written by a trigger that runs as the owner, read through find_rights_changes.
 GRANT SELECT, DELETE ON rights_changes TO clm_core_system;

@@ -147,11 +147,14 @@ fn caller() -> OpContext {
         owed: None,
         credential_ends_at: None,
         credential_networks: None,
+        credential_scopes: None,
         request: RequestInfo {
             request_id: RequestId::from_uuid(Uuid::from_u128(4)),
             ip_address: None,
             user_agent: None,
             idempotency: None,
+            http: None,
+            step_up_proof: None,
         },
         deadline: chrono::DateTime::UNIX_EPOCH,
     }

@@ -1489,6 +1489,36 @@ COMMENT ON COLUMN idempotency_keys.expires_at IS 'When the row may be purged.';
 -- Purge.
 CREATE INDEX IF NOT EXISTS ix_idempotency_keys_expires_at ON idempotency_keys (expires_at);
 
+-- No foreign keys here, as in idempotency_keys: rows live for minutes, and name what the same program
+-- looked up a moment before.
+CREATE TABLE IF NOT EXISTS step_up_proofs (
+    proof_sha256 bytea NOT NULL,
+    organization_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    request_sha256 bytea NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_step_up_proofs PRIMARY KEY (proof_sha256),
+    CONSTRAINT ck_step_up_proofs_proof_sha256 CHECK (octet_length(proof_sha256) = 32),
+    CONSTRAINT ck_step_up_proofs_request_sha256 CHECK (octet_length(request_sha256) = 32),
+    CONSTRAINT ck_step_up_proofs_expires_at CHECK (expires_at > created_at)
+);
+COMMENT ON TABLE step_up_proofs IS
+    '[global] That a person has just given a code or the password for one HTTP request. Short-lived; the proof itself is not here.';
+COMMENT ON COLUMN step_up_proofs.proof_sha256 IS 'Primary key; SHA-256 of the proof, which has 256 random bits.';
+COMMENT ON COLUMN step_up_proofs.organization_id IS 'The organization that the session acted in when the proof was given.';
+COMMENT ON COLUMN step_up_proofs.user_id IS 'Who may use it.';
+COMMENT ON COLUMN step_up_proofs.session_id IS 'In which session.';
+COMMENT ON COLUMN step_up_proofs.request_sha256 IS 'SHA-256 over method, path and body hash of the only request that it is good for.';
+COMMENT ON COLUMN step_up_proofs.expires_at IS 'Until when it may be used.';
+COMMENT ON COLUMN step_up_proofs.used_at IS 'When it was used; null while it was not.';
+COMMENT ON COLUMN step_up_proofs.created_at IS 'When it was given out.';
+
+-- Purge.
+CREATE INDEX IF NOT EXISTS ix_step_up_proofs_expires_at ON step_up_proofs (expires_at);
+
 -- Processes remember whom credentials stand for. What they must forget is noted here by triggers, so
 -- that no writer can forget to; they ask for it several times a second (find_rights_changes).
 CREATE TABLE IF NOT EXISTS rights_changes (
@@ -2241,7 +2271,7 @@ BEGIN
         'organizations', 'users', 'roles', 'user_roles', 'user_organizations', 'invitations', 'api_keys', 'sessions',
         'policies', 'workflows', 'workflow_instances', 'workflow_steps', 'notifications',
         'certificate_metadata', 'certificate_quotas', 'certificate_quota_leases', 'audit_log', 'outbox', 'inbox',
-        'idempotency_keys', 'password_history', 'known_sign_in_addresses', 'one_time_links'
+        'idempotency_keys', 'step_up_proofs', 'password_history', 'known_sign_in_addresses', 'one_time_links'
     ] LOOP
         tenant_column := CASE table_name
             WHEN 'organizations' THEN 'id'

@@ -24,6 +24,8 @@ use attempts::{Attempt, Concerned, Who};
 struct World {
     program: Program,
     rest: Rest,
+    /// The interface of the operator of the machine.
+    machine: Rest,
     superuser: Superuser,
     tenant: Tenant,
     powerless: Person,
@@ -50,12 +52,21 @@ impl World {
         let powerless = powerless.await;
         superuser.settle().await;
         Self {
+            machine: Rest::of_operator(&program),
             program,
             rest,
             superuser,
             tenant,
             powerless,
             shares: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Sends an attempt to where it is made: the operator of the machine comes through its socket.
+    async fn send(&self, attempt: &Attempt) -> Answer {
+        match attempt.is_of_machine() {
+            true => self.machine.send(attempt.call()).await,
+            false => self.rest.send(attempt.call()).await,
         }
     }
 }
@@ -73,7 +84,7 @@ async fn every_mutating_operation_is_audited() {
             let attempt = attempts::prepare(&world, (act.method, act.path), case.name).await;
             world.superuser.settle().await;
             let counts = counts(&world).await;
-            let answer = world.rest.send(attempt.call()).await;
+            let answer = world.send(&attempt).await;
             assert_eq!(answer.status, case.status, "{what}: {}", answer.text);
             world.superuser.settle().await;
 
@@ -257,7 +268,8 @@ impl Audited<'_> {
             "{what}: {row:?}"
         );
         if log == Log::Core {
-            assert_eq!(row.ip_address.as_deref(), Some("127.0.0.1"), "{what}");
+            let address = (!self.attempt.is_of_machine()).then_some("127.0.0.1");
+            assert_eq!(row.ip_address.as_deref(), address, "{what}");
             assert_eq!(row.user_agent.as_deref(), Some(USER_AGENT), "{what}");
         }
     }

@@ -42,7 +42,7 @@ async fn one_key_is_one_act() {
     another_principal(&program, &requester, &databases).await;
     after_a_refusal(&requester, &databases).await;
     secrets_are_shown_once(&requester, &databases).await;
-    authorities_are_made_once(&requester, &databases).await;
+    authorities_are_made_once(&Requester::operator(&program), &databases).await;
     keys_that_are_none(&requester, &databases).await;
     databases.settle().await;
     check_audit_hashes(&databases).await;

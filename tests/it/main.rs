@@ -32,6 +32,7 @@ mod roles;
 mod sealing;
 mod second_factor;
 mod secrets;
+mod step_up;
 mod support;
 mod transport;
 mod two_organizations;

@@ -39,6 +39,14 @@ impl Person {
             .cli(&[&["--url", &self.url], arguments].concat())
     }
 
+    /// The same, with the password for what takes one.
+    fn stepping_up(&self, arguments: &[&str]) -> Output {
+        let url = ["--url", &self.url, "--step-up-stdin"];
+        let password = self.program.bootstrap_text("password");
+        self.program
+            .cli_with_input(&[&url, arguments].concat(), &password)
+    }
+
     fn with_key(&self, key: &str, arguments: &[&str]) -> Output {
         self.clm(&[&["--api-key", key], arguments].concat())
     }
@@ -58,7 +66,7 @@ fn text(bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn api_keys_are_made_narrowed_and_revoked() {
     let person = Person::sign_in();
-    let made = person.clm(&["api-key", "create", "robot", "--scope", "certificate:list"]);
+    let made = person.stepping_up(&["api-key", "create", "robot", "--scope", "certificate:list"]);
     assert!(made.status.success(), "{made:?}");
     // The key alone, so that it can be piped.
     let key = text(&made.stdout).trim().to_owned();
@@ -87,7 +95,7 @@ async fn api_keys_are_made_narrowed_and_revoked() {
         "-o",
         "json",
     ];
-    let ending: Value = serde_json::from_slice(&person.clm(&ending).stdout).unwrap();
+    let ending: Value = serde_json::from_slice(&person.stepping_up(&ending).stdout).unwrap();
     assert!(ending["api_key"]["expires_at"].is_string(), "{ending}");
     for (scope, complaint) in [
         ("certificate", "RESOURCE:ACTION"),

@@ -6,6 +6,7 @@ mod command_line;
 mod factors;
 mod limits;
 mod rotation;
+mod step_up;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,13 +1,14 @@
 //! What several modules share: asking over REST, the audit logs, and DER.
 
-pub(crate) mod authenticator;
 pub(crate) mod der;
 pub(crate) mod judges;
+
+pub(crate) use clm_tests::authenticator;
 
 use clm_api_types::problem::{MEDIA_TYPE, Problem};
 use clm_tests::Program;
 use clm_tests::databases::{Log, Superuser};
-use clm_tests::rest::{Answer, Call, Credential, Rest, bearer};
+use clm_tests::rest::{Answer, Call, Credential, Rest, bearer, operator_of};
 use serde_json::Value;
 
 /// The path of asking for certificates.
@@ -46,6 +47,14 @@ impl Requester {
         Self {
             rest: Rest::of(program),
             credential: bearer(&secret),
+        }
+    }
+
+    /// The operator of the machine, for the first organization.
+    pub(crate) fn operator(program: &Program) -> Self {
+        Self {
+            rest: Rest::of_operator(program),
+            credential: operator_of("default"),
         }
     }
 

@@ -3,16 +3,19 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Output;
+use std::sync::Arc;
 
 use clm_api_types::api_keys::ApiKeyCreate;
 use clm_api_types::certificate_authorities::CertificateAuthorityCreate;
 use clm_api_types::client::{Client, ClientOptions, Credential};
+use clm_api_types::second_factor::TotpCode;
 use clm_api_types::sessions::SessionCreate;
 use clm_domain::key_algorithm::KeyAlgorithm;
 use clm_test_support::{TestCluster, cluster};
 
 use crate::databases::{Superuser, admin_url};
 use crate::program::{Program, free_address};
+use crate::step_up::{self, Password};
 
 /// The first administrator's password.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -155,7 +158,11 @@ pub async fn furnish(url: &str) -> String {
     };
     let signed_in = connect(url, Credential::None).sign_in(&sign_in).await;
     let (_, credential) = signed_in.expect("the administrator signs in");
-    let admin = connect(url, credential);
+    let admin = connect(url, credential).asking(Arc::new(Password(PASSWORD.to_owned())));
+    let key = make_key(&admin).await;
+    // An authority takes a code of a second factor. It is removed again, for those who sign in later.
+    let (credential, codes) = step_up::enrol(&admin).await;
+    let admin = connect(url, credential).asking(Arc::clone(&codes) as _);
     let root = authority("Root", None, 730);
     let root = admin.create_certificate_authority(&root, "root").await;
     let root = root.expect("a root can be made");
@@ -164,14 +171,22 @@ pub async fn furnish(url: &str) -> String {
         .create_certificate_authority(&issuing, "issuing")
         .await;
     issuing.expect("an issuing authority can be made");
+    let code = TotpCode { code: codes.next() };
+    admin.remove_totp(&code).await.expect("the code is right");
+    key
+}
+
+/// A key that names all that its owner may do, so that it exports keys and gives roles.
+async fn make_key(owner: &Client) -> String {
+    let rights = owner.who_am_i().await.expect("there is a session");
     let key = ApiKeyCreate {
         name: "test".to_owned(),
-        scopes: None,
+        scopes: Some(rights.permissions),
         expires_at: None,
         allowed_networks: None,
         user_id: None,
     };
-    let key = admin.create_api_key(&key).await;
+    let key = owner.create_api_key(&key).await;
     key.expect("an API key can be made").secret
 }
 

@@ -308,7 +308,11 @@ impl Superuser {
         if permissions.iter().any(|one| one.0.is_of_installation()) {
             self.insert_guest(user_id, permissions).await;
         }
-        let (api_key_id, secret) = self.insert_api_key(organization_id, user_id, None).await;
+        // A key that names every right does what its owner may do, sensitive acts too: one without
+        // scopes would not.
+        let scopes = Permissions::all();
+        let made = self.insert_api_key(organization_id, user_id, Some(&scopes));
+        let (api_key_id, secret) = made.await;
         Person {
             user_id,
             username: username.to_owned(),

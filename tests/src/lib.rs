@@ -7,12 +7,14 @@
 )]
 
 pub mod apart;
+pub mod authenticator;
 pub mod databases;
 pub mod openssl;
 pub mod program;
 pub mod replicas;
 pub mod rest;
 pub mod soak;
+pub mod step_up;
 pub mod tenancy;
 pub mod tenant;
 

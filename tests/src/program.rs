@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use clm_test_support::cluster;
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
+
+use crate::step_up::Password;
 
 /// How long a start may take on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -364,24 +367,24 @@ impl Program {
         Client::over_network(&url, credential, &options).expect("a client is made")
     }
 
-    /// An API key of the first administrator.
+    /// An API key of the first administrator, which names all that this one may do: what is sensitive
+    /// too.
     ///
     /// # Panics
     /// When it cannot be made.
     pub async fn api_key(&self) -> String {
+        let password = Password(self.bootstrap_text("password"));
+        let session = self.sign_in().await.asking(Arc::new(password));
+        let rights = session.who_am_i().await.expect("there is a session");
         let request = ApiKeyCreate {
             name: "test".to_owned(),
-            scopes: None,
+            scopes: Some(rights.permissions),
             expires_at: None,
             allowed_networks: None,
             user_id: None,
         };
-        self.sign_in()
-            .await
-            .create_api_key(&request)
-            .await
-            .expect("an API key is made")
-            .secret
+        let made = session.create_api_key(&request).await;
+        made.expect("an API key is made").secret
     }
 
     /// A client with an API key of the first administrator.
@@ -393,6 +396,15 @@ impl Program {
         let url = self.bootstrap_text("url");
         Client::over_network(&url, Credential::ApiKey(secret), &ClientOptions::default())
             .expect("a client is made")
+    }
+
+    /// The operator of the machine, who acts for an organization through the local socket.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn operator(&self, organization: &str) -> Client {
+        let socket = self.data_directory().join("clm.sock");
+        Client::over_socket(&socket, Some(organization.to_owned())).expect("a client is made")
     }
 
     /// How the superuser of the private server connects, for looking behind the program.

@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use clm_api_types::{CSRF_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE};
+use clm_api_types::{
+    CSRF_HEADER, ORGANIZATION_HEADER, REQUEST_ID_HEADER, SESSION_COOKIE, STEP_UP_HEADER,
+};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::Program;
@@ -29,6 +32,11 @@ pub const NOBODY: Credential = Vec::new();
 /// An API key, or something in its place.
 pub fn bearer(secret: &str) -> Credential {
     vec![("authorization", format!("Bearer {secret}"))]
+}
+
+/// The operator of the machine acts for this organization; through the local socket.
+pub fn operator_of(organization: &str) -> Credential {
+    vec![(ORGANIZATION_HEADER, organization.to_owned())]
 }
 
 /// A session, or something in its place, without proof that its page made the request.
@@ -180,6 +188,16 @@ impl Rest {
         Self::at(program.bootstrap_text("url"))
     }
 
+    /// The interface on the local socket of a running program, as its operator uses it.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    pub fn of_operator(program: &Program) -> Self {
+        let socket = program.data_directory().join("clm.sock");
+        let builder = reqwest::Client::builder().unix_socket(socket);
+        Self::with("http://localhost".to_owned(), builder)
+    }
+
     /// The interface at an address.
     ///
     /// # Panics
@@ -233,6 +251,50 @@ impl Rest {
             text,
             body,
         }
+    }
+
+    /// Asks for a proof for a request of a session, with what its person gives: a code or the password.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn ask_proof(&self, call: &Call, given: &Value) -> Answer {
+        let body = call.body.as_ref().map(|body| body.to_string());
+        let request = json!({
+            "operation": "request",
+            "method": call.method.as_str(),
+            "path": call.path,
+            "body_sha256": hex::encode(Sha256::digest(body.unwrap_or_default())),
+        });
+        self.ask_proof_of(call, given, request).await
+    }
+
+    /// Asks for a proof for this description of the request.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn ask_proof_of(&self, call: &Call, given: &Value, request: Value) -> Answer {
+        let mut body = given.clone();
+        let fields = body.as_object_mut().expect("what is given is an object");
+        fields.insert("request".to_owned(), request);
+        let mut asked = Call::new("POST", "/api/v1/step-up").body(body);
+        let credential = call.headers.iter().filter(|(name, _)| {
+            matches!(*name, "cookie" | "authorization") || *name == CSRF_HEADER
+        });
+        asked.headers.extend(credential.cloned());
+        self.send(asked).await
+    }
+
+    /// Sends a request of a session with a proof that its person, who has no second factor, gave the
+    /// password for it.
+    ///
+    /// # Panics
+    /// When the password is refused.
+    pub async fn send_proved(&self, call: Call, password: &str) -> Answer {
+        let given = json!({ "password": password });
+        let proved = self.ask_proof(&call, &given).await.expect(201);
+        let proof = proved.body.get("proof").and_then(Value::as_str);
+        let proof = proof.expect("there is a proof");
+        self.send(call.header(STEP_UP_HEADER, proof)).await
     }
 
     /// Signs in.

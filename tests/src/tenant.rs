@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Program;
 use crate::databases::{Person, Superuser};
-use crate::rest::{Call, Credential, Rest, SignedIn, bearer};
+use crate::rest::{Call, Credential, Rest, SignedIn, bearer, operator_of};
 
 /// A kind of object that an operation may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ impl Tenant {
             .insert_person(organization_id, &username, &rights)
             .await;
         let key = bearer(&administrator.secret);
-        let mut objects = issue(&rest, &key, slug).await;
+        let mut objects = issue(program, &key, slug).await;
         let keys = Call::new("GET", "/api/v1/encryption-keys").by(&key);
         let encryption_key = rest.send(keys).await.expect(200).id("/items/0/id");
         objects.insert(Object::EncryptionKey, encryption_key);
@@ -172,19 +172,25 @@ async fn write_role(rest: &Rest, key: &Credential, code: &str) -> Uuid {
     id(&create(rest, key, "/api/v1/roles", role).await, "/id")
 }
 
-/// A root, an authority below it, and a certificate of that with its request.
-async fn issue(rest: &Rest, key: &Credential, slug: &str) -> BTreeMap<Object, Uuid> {
+/// A root, an authority below it, and a certificate of that with its request. API keys make no
+/// authorities.
+async fn issue(program: &Program, key: &Credential, slug: &str) -> BTreeMap<Object, Uuid> {
+    let (rest, machine) = (&Rest::of(program), Rest::of_operator(program));
+    let operator = operator_of(slug);
     let authorities = "/api/v1/certificate-authorities";
     let root = json!({
         "name": "Own Root", "subject": format!("CN={slug} Root"),
         "key_algorithm": "ecdsa-p256", "validity_days": 3650,
     });
-    let root = id(&create(rest, key, authorities, root).await, "/id");
+    let root = id(&create(&machine, &operator, authorities, root).await, "/id");
     let issuing = json!({
         "name": "Own Issuing", "subject": format!("CN={slug} Issuing"), "parent_id": root,
         "key_algorithm": "ecdsa-p256", "validity_days": 1825, "path_length_max": 0,
     });
-    let issuing = id(&create(rest, key, authorities, issuing).await, "/id");
+    let issuing = id(
+        &create(&machine, &operator, authorities, issuing).await,
+        "/id",
+    );
     let request = json!({
         "key_algorithm": "ecdsa-p256", "certificate_authority_id": issuing,
         "subject_alternative_names": [format!("DNS:{slug}.example")],

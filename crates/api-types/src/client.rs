@@ -6,14 +6,17 @@ mod master_key;
 mod organizations;
 mod roles;
 mod second_factor;
+mod step_up;
 mod users;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyRotate};
 use crate::certificate_authorities::{CertificateAuthority, CertificateAuthorityCreate};
@@ -24,9 +27,14 @@ use crate::certificates::{Certificate, CertificateDetail, PrivateKeyExport, Priv
 use crate::health::Readiness;
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
+use crate::second_factor::StepUpRequest;
 use crate::sessions::{Session, SessionCreate, SessionCreated, WhoAmI};
 use crate::users::PasswordChange;
-use crate::{BASE_PATH, CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE};
+use crate::{
+    BASE_PATH, CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE, STEP_UP_HEADER,
+};
+
+pub use step_up::{AskStepUp, StepUpSecret};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -71,6 +79,9 @@ pub enum ClientError {
     /// The answer is not one that this client knows.
     #[error("the server gave an answer that this program does not understand: {0}")]
     Unexpected(String),
+    /// The person could not be asked for a code or the password.
+    #[error("this takes a code or the password, which cannot be read: {0}")]
+    NotAsked(String),
 }
 
 fn describe(problem: &Problem) -> String {
@@ -91,6 +102,35 @@ pub struct Client {
     address: String,
     credential: Credential,
     organization: Option<String>,
+    asks: Option<Arc<dyn AskStepUp>>,
+}
+
+/// A request as it is sent, perhaps again: the same bytes.
+struct Outgoing<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<Vec<u8>>,
+    headers: &'a [(&'a str, &'a str)],
+    /// What a step-up proof must be for, where that is not the request itself.
+    step_up: Option<StepUpRequest>,
+}
+
+impl<'a> Outgoing<'a> {
+    fn new<B: Serialize>(
+        method: Method,
+        path: &'a str,
+        body: Option<&B>,
+        headers: &'a [(&'a str, &'a str)],
+    ) -> Result<Self, ClientError> {
+        let body = body.map(serde_json::to_vec).transpose();
+        Ok(Self {
+            method,
+            path,
+            body: body.map_err(|error| ClientError::Unexpected(error.to_string()))?,
+            headers,
+            step_up: None,
+        })
+    }
 }
 
 /// How to reach a server.
@@ -148,6 +188,7 @@ impl Client {
             address: address.to_owned(),
             credential,
             organization: None,
+            asks: None,
         })
     }
 
@@ -281,8 +322,14 @@ impl Client {
         request: &CertificateAuthorityCreate,
         idempotency_key: &str,
     ) -> Result<CertificateAuthority, ClientError> {
-        self.create("/certificate-authorities", request, idempotency_key)
-            .await
+        let step_up = StepUpRequest::CreateCertificateAuthority {
+            certificate_authority: Box::new(request.clone()),
+        };
+        let headers = [(IDEMPOTENCY_HEADER, idempotency_key)];
+        let path = "/certificate-authorities";
+        let mut outgoing = Outgoing::new(Method::POST, path, Some(request), &headers)?;
+        outgoing.step_up = Some(step_up);
+        self.create_with(&outgoing).await
     }
 
     /// Certificate authorities.
@@ -361,7 +408,11 @@ impl Client {
         request: &PrivateKeyExport,
     ) -> Result<PrivateKeyExported, ClientError> {
         let path = format!("/certificates/{}/private-key-export", segment(id));
-        read(self.send(Method::POST, &path, Some(request), None).await?).await
+        let mut outgoing = Outgoing::new(Method::POST, &path, Some(request), &[])?;
+        outgoing.step_up = Uuid::parse_str(id)
+            .ok()
+            .map(|certificate_id| StepUpRequest::ExportPrivateKey { certificate_id });
+        read(self.send_outgoing(&outgoing).await?).await
     }
 
     /// Whether the server is ready.
@@ -403,12 +454,18 @@ impl Client {
         body: &B,
         idempotency_key: &str,
     ) -> Result<T, ClientError> {
+        let headers = [(IDEMPOTENCY_HEADER, idempotency_key)];
+        let outgoing = Outgoing::new(Method::POST, path, Some(body), &headers)?;
+        self.create_with(&outgoing).await
+    }
+
+    async fn create_with<T: DeserializeOwned>(
+        &self,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<T, ClientError> {
         let mut attempt = 1;
         loop {
-            let sent = self
-                .send(Method::POST, path, Some(body), Some(idempotency_key))
-                .await;
-            let answered = match sent {
+            let answered = match self.send_outgoing(outgoing).await {
                 Ok(response) => read(response).await,
                 Err(error) => Err(error),
             };
@@ -440,15 +497,35 @@ impl Client {
         body: Option<&B>,
         headers: &[(&str, &str)],
     ) -> Result<Response, ClientError> {
-        let mut request = self
-            .http
-            .request(method.clone(), format!("{}{BASE_PATH}{path}", self.base));
+        self.send_outgoing(&Outgoing::new(method, path, body, headers)?)
+            .await
+    }
+
+    /// Sends a request, and again with a proof when the server wants one and the person gives it.
+    async fn send_outgoing(&self, outgoing: &Outgoing<'_>) -> Result<Response, ClientError> {
+        let refused = match self.send_once(outgoing, None).await {
+            Err(ClientError::Problem(problem)) if problem.code == "step_up_required" => problem,
+            answered => return answered,
+        };
+        match self.prove(outgoing).await? {
+            Some(proof) => self.send_once(outgoing, Some(&proof.proof)).await,
+            None => Err(ClientError::Problem(refused)),
+        }
+    }
+
+    async fn send_once(
+        &self,
+        outgoing: &Outgoing<'_>,
+        proof: Option<&str>,
+    ) -> Result<Response, ClientError> {
+        let address = format!("{}{BASE_PATH}{}", self.base, outgoing.path);
+        let mut request = self.http.request(outgoing.method.clone(), address);
         match &self.credential {
             Credential::None => {}
             Credential::ApiKey(secret) => request = request.bearer_auth(secret),
             Credential::Session { token, csrf_token } => {
                 request = request.header("cookie", format!("{SESSION_COOKIE}={token}"));
-                if method != Method::GET {
+                if outgoing.method != Method::GET {
                     request = request.header(CSRF_HEADER, csrf_token);
                 }
             }
@@ -456,11 +533,16 @@ impl Client {
         if let Some(organization) = &self.organization {
             request = request.header(ORGANIZATION_HEADER, organization);
         }
-        for (name, value) in headers {
+        for (name, value) in outgoing.headers {
             request = request.header(*name, *value);
         }
-        if let Some(body) = body {
-            request = request.json(body);
+        if let Some(proof) = proof {
+            request = request.header(STEP_UP_HEADER, proof);
+        }
+        if let Some(body) = &outgoing.body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.clone());
         }
         let response = request
             .send()
@@ -556,7 +638,7 @@ fn is_retriable(error: &ClientError) -> bool {
                 || problem.code == "idempotency_in_flight"
         }
         ClientError::Unreachable { .. } => true,
-        ClientError::ClearText(_) | ClientError::Unexpected(_) => false,
+        ClientError::ClearText(_) | ClientError::Unexpected(_) | ClientError::NotAsked(_) => false,
     }
 }
 

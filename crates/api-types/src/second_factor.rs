@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::certificate_authorities::CertificateAuthorityCreate;
 use crate::sessions::SessionCreated;
 
 /// A second factor that waits for its first code. Shown once.
@@ -53,13 +54,18 @@ pub struct TotpCode {
     pub code: String,
 }
 
-/// Asks for a proof for one request.
+/// Asks for a proof for one request, with a code or the password.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepUpCreate {
-    /// Six digits, or a backup code.
+    /// A code of the second factor: six digits, or a backup code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = "password")]
-    pub code: String,
+    pub code: Option<String>,
+    /// The own password, for whoever has no second factor; for `request` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "password")]
+    pub password: Option<String>,
     /// The request.
     pub request: StepUpRequest,
 }
@@ -68,6 +74,25 @@ pub struct StepUpCreate {
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "operation", deny_unknown_fields)]
 pub enum StepUpRequest {
+    /// Any other request that takes a proof, byte for byte.
+    Request {
+        /// The method, such as `POST`.
+        method: String,
+        /// The path without a query, such as `/api/v1/role-assignments`.
+        path: String,
+        /// SHA-256 of the body, in lower-case hexadecimal.
+        body_sha256: String,
+    },
+    /// `POST /certificate-authorities`
+    CreateCertificateAuthority {
+        /// What will be asked for.
+        certificate_authority: Box<CertificateAuthorityCreate>,
+    },
+    /// `POST /certificates/{certificate_id}/private-key-export`, with any passphrase.
+    ExportPrivateKey {
+        /// The certificate.
+        certificate_id: Uuid,
+    },
     /// `PUT /certificate-authorities/{certificate_authority_id}/limits`
     ChangeIssuerLimits {
         /// The authority.

@@ -23,7 +23,10 @@ use crate::request::{Caller, Input, Parameters};
 /// Makes an API key of the caller. Its secret is shown once.
 #[utoipa::path(
     post, path = "/api/v1/api-keys", tag = "API keys",
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("Idempotency-Key" = Option<String>, Header),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
+    ),
     request_body = ApiKeyCreate,
     security(("api_key" = []), ("session" = [])),
     responses((status = 201, body = ApiKeyCreated), (status = "4XX", body = Problem)),
@@ -75,6 +78,7 @@ pub(crate) async fn list(
     params(
         ("api_key_id" = uuid::Uuid, Path),
         ("Idempotency-Key" = Option<String>, Header),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
     ),
     request_body = ApiKeyRotate,
     security(("api_key" = []), ("session" = [])),

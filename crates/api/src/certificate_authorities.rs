@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use clm_api_types::STEP_UP_HEADER;
 use clm_api_types::certificate_authorities::{
     CertificateAuthority, CertificateAuthorityCreate, IssuerLimitsUpdate,
 };
@@ -12,7 +11,6 @@ use clm_api_types::page::{Page, PageQuery};
 use clm_api_types::problem::Problem;
 use clm_core::certificate_authorities::{self, IssuerLimitsChange, NewCertificateAuthority};
 use clm_domain::ids::IssuerId;
-use clm_domain::secret::SecretString;
 
 use crate::ApiState;
 use crate::convert;
@@ -20,10 +18,14 @@ use crate::operations::{id, repeatable, revision};
 use crate::problem::ApiError;
 use crate::request::{Caller, Input, Parameters};
 
-/// Creates a certificate authority of the caller's organization, with its key.
+/// Creates a certificate authority of the caller's organization, with its key. Takes the proof of
+/// `POST /step-up` for exactly this authority; API keys cannot, and the operator of the machine needs none.
 #[utoipa::path(
     post, path = "/api/v1/certificate-authorities", tag = "certificate authorities",
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("Idempotency-Key" = Option<String>, Header),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
+    ),
     request_body = CertificateAuthorityCreate,
     security(("api_key" = []), ("session" = [])),
     responses((status = 201, body = CertificateAuthority), (status = "4XX", body = Problem)),
@@ -32,17 +34,7 @@ pub(crate) async fn create(
     State(state): State<ApiState>,
     Input { context, body }: Input<CertificateAuthorityCreate>,
 ) -> Result<Response, ApiError> {
-    let new = NewCertificateAuthority {
-        name: body.name,
-        subject: body.subject,
-        parent_issuer_id: body.parent_id.map(IssuerId::from_uuid),
-        key_algorithm: body.key_algorithm,
-        signature_algorithm: body.signature_algorithm,
-        validity_days: body.validity_days,
-        path_length_max: body.path_length_max,
-        limits: body.limits,
-        organization_ids: Vec::new(),
-    };
+    let new = wished(body);
     repeatable(
         &context,
         &state.core,
@@ -56,6 +48,21 @@ pub(crate) async fn create(
         }),
     )
     .await
+}
+
+/// What is asked for.
+pub(crate) fn wished(body: CertificateAuthorityCreate) -> NewCertificateAuthority {
+    NewCertificateAuthority {
+        name: body.name,
+        subject: body.subject,
+        parent_issuer_id: body.parent_id.map(IssuerId::from_uuid),
+        key_algorithm: body.key_algorithm,
+        signature_algorithm: body.signature_algorithm,
+        validity_days: body.validity_days,
+        path_length_max: body.path_length_max,
+        limits: body.limits,
+        organization_ids: Vec::new(),
+    }
 }
 
 /// Certificate authorities that the organization owns or may use, oldest first.
@@ -100,7 +107,7 @@ pub(crate) async fn load(
     params(
         ("certificate_authority_id" = uuid::Uuid, Path),
         ("If-Match" = String, Header, description = "The `revision` that was read, in quotes."),
-        ("CLM-Step-Up" = Option<String>, Header, description = "The proof."),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
     ),
     request_body = IssuerLimitsUpdate,
     security(("api_key" = []), ("session" = [])),
@@ -118,10 +125,6 @@ pub(crate) async fn change_limits(
         revision: revision(&headers, "certificate authority")?,
         reason: body.reason,
     };
-    let proof = headers
-        .get(STEP_UP_HEADER)
-        .map(|value| SecretString::new(String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    let changed =
-        certificate_authorities::change_limits(&context, &state.core, change, proof).await?;
+    let changed = certificate_authorities::change_limits(&context, &state.core, change).await?;
     Ok(Json(convert::certificate_authority(changed)))
 }

@@ -55,7 +55,10 @@ pub(crate) async fn load(
 /// Lets the private key of a certificate leave, encrypted under a passphrase.
 #[utoipa::path(
     post, path = "/api/v1/certificates/{certificate_id}/private-key-export", tag = "certificates",
-    params(("certificate_id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("certificate_id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
+    ),
     request_body = PrivateKeyExport,
     security(("api_key" = []), ("session" = [])),
     responses((status = 200, body = PrivateKeyExported), (status = "4XX", body = Problem)),

@@ -25,7 +25,10 @@ use crate::request::{Caller, Input, Parameters};
 /// can be sent, is shown once.
 #[utoipa::path(
     post, path = "/api/v1/invitations", tag = "members",
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("Idempotency-Key" = Option<String>, Header),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
+    ),
     request_body = InvitationCreate,
     security(("api_key" = []), ("session" = [])),
     responses((status = 201, body = InvitationCreated), (status = "4XX", body = Problem)),

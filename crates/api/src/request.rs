@@ -7,12 +7,15 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use clm_api_types::{CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE};
+use clm_api_types::{
+    CSRF_HEADER, IDEMPOTENCY_HEADER, ORGANIZATION_HEADER, SESSION_COOKIE, STEP_UP_HEADER,
+};
 use clm_core::authentication::{self, CsrfProof};
-use clm_core::context::{Idempotency, OpContext, RequestInfo};
+use clm_core::context::{HttpRequest, Idempotency, OpContext, RequestInfo};
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::RequestId;
 use clm_domain::limits::{IDEMPOTENCY_KEY_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
+use clm_domain::secret::SecretString;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -175,7 +178,7 @@ fn organization_unreadable() -> ApiError {
     Fault::invalid("organization_invalid", ORGANIZATION_HEADER, message).into()
 }
 
-/// Where the request came from, and the idempotency key bound to its body.
+/// Where the request came from, what it asks for, and the idempotency key bound to its body.
 fn request_info(parts: &Parts, state: &ApiState, body: &[u8]) -> Result<RequestInfo, ApiError> {
     let request_id = parts
         .extensions
@@ -197,12 +200,27 @@ fn request_info(parts: &Parts, state: &ApiState, body: &[u8]) -> Result<RequestI
         route: format!("{} {}", parts.method, parts.uri.path()),
         request_sha256: Sha256::digest(body).into(),
     });
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    let http = (!reads).then(|| HttpRequest {
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        body_sha256: Sha256::digest(body).into(),
+    });
     Ok(RequestInfo {
         request_id,
         ip_address,
         user_agent,
         idempotency,
+        http,
+        step_up_proof: step_up_proof(&parts.headers),
     })
+}
+
+/// The step-up proof, if the request brings one. One that is no text is as wrong as any other.
+fn step_up_proof(headers: &HeaderMap) -> Option<SecretString> {
+    let value = headers.get(STEP_UP_HEADER)?;
+    let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Some(SecretString::new(text))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {

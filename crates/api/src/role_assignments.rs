@@ -22,7 +22,10 @@ use crate::request::{Caller, Input, Parameters};
 /// Gives a member of the organization a role. One gives only what one holds.
 #[utoipa::path(
     post, path = "/api/v1/role-assignments", tag = "roles",
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("Idempotency-Key" = Option<String>, Header),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
+    ),
     request_body = RoleAssignmentCreate,
     security(("api_key" = []), ("session" = [])),
     responses((status = 201, body = RoleAssignment), (status = "4XX", body = Problem)),
@@ -93,6 +96,7 @@ pub(crate) async fn load(
     params(
         ("role_assignment_id" = Uuid, Path),
         ("If-Match" = String, Header, description = "The `revision` that was read, in quotes."),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
     ),
     request_body = RoleAssignmentUpdate,
     security(("api_key" = []), ("session" = [])),

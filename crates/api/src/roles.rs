@@ -20,7 +20,10 @@ use crate::request::{Caller, Input, Parameters};
 /// Makes a role. One gives only what one holds.
 #[utoipa::path(
     post, path = "/api/v1/roles", tag = "roles",
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("Idempotency-Key" = Option<String>, Header),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
+    ),
     request_body = RoleCreate,
     security(("api_key" = []), ("session" = [])),
     responses((status = 201, body = RoleDetail), (status = "4XX", body = Problem)),
@@ -83,6 +86,7 @@ pub(crate) async fn load(
     params(
         ("role_id" = Uuid, Path),
         ("If-Match" = String, Header, description = "The `revision` that was read, in quotes."),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
     ),
     request_body = RoleUpdate,
     security(("api_key" = []), ("session" = [])),
@@ -133,7 +137,10 @@ pub(crate) async fn delete(
 /// Takes the removal of a role back.
 #[utoipa::path(
     post, path = "/api/v1/roles/{role_id}/restore", tag = "roles",
-    params(("role_id" = Uuid, Path)),
+    params(
+        ("role_id" = Uuid, Path),
+        ("CLM-Step-Up" = Option<String>, Header, description = "The proof of `POST /step-up`."),
+    ),
     security(("api_key" = []), ("session" = [])),
     responses((status = 200, body = RoleDetail), (status = "4XX", body = Problem)),
 )]

@@ -10,12 +10,16 @@ use clm_api_types::second_factor::{
     TotpEnrolment,
 };
 use clm_core::certificate_authorities::IssuerLimitsChange;
+use clm_core::context::HttpRequest;
 use clm_core::second_factor;
-use clm_domain::ids::IssuerId;
+use clm_core::step_up::{Command, For, Given, give};
+use clm_domain::error::Fault;
+use clm_domain::ids::{CertificateId, IssuerId};
 use clm_domain::secret::SecretString;
 use uuid::Uuid;
 
 use crate::ApiState;
+use crate::certificate_authorities::wished;
 use crate::operations::{once, repeatable};
 use crate::problem::ApiError;
 use crate::request::{Caller, Input};
@@ -137,7 +141,7 @@ pub(crate) async fn remove(
     repeatable(&context, &state.core, StatusCode::NO_CONTENT, act).await
 }
 
-/// A code becomes a proof for one request.
+/// A code, or the password where there is no second factor, becomes a proof for one request.
 #[utoipa::path(
     post, path = "/api/v1/step-up", tag = "sessions",
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -149,11 +153,9 @@ pub(crate) async fn step_up(
     State(state): State<ApiState>,
     Input { context, body }: Input<StepUpCreate>,
 ) -> Result<Response, ApiError> {
-    let code = SecretString::new(body.code);
-    let change = change(body.request);
+    let asked = (given(body.code, body.password)?, wanted(body.request)?);
     let act = Box::pin(async {
-        let asked = (code, change);
-        let (user_id, proved) = second_factor::step_up(&context, &state.core, asked).await?;
+        let (user_id, proved) = give(&context, &state.core, asked).await?;
         let proof = StepUpProof {
             proof: proved.proof.expose().to_owned(),
             expires_at: proved.expires_at,
@@ -163,18 +165,60 @@ pub(crate) async fn step_up(
     once(&context, &state.core, StatusCode::CREATED, act).await
 }
 
-fn change(request: StepUpRequest) -> IssuerLimitsChange {
-    match request {
+fn given(code: Option<String>, password: Option<String>) -> Result<Given, ApiError> {
+    match (code, password) {
+        (Some(code), None) => Ok(Given::Code(SecretString::new(code))),
+        (None, Some(password)) => Ok(Given::Password(SecretString::new(password))),
+        (None, None) | (Some(_), Some(_)) => {
+            let message = "Give a code of your second factor, or your password if you have none.";
+            Err(Fault::invalid("code_or_password", "code", message).into())
+        }
+    }
+}
+
+fn wanted(request: StepUpRequest) -> Result<For, ApiError> {
+    Ok(match request {
+        StepUpRequest::Request {
+            method,
+            path,
+            body_sha256,
+        } => For::Request(HttpRequest {
+            method,
+            path,
+            body_sha256: sha256(&body_sha256)?,
+        }),
+        StepUpRequest::CreateCertificateAuthority {
+            certificate_authority,
+        } => command(Command::CreateCertificateAuthority(wished(
+            *certificate_authority,
+        ))),
+        StepUpRequest::ExportPrivateKey { certificate_id } => command(Command::ExportPrivateKey(
+            CertificateId::from_uuid(certificate_id),
+        )),
         StepUpRequest::ChangeIssuerLimits {
             certificate_authority_id,
             revision,
             limits,
             reason,
-        } => IssuerLimitsChange {
+        } => command(Command::ChangeIssuerLimits(IssuerLimitsChange {
             issuer_id: IssuerId::from_uuid(certificate_authority_id),
             limits: *limits,
             revision,
             reason,
-        },
+        })),
+    })
+}
+
+fn command(command: Command) -> For {
+    For::Command(Box::new(command))
+}
+
+fn sha256(text: &str) -> Result<[u8; 32], ApiError> {
+    let mut hash = [0; 32];
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    if is_lower && hex::decode_to_slice(text, &mut hash).is_ok() {
+        return Ok(hash);
     }
+    let message = "SHA-256 of the body, as 64 hexadecimal digits in lower case.";
+    Err(Fault::invalid("body_sha256_invalid", "request.body_sha256", message).into())
 }

@@ -48,6 +48,14 @@ pub(crate) struct Global {
     /// Trust this CA certificate (PEM) when talking to the server.
     #[arg(long, global = true, env = "CLM_CA_CERTIFICATE")]
     pub(crate) ca_certificate: Option<PathBuf>,
+    /// A code of your second factor, for what takes one; asked for on the terminal when absent. The
+    /// operator of the machine needs none.
+    #[arg(long, global = true, value_name = "CODE")]
+    pub(crate) totp: Option<String>,
+    /// Read the code, or your password if you have no second factor, from the next line of standard
+    /// input instead of the terminal.
+    #[arg(long, global = true, conflicts_with = "totp")]
+    pub(crate) step_up_stdin: bool,
 }
 
 /// How results are written.
@@ -235,9 +243,35 @@ pub(crate) enum CaCommand {
         /// Its id.
         id: String,
     },
+    /// Make a certificate authority, with a code of your second factor (--totp).
+    Create(CaCreate),
     /// What a certificate authority may ever sign.
     #[command(subcommand)]
     Limits(second_factor::LimitsCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CaCreate {
+    /// A name for people, unique in the organization.
+    pub(crate) name: String,
+    /// Its subject, such as "CN=Issuing CA,O=Example".
+    #[arg(long)]
+    pub(crate) subject: String,
+    /// The authority above, by id or name; a root when absent.
+    #[arg(long)]
+    pub(crate) parent: Option<String>,
+    /// The algorithm of its key.
+    #[arg(long, default_value = "ecdsa-p384")]
+    pub(crate) key_algorithm: KeyAlgorithm,
+    /// How long its certificate is valid.
+    #[arg(long)]
+    pub(crate) validity_days: u32,
+    /// How many authorities may follow below.
+    #[arg(long)]
+    pub(crate) path_length: Option<u8>,
+    /// A file with what it may ever sign, as `clm ca limits show --output json` writes it.
+    #[arg(long)]
+    pub(crate) limits: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

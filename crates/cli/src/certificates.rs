@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
-use clm_api_types::certificate_authorities::CertificateAuthority;
+use clm_api_types::certificate_authorities::{CertificateAuthority, CertificateAuthorityCreate};
 use clm_api_types::certificate_requests::CertificateRequestCreate;
 use clm_api_types::certificates::{Certificate, CertificateDetail, PrivateKeyExport};
 use clm_api_types::client::ClientError;
@@ -16,7 +16,9 @@ use clm_api_types::page::PageQuery;
 use clm_domain::clock::random_bytes;
 use clm_domain::limits::CSR_DER_BYTES_MAX;
 
-use crate::arguments::{CaCommand, CertCommand, CertExport, CertRequest, Format, Global, Paging};
+use crate::arguments::{
+    CaCommand, CaCreate, CertCommand, CertExport, CertRequest, Format, Global, Paging,
+};
 use crate::{connect, output, second_factor, session};
 
 /// Largest CSR file: PEM is a third larger than DER, and may carry text around it.
@@ -120,7 +122,7 @@ fn repeatable(error: ClientError, key: &str) -> anyhow::Error {
     let open = match &error {
         ClientError::Problem(problem) => problem.status >= 500,
         ClientError::Unreachable { .. } => true,
-        ClientError::ClearText(_) | ClientError::Unexpected(_) => false,
+        ClientError::ClearText(_) | ClientError::Unexpected(_) | ClientError::NotAsked(_) => false,
     };
     let error = anyhow::Error::from(error);
     if open {
@@ -196,6 +198,13 @@ pub(crate) async fn ca(global: &Global, command: CaCommand) -> anyhow::Result<Ex
             })?;
         }
         CaCommand::Limits(command) => second_factor::limits(global, command).await?,
+        CaCommand::Create(wish) => {
+            let made = create_authority(global, wish).await?;
+            match global.output {
+                Format::Json => output::json(&made)?,
+                Format::Table => show_authority(&made),
+            }
+        }
         CaCommand::Show { id } => {
             let found = connect::client(global)?
                 .load_certificate_authority(&id)
@@ -207,6 +216,33 @@ pub(crate) async fn ca(global: &Global, command: CaCommand) -> anyhow::Result<Ex
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn create_authority(global: &Global, wish: CaCreate) -> anyhow::Result<CertificateAuthority> {
+    let client = connect::client(global)?;
+    let parent_id = match &wish.parent {
+        Some(parent) => Some(second_factor::find(&client, parent).await?.id),
+        None => None,
+    };
+    let limits = match &wish.limits {
+        Some(path) => {
+            let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+            Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?)
+        }
+        None => None,
+    };
+    let request = CertificateAuthorityCreate {
+        name: wish.name,
+        subject: wish.subject,
+        parent_id,
+        key_algorithm: wish.key_algorithm,
+        signature_algorithm: None,
+        validity_days: wish.validity_days,
+        path_length_max: wish.path_length,
+        limits,
+    };
+    let key = hex::encode(random_bytes::<16>(&clm_server::SystemRng));
+    Ok(client.create_certificate_authority(&request, &key).await?)
 }
 
 pub(crate) fn query(paging: Paging) -> PageQuery {

@@ -2,12 +2,14 @@
 //! login, else the one signed in to.
 
 use std::fs;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clm_api_types::client::{Client, ClientError, ClientOptions, Credential};
 
 use crate::arguments::Global;
 use crate::credentials;
+use crate::step_up::Asking;
 
 /// There is no session for the server.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +23,13 @@ impl NotSignedIn {
     }
 }
 
-/// The client that the options and the remembered session lead to.
+/// The client that the options and the remembered session lead to. It asks the person when the server
+/// wants a step-up.
 pub(crate) fn client(global: &Global) -> anyhow::Result<Client> {
+    Ok(find_client(global)?.asking(Arc::new(Asking::of(global))))
+}
+
+fn find_client(global: &Global) -> anyhow::Result<Client> {
     let remembered = credentials::load()?;
     if let Some(key) = &global.api_key {
         let url = match (&global.url, &remembered) {

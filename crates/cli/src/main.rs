@@ -20,6 +20,7 @@ mod pair;
 mod roles;
 mod second_factor;
 mod session;
+mod step_up;
 mod users;
 
 use std::process::ExitCode;

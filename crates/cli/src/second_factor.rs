@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clm_api_types::certificate_authorities::{CertificateAuthority, IssuerLimitsUpdate};
 use clm_api_types::client::Client;
 use clm_api_types::page::PageQuery;
-use clm_api_types::second_factor::{StepUpCreate, StepUpRequest, TotpCode};
+use clm_api_types::second_factor::TotpCode;
 use uuid::Uuid;
 
 use crate::arguments::second_factor::{Code, LimitsCommand, LimitsSet, TotpCommand};
@@ -116,38 +116,17 @@ async fn set(
     if arguments.max_issuances_per_minute.is_some() {
         limits.issuances_per_minute_max = arguments.max_issuances_per_minute;
     }
-    // The operator of the machine is not asked for a code, and has none to give.
-    let is_person = client.who_am_i().await?.actor_type == "user";
-    let proof = if is_person {
-        let code = read(Code {
-            code: arguments.totp,
-        })?;
-        let request = StepUpRequest::ChangeIssuerLimits {
-            certificate_authority_id: found.id,
-            revision: found.revision,
-            limits: Box::new(limits.clone()),
-            reason: arguments.reason.clone(),
-        };
-        let request = StepUpCreate {
-            code: code.code,
-            request,
-        };
-        Some(client.step_up(&request).await?.proof)
-    } else {
-        None
-    };
     let update = IssuerLimitsUpdate {
         limits,
         reason: arguments.reason,
     };
-    let id = found.id.to_string();
     Ok(client
-        .change_issuer_limits((&id, found.revision), &update, proof.as_deref())
+        .change_issuer_limits((found.id, found.revision), &update)
         .await?)
 }
 
 /// The certificate authority with that id or name.
-async fn find(client: &Client, text: &str) -> anyhow::Result<CertificateAuthority> {
+pub(crate) async fn find(client: &Client, text: &str) -> anyhow::Result<CertificateAuthority> {
     if Uuid::parse_str(text).is_ok() {
         return Ok(client.load_certificate_authority(text).await?);
     }

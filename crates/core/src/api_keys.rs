@@ -29,7 +29,7 @@ use crate::page::{Page, PageRequest};
 use crate::store::api_keys::{self, KeyFingerprint};
 use crate::store::{audit_log, role_assignments};
 use crate::texts::check_line;
-use crate::{Core, audit, organizations};
+use crate::{Core, audit, organizations, step_up};
 
 /// Longest name, in characters.
 const NAME_CHARACTERS_MAX: usize = 100;
@@ -102,8 +102,8 @@ pub struct ApiKeyRecord {
 /// # Errors
 /// `Invalid`, naming the field, or for actors that are no user; `NotFound` for what is no service account
 /// of the organization; `PolicyViolation` with code `scopes_beyond_rights`, `permissions_beyond_rights`
-/// or `expires_at_too_late`, when the end lies later than the organization allows; those of
-/// [`access::authorize`] and of the database.
+/// or `expires_at_too_late`, when the end lies later than the organization allows; `Forbidden` without a
+/// good step-up proof; those of [`access::authorize`] and of the database.
 pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<CreatedApiKey> {
     let target = Target::kind(context, Resource::ApiKey);
     access::authorize(context, core, Action::Create, target).await?;
@@ -135,15 +135,19 @@ pub async fn create(context: &OpContext, core: &Core, new: NewApiKey) -> Result<
         fingerprint,
         scopes: record.scopes.as_ref().map(|scopes| json!(scopes)),
         audit: event(context, core, CoreEvent::ApiKeyCreated, &record),
+        context: context.clone(),
         record,
     });
     let scope = Scope::Organization(context.organization_id);
-    core.pool
+    let outcome = core
+        .pool
         .transact::<_, CoreError, _>("api_keys::create", scope, |connection| {
             let creation = Arc::clone(&creation);
             Box::pin(async move { creation.insert(connection).await })
         })
-        .await?;
+        .await;
+    let refused = audit::of_nothing(&creation.audit);
+    audit::refusal(context, core, &refused, outcome).await?;
     Ok(CreatedApiKey {
         record: creation.record.clone(),
         secret,
@@ -166,6 +170,7 @@ struct Creation {
     fingerprint: KeyFingerprint,
     scopes: Option<Value>,
     audit: AuditRow,
+    context: OpContext,
 }
 
 impl Creation {
@@ -181,6 +186,8 @@ impl Creation {
                 "user_id", "member",
             )));
         }
+        let right = (Action::Create, Resource::ApiKey);
+        step_up::require(connection, &self.context, right, record.created_at).await?;
         let scopes = self.scopes.as_ref();
         api_keys::insert(connection, record, &self.fingerprint, scopes).await?;
         Ok(audit_log::insert(connection, &self.audit).await?)

@@ -69,6 +69,8 @@ struct Identity {
     look_up_at: Option<DateTime<Utc>>,
     /// From where alone it may be used. Of API keys.
     allowed_networks: Option<Networks>,
+    /// What it is narrowed to. Of API keys.
+    scopes: Option<Permissions>,
     /// Of sessions.
     csrf_sha256: Option<CredentialHash>,
 }
@@ -178,6 +180,7 @@ pub fn anonymous(core: &Core, request: RequestInfo) -> OpContext {
         owed: None,
         credential_ends_at: None,
         credential_networks: None,
+        credential_scopes: None,
         request,
         deadline: core.clock.now() + core.settings.request_timeout,
     }
@@ -199,6 +202,7 @@ fn context_of(core: &Core, request: RequestInfo, identity: &Identity) -> Result<
         owed: identity.owed,
         credential_ends_at: identity.ends_at,
         credential_networks: identity.allowed_networks.clone(),
+        credential_scopes: identity.scopes.clone(),
         ..context
     })
 }
@@ -219,12 +223,14 @@ async fn load_api_key(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         organization_id: found.holder.organization_id,
         permissions: found
             .scopes
-            .map_or_else(|| rights.clone(), |scopes| rights.intersect(&scopes)),
+            .as_ref()
+            .map_or_else(|| rights.clone(), |scopes| rights.intersect(scopes)),
         // A new password, or a second factor, is what a sign-in asks for; a key is none.
         owed: None,
         ends_at: found.expires_at,
         look_up_at: found.holder.rights_change_at,
         allowed_networks: found.allowed_networks,
+        scopes: found.scopes,
         csrf_sha256: None,
     });
     core.authentication_cache
@@ -258,6 +264,7 @@ async fn load_session(core: &Core, hash: CredentialHash) -> Result<Arc<Identity>
         ends_at: Some(found.idle_expires_at.min(found.expires_at)),
         look_up_at: earlier(found.holder.rights_change_at, now + use_noted_every),
         allowed_networks: None,
+        scopes: None,
         csrf_sha256: Some(found.csrf_sha256),
     });
     core.authentication_cache

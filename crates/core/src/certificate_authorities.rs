@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use clm_domain::actor::Actor;
 use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::certificate_plan::extended_key_usage;
 use clm_domain::error::{ErrorKind, Fault};
@@ -13,15 +14,15 @@ use clm_domain::issuer_limits::{IssuerLimits, NameLimits};
 use clm_domain::key_algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use clm_domain::limits::PAGE_SIZE_MAX;
 use clm_domain::permission::{Action, Resource};
-use clm_domain::secret::SecretString;
 use clm_domain::states::IssuerStatus;
 use clm_pki::name;
 pub use clm_secure_api::command::IssuerLimitsChange;
 use clm_secure_api::command::{
     ChangeIssuerLimits, CreateCertificateAuthority, ListCertificateAuthorities,
-    LoadCertificateAuthority, StepUpToken,
+    LoadCertificateAuthority,
 };
 pub use clm_secure_api::reply::CertificateAuthority;
+use clm_secure_api::{CallContext, Caller};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ use crate::access::{self, Target};
 use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
-use crate::{Core, audit};
+use crate::{Core, audit, step_up};
 
 /// Seconds in a day.
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -69,7 +70,8 @@ pub struct NewCertificateAuthority {
 /// Creates an authority owned by the caller's organization.
 ///
 /// # Errors
-/// `Invalid` names the field; `PolicyViolation` when the authority above does not allow it.
+/// `Invalid` names the field; `PolicyViolation` when the authority above does not allow it; `Forbidden`
+/// without a good step-up proof of a person, which the Secure Service judges.
 pub async fn create(
     context: &OpContext,
     core: &Core,
@@ -78,7 +80,15 @@ pub async fn create(
     let target = Target::kind(context, Resource::CertificateAuthority);
     access::authorize(context, core, Action::Create, target).await?;
     let name = new.name.clone();
-    let created = create_authorized(context, core, new).await;
+    let created = match command_of(new).and_then(|command| with_proof(context, command)) {
+        Ok(command) => {
+            let created = core
+                .secure
+                .create_certificate_authority(call(context), command);
+            created.await.map_err(CoreError::from)
+        }
+        Err(error) => Err(error),
+    };
     let row = AuditRow::success(
         CoreEvent::CertificateAuthorityCreated,
         &context.cause(),
@@ -98,11 +108,32 @@ pub async fn create(
     created
 }
 
-async fn create_authorized(
+/// The first authorities are made by the bootstrap of the installation, which is the one that the Secure
+/// Service lets make them without a person.
+fn call(context: &OpContext) -> CallContext {
+    let call = context.call();
+    match context.actor {
+        Actor::System => CallContext {
+            caller: Caller::Bootstrap,
+            ..call
+        },
+        _ => call,
+    }
+}
+
+fn with_proof(
     context: &OpContext,
-    core: &Core,
-    new: NewCertificateAuthority,
-) -> Result<CertificateAuthority> {
+    command: CreateCertificateAuthority,
+) -> Result<CreateCertificateAuthority> {
+    let proof = step_up::expect_proof(context)?;
+    Ok(CreateCertificateAuthority { proof, ..command })
+}
+
+/// The command of the Secure Service that makes the authority, without a proof.
+///
+/// # Errors
+/// `Invalid`, naming the field.
+pub(crate) fn command_of(new: NewCertificateAuthority) -> Result<CreateCertificateAuthority> {
     if new.name.trim().is_empty() || new.name.len() > 100 || new.name.chars().any(char::is_control)
     {
         let message = "The name must have 1 to 100 bytes and no control characters.";
@@ -134,7 +165,7 @@ async fn create_authorized(
         Some(limits) => limits,
         None => default_limits(new.parent_issuer_id.is_none())?,
     };
-    let command = CreateCertificateAuthority {
+    Ok(CreateCertificateAuthority {
         name: new.name,
         subject_der,
         parent_issuer_id: new.parent_issuer_id,
@@ -144,11 +175,8 @@ async fn create_authorized(
         path_length_max: new.path_length_max,
         limits,
         organization_ids: new.organization_ids,
-    };
-    Ok(core
-        .secure
-        .create_certificate_authority(context.call(), command)
-        .await?)
+        proof: None,
+    })
 }
 
 /// What an authority may sign when nobody says otherwise: a root signs authorities and nothing
@@ -240,7 +268,6 @@ pub async fn change_limits(
     context: &OpContext,
     core: &Core,
     change: IssuerLimitsChange,
-    proof: Option<SecretString>,
 ) -> Result<CertificateAuthority> {
     let target = Target::kind(context, Resource::CertificateAuthority);
     access::authorize(context, core, Action::Update, target).await?;
@@ -250,14 +277,14 @@ pub async fn change_limits(
         .load_certificate_authority(context.call(), command)
         .await?;
     let stated_reason: String = change.reason.chars().take(200).collect();
-    let command = ChangeIssuerLimits {
-        change,
-        proof: proof.map(StepUpToken),
+    let changed = match step_up::expect_proof(context) {
+        Ok(proof) => {
+            let command = ChangeIssuerLimits { change, proof };
+            let changed = core.secure.change_issuer_limits(context.call(), command);
+            changed.await.map_err(CoreError::from)
+        }
+        Err(error) => Err(error),
     };
-    let changed = core
-        .secure
-        .change_issuer_limits(context.call(), command)
-        .await;
     let (now, rng) = (core.clock.now(), core.rng.as_ref());
     let id = Some(issuer_id.as_uuid());
     let event = CoreEvent::IssuerLimitsChanged;
@@ -268,7 +295,7 @@ pub async fn change_limits(
         Err(error) => row.refused(error.0.code.clone()),
     };
     audit::record(context, core, row).await?;
-    Ok(changed?)
+    changed
 }
 
 /// Descriptions of authorities that were loaded a moment ago, so that issuing costs no look-up.

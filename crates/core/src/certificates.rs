@@ -19,7 +19,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result};
 use crate::page::{Page, PageRequest};
 use crate::store::certificate_metadata;
-use crate::{Core, audit};
+use crate::{Core, audit, step_up};
 
 /// A certificate as the projection holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +146,9 @@ pub async fn load(
 /// Lets the private key of a certificate leave, encrypted under `passphrase`.
 ///
 /// # Errors
-/// `Invalid` for a weak passphrase; `NotFound`; `Conflict` when the platform holds no such key.
+/// `Invalid` for a weak passphrase; `NotFound`; `Conflict` when the platform holds no such key;
+/// `Forbidden` without a good step-up proof of a person, which the Secure Service judges, and for an API
+/// key whose scopes do not name the right.
 pub async fn export_private_key(
     context: &OpContext,
     core: &Core,
@@ -155,18 +157,19 @@ pub async fn export_private_key(
 ) -> Result<SecretString> {
     let right = (Resource::PrivateKey, Action::Export);
     let certificate = load_authorized(context, core, certificate_id, right).await?;
-    let exported = match check_passphrase(&passphrase) {
-        Ok(()) => core
-            .secure
-            .export_private_key(
-                context.call(),
-                ExportPrivateKey {
-                    certificate_id,
-                    passphrase,
-                },
-            )
-            .await
-            .map_err(CoreError::from),
+    let checked = check_passphrase(&passphrase)
+        .and_then(|()| step_up::require_of_key(context, (Action::Export, Resource::PrivateKey)))
+        .and_then(|()| step_up::expect_proof(context));
+    let exported = match checked {
+        Ok(proof) => {
+            let command = ExportPrivateKey {
+                certificate_id,
+                passphrase,
+                proof,
+            };
+            let exported = core.secure.export_private_key(context.call(), command);
+            exported.await.map_err(CoreError::from)
+        }
         Err(error) => Err(error),
     };
     let row = AuditRow::success(

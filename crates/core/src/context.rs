@@ -6,6 +6,7 @@ use clm_domain::audit::Cause;
 use clm_domain::ids::{OrganizationId, RequestId};
 use clm_domain::networks::Networks;
 use clm_domain::permission::Permissions;
+use clm_domain::secret::SecretString;
 use clm_secure_api::{CallContext, Caller};
 use sha2::{Digest, Sha256};
 
@@ -22,6 +23,21 @@ pub struct RequestInfo {
     pub user_agent: Option<String>,
     /// The idempotency key of the request, with what it is bound to.
     pub idempotency: Option<Idempotency>,
+    /// What was asked for; absent where nobody asked by HTTP, or only to read.
+    pub http: Option<HttpRequest>,
+    /// The step-up proof that came with the request.
+    pub step_up_proof: Option<SecretString>,
+}
+
+/// An HTTP request, as a step-up proof is bound to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// The method, such as `POST`.
+    pub method: String,
+    /// The path with its ids, such as `/api/v1/role-assignments`.
+    pub path: String,
+    /// SHA-256 of the body.
+    pub body_sha256: [u8; 32],
 }
 
 /// An idempotency key as it came.
@@ -97,6 +113,8 @@ pub struct OpContext {
     pub credential_ends_at: Option<DateTime<Utc>>,
     /// From where alone the credential may be used, where it is bound to that: so is what is made with it.
     pub credential_networks: Option<Networks>,
+    /// What an API key is narrowed to; absent for one with all rights of its owner, and for others.
+    pub credential_scopes: Option<Permissions>,
     /// Where the request came from.
     pub request: RequestInfo,
     /// After this moment nobody waits for the answer.
@@ -115,11 +133,14 @@ impl OpContext {
             owed: None,
             credential_ends_at: None,
             credential_networks: None,
+            credential_scopes: None,
             request: RequestInfo {
                 request_id: RequestId::generate(now, core.rng.as_ref()),
                 ip_address: None,
                 user_agent: None,
                 idempotency: None,
+                http: None,
+                step_up_proof: None,
             },
             deadline: now + core.settings.request_timeout,
         }

@@ -155,6 +155,7 @@ pub async fn maintain(core: &Core) -> crate::error::Result<()> {
         })
         .await?;
     remove(core, Expired::IdempotencyKeys, now).await?;
+    remove(core, Expired::StepUpProofs, now).await?;
     remove(core, Expired::QuotaLeases, now).await?;
     remove(core, Expired::InboxRows, now - Duration::days(INBOX_DAYS)).await?;
     remove(core, Expired::Sessions, now - Duration::days(SESSION_DAYS)).await?;
@@ -171,6 +172,7 @@ pub async fn maintain(core: &Core) -> crate::error::Result<()> {
 #[derive(Clone, Copy)]
 enum Expired {
     IdempotencyKeys,
+    StepUpProofs,
     QuotaLeases,
     InboxRows,
     Sessions,
@@ -189,6 +191,9 @@ async fn remove(core: &Core, expired: Expired, limit: DateTime<Utc>) -> crate::e
                     Ok(match expired {
                         Expired::IdempotencyKeys => {
                             maintenance::delete_expired_idempotency_keys(connection, limit).await?
+                        }
+                        Expired::StepUpProofs => {
+                            maintenance::delete_expired_step_up_proofs(connection, limit).await?
                         }
                         Expired::QuotaLeases => {
                             maintenance::delete_expired_quota_leases(connection, limit).await?

@@ -16,7 +16,7 @@ use clm_domain::audit::{AuditRow, CoreEvent};
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{InvitationId, OrganizationId, RoleId, UserId};
-use clm_domain::permission::{Action, Permissions, Resource};
+use clm_domain::permission::{Action, Resource};
 use clm_domain::secret::SecretString;
 use clm_domain::states::MailPurpose;
 use serde_json::json;
@@ -29,7 +29,7 @@ use crate::mail::orders::{Addressee, MailOrders};
 use crate::page::{Page, PageRequest};
 use crate::role_assignments::check_gift;
 use crate::store::{audit_log, invitations};
-use crate::{Core, audit, users};
+use crate::{Core, audit, step_up, users};
 
 pub use acceptance::{Joined, accept};
 
@@ -86,7 +86,7 @@ pub struct InvitationRecord {
 /// # Errors
 /// `Invalid`, naming `email`; `NotFound` for a role that is not visible; `PolicyViolation`
 /// with code `permissions_beyond_rights` for a role that gives more than the actor has; `Conflict` with
-/// code `too_many_invitations`; those of [`access::authorize`] and of the database.
+/// code `too_many_invitations`; `Forbidden` for one with a role without a good step-up proof; those of [`access::authorize`] and of the database.
 pub async fn create(
     context: &OpContext,
     core: &Core,
@@ -122,7 +122,7 @@ pub async fn create(
         token_sha256: token.as_ref().map(|token| credential::hash(token.expose())),
         orders,
         email_normalized: users::normalized(&record.email),
-        permissions: context.permissions.clone(),
+        context: context.clone(),
         audit: row,
         record,
     });
@@ -150,8 +150,7 @@ struct Creation {
     /// Absent where a mail brings the token.
     token_sha256: Option<credential::CredentialHash>,
     orders: Option<MailOrders>,
-    /// What the actor may do.
-    permissions: Permissions,
+    context: OpContext,
     audit: AuditRow,
 }
 
@@ -165,7 +164,7 @@ async fn insert(
         check_gift(
             connection,
             (organization_id, role_id),
-            &creation.permissions,
+            &creation.context.permissions,
         )
         .await?;
     }
@@ -173,6 +172,10 @@ async fn insert(
     let open = invitations::count_open(connection, organization_id, record.created_at).await?;
     if open >= OPEN_MAX {
         return Err(Abort::Caller(too_many()));
+    }
+    if record.role_id.is_some() {
+        let right = (Action::Create, Resource::RoleAssignment);
+        step_up::require(connection, &creation.context, right, record.created_at).await?;
     }
     let token_sha256 = creation.token_sha256.as_ref();
     let secrets = (creation.email_normalized.as_str(), token_sha256);

@@ -39,6 +39,7 @@ pub mod role_assignments;
 pub mod roles;
 pub mod second_factor;
 pub mod sessions;
+pub mod step_up;
 pub(crate) mod store;
 #[cfg(test)]
 mod test_values;

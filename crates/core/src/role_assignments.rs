@@ -24,7 +24,7 @@ use crate::page::{Page, PageRequest};
 use crate::roles::{effective, refuse_beyond_rights};
 use crate::store::{audit_log, authority, role_assignments, roles};
 use crate::texts::check_line;
-use crate::{Core, audit};
+use crate::{Core, audit, step_up};
 
 /// Longest reason, in characters.
 const REASON_CHARACTERS_MAX: usize = 2000;
@@ -116,7 +116,7 @@ pub struct Filter {
 /// `NotFound` for a user or role that is not visible; `Invalid` with code
 /// `valid_until_not_after` or `reason_invalid`; `Conflict` with code `already_assigned` when the user has
 /// the role at any moment of that time, `too_many_assignments`; `PolicyViolation` with code
-/// `permissions_beyond_rights`; those of [`access::authorize`] and of the database.
+/// `permissions_beyond_rights`; `Forbidden` without a good step-up proof; those of [`access::authorize`] and of the database.
 pub async fn grant(
     context: &OpContext,
     core: &Core,
@@ -139,15 +139,17 @@ pub async fn grant(
         ..RoleAssignmentRecord::from_now_on(named, context.actor.user_id(), moment)
     };
     let row = event(context, core, CoreEvent::RoleAssigned, &assignment);
-    let granting = Arc::new((assignment, row, context.permissions.clone()));
+    let granting = Arc::new((assignment, row, context.clone()));
     let scope = Scope::Organization(context.organization_id);
     let outcome = core
         .pool
         .transact::<_, CoreError, _>("role_assignments::grant", scope, |connection| {
             let granting = Arc::clone(&granting);
             Box::pin(async move {
-                let (assignment, row, held) = granting.as_ref();
-                check_grant(connection, assignment, held).await?;
+                let (assignment, row, context) = granting.as_ref();
+                check_grant(connection, assignment, &context.permissions).await?;
+                let right = (Action::Create, Resource::RoleAssignment);
+                step_up::require(connection, context, right, assignment.created_at).await?;
                 role_assignments::insert(connection, assignment).await?;
                 audit_log::insert(connection, row).await?;
                 find(
@@ -409,6 +411,7 @@ async fn move_end(
     if is_own && is_later(change.valid_until, stored.valid_until) {
         return Err(Abort::Caller(own_assignment()));
     }
+    let before = stored.valid_until;
     stored.valid_until = change.valid_until;
     stored.revision += 1;
     let cancelled = stored
@@ -420,6 +423,10 @@ async fn move_end(
     }
     if let Some(other) = role_assignments::find_overlapping(connection, &stored).await? {
         return Err(Abort::Caller(already_assigned(other)));
+    }
+    if is_later(stored.valid_until, before) {
+        let right = (Action::Update, Resource::RoleAssignment);
+        step_up::require(connection, context, right, now).await?;
     }
     role_assignments::update_end(connection, &stored).await?;
     Ok(stored)

@@ -24,7 +24,7 @@ use crate::context::OpContext;
 use crate::error::{CoreError, Result, revision_changed};
 use crate::page::{Page, PageRequest};
 use crate::store::{audit_log, role_assignments, roles};
-use crate::{Core, audit};
+use crate::{Core, audit, step_up};
 
 pub(crate) use checks::refuse_beyond_rights;
 
@@ -101,8 +101,8 @@ pub struct RoleDetail {
 ///
 /// # Errors
 /// `Invalid`, naming the field; `Conflict` with code `role_code_taken` or `too_many_roles`;
-/// `PolicyViolation` with code `permissions_beyond_rights`; those of [`access::authorize`] and of the
-/// database.
+/// `PolicyViolation` with code `permissions_beyond_rights`; `Forbidden` without a good step-up proof;
+/// those of [`access::authorize`] and of the database.
 pub async fn create(context: &OpContext, core: &Core, new: NewRole) -> Result<RoleDetail> {
     let target = Target::kind(context, Resource::Role);
     access::authorize(context, core, Action::Create, target).await?;
@@ -121,20 +121,22 @@ pub async fn create(context: &OpContext, core: &Core, new: NewRole) -> Result<Ro
         updated_at: now,
     };
     let row = event(context, core, CoreEvent::RoleCreated, &role);
-    let creation = Arc::new((role, row, context.permissions.clone()));
+    let creation = Arc::new((role, row, context.clone()));
     let scope = Scope::Organization(context.organization_id);
     let outcome = core
         .pool
         .transact::<_, CoreError, _>("roles::create", scope, |connection| {
             let creation = Arc::clone(&creation);
             Box::pin(async move {
-                let (role, row, held) = creation.as_ref();
+                let (role, row, context) = creation.as_ref();
                 roles::lock(connection, role.organization_id).await?;
                 refuse_too_many(connection, role.organization_id).await?;
                 if roles::code_is_taken(connection, role).await? {
                     return Err(refused(checks::code_taken()));
                 }
-                let effective = judge(connection, role, held, 0).await?;
+                let effective = judge(connection, role, &context.permissions, 0).await?;
+                let right = (Action::Create, Resource::Role);
+                step_up::require(connection, context, right, role.created_at).await?;
                 roles::insert(connection, role).await?;
                 audit_log::insert(connection, row).await?;
                 Ok(effective)
@@ -193,7 +195,7 @@ pub async fn load(context: &OpContext, core: &Core, role_id: RoleId) -> Result<R
 }
 
 /// Changes a role of the active organization; whoever holds it has the new permissions at once. What
-/// changes nothing is not written.
+/// changes nothing is not written; what gives no more than before takes no step-up.
 ///
 /// # Errors
 /// As [`create`]; `Conflict` with code `system_role` for one of the six, `revision_changed` when it
@@ -218,7 +220,7 @@ pub async fn update(
                 roles::lock(connection, wanted.organization_id).await?;
                 let stored = find_stored(connection, wanted).await?;
                 check_revision(stored.revision, revision)?;
-                refuse_stored(connection, &stored, &context.permissions).await?;
+                let given = refuse_stored(connection, &stored, &context.permissions).await?;
                 let below = roles::count_levels_below(connection, role_id).await?;
                 let effective_permissions =
                     judge(connection, wanted, &context.permissions, below).await?;
@@ -229,6 +231,10 @@ pub async fn update(
                         role,
                         effective_permissions,
                     });
+                }
+                if effective_permissions.beyond(&given) != Permissions::none() {
+                    let right = (Action::Update, Resource::Role);
+                    step_up::require(connection, context, right, now).await?;
                 }
                 role.revision = stored.revision + 1;
                 role.updated_at = roles::update(connection, &role).await?;
@@ -306,17 +312,21 @@ pub async fn restore(context: &OpContext, core: &Core, role_id: RoleId) -> Resul
         .ok_or_else(not_found)?;
     drop(transaction);
     let row = event(context, core, CoreEvent::RoleRestored, &role);
-    let restoration = Arc::new((role, row, context.permissions.clone()));
+    let restoration = Arc::new((role, row, context.clone()));
+    let now = core.clock.now();
     let scope = Scope::Organization(organization_id);
     let outcome = core
         .pool
         .transact::<_, CoreError, _>("roles::restore", scope, |connection| {
             let restoration = Arc::clone(&restoration);
             Box::pin(async move {
-                let (role, row, held) = restoration.as_ref();
+                let (role, row, context) = restoration.as_ref();
                 roles::lock(connection, role.organization_id).await?;
                 refuse_too_many(connection, role.organization_id).await?;
+                let held = &context.permissions;
                 let effective_permissions = judge(connection, role, held, 0).await?;
+                let right = (Action::Create, Resource::Role);
+                step_up::require(connection, context, right, now).await?;
                 let named = (role.organization_id, role_id);
                 if !roles::set_deleted(connection, named, None).await? {
                     return Err(refused(not_found()));
@@ -413,15 +423,16 @@ async fn judge(
 }
 
 /// Refuses to touch a role that gives more than the actor holds: whoever empties it takes that away from
-/// others.
+/// others. Returns what it gives.
 async fn refuse_stored(
     connection: &mut PgConnection,
     stored: &RoleRecord,
     held: &Permissions,
-) -> std::result::Result<(), Abort<CoreError>> {
+) -> std::result::Result<Permissions, Abort<CoreError>> {
     let lineage = roles::list_lineage(connection, stored.role_id).await?;
     let given = effective(&lineage, stored.organization_id);
-    refuse_beyond_rights(&given, held, "permissions").map_err(refused)
+    refuse_beyond_rights(&given, held, "permissions").map_err(refused)?;
+    Ok(given)
 }
 
 /// What roles give together in an organization.

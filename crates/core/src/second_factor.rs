@@ -1,5 +1,5 @@
-//! One's own second factor, and the proof that a code of it gives for one request. The secret and the
-//! judgement are the Secure Service's; here it is only found out who asks.
+//! One's own second factor. The secret and the judgement are the Secure Service's; here it is only found
+//! out who asks.
 
 use std::sync::Arc;
 
@@ -10,11 +10,9 @@ use clm_domain::error::{ErrorKind, Fault};
 use clm_domain::ids::{OrganizationId, SessionId, UserId};
 use clm_domain::secret::SecretString;
 use clm_secure_api::command::{
-    ActivateTotp, ChangeIssuerLimits, EnrolTotp, FindSecondFactor, IssuerLimitsChange, RemoveTotp,
-    RenewBackupCodes, ResetTotp, StepUp,
+    ActivateTotp, EnrolTotp, FindSecondFactor, RemoveTotp, RenewBackupCodes, ResetTotp,
 };
-pub use clm_secure_api::reply::{SecondFactorStatus, StepUpProof, TotpEnrolment};
-use clm_secure_api::step_up::request_hash;
+pub use clm_secure_api::reply::{SecondFactorStatus, TotpEnrolment};
 use clm_secure_api::{CallContext, SecureError};
 use serde_json::json;
 use uuid::Uuid;
@@ -33,7 +31,7 @@ pub(crate) struct Person {
     pub(crate) user_id: UserId,
     pub(crate) session_id: SessionId,
     username: String,
-    home_organization_id: OrganizationId,
+    pub(crate) home_organization_id: OrganizationId,
 }
 
 /// A second factor that was just put into force.
@@ -195,31 +193,6 @@ pub async fn reset(
     Ok(())
 }
 
-/// A code becomes a proof for one change of limits, in the organization that the session is active
-/// in.
-///
-/// # Errors
-/// `Invalid` for a wrong code; `Conflict` without a second factor; `RateLimited` after too many.
-pub async fn step_up(
-    context: &OpContext,
-    core: &Core,
-    (code, change): (SecretString, IssuerLimitsChange),
-) -> Result<(UserId, StepUpProof)> {
-    let person = person(context, core, &[]).await?;
-    let name = ChangeIssuerLimits::NAME;
-    let request_sha256 = request_hash(context.organization_id, name, &change)
-        .map_err(|error| CoreError::internal(&error))?;
-    let command = StepUp {
-        code,
-        request_sha256,
-    };
-    let proved = core.secure.step_up(person.call(context), command).await;
-    let proved = person
-        .record(context, core, CoreEvent::SteppedUp, proved)
-        .await?;
-    Ok((person.user_id, proved))
-}
-
 /// The acting person, whose session may owe what is admitted and nothing else.
 ///
 /// # Errors
@@ -282,6 +255,17 @@ impl Person {
         }
     }
 
+    /// Whether a second factor is in force.
+    ///
+    /// # Errors
+    /// Those of the Secure Service.
+    pub(crate) async fn has_second_factor(&self, context: &OpContext, core: &Core) -> Result<bool> {
+        let user_id = self.user_id;
+        let command = FindSecondFactor { user_id };
+        let found = core.secure.find_second_factor(self.call(context), command);
+        Ok(found.await?.is_active)
+    }
+
     /// The event of an act about the person's second factor, in the home organization.
     pub(crate) fn row(
         &self,
@@ -301,7 +285,10 @@ impl Person {
     }
 
     /// What the Secure Service did, recorded either way.
-    async fn record<T>(
+    ///
+    /// # Errors
+    /// The refusal; those of the database.
+    pub(crate) async fn record<T>(
         &self,
         context: &OpContext,
         core: &Core,

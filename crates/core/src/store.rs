@@ -22,6 +22,7 @@ pub(crate) mod rights_changes;
 pub(crate) mod role_assignments;
 pub(crate) mod roles;
 pub(crate) mod sessions;
+pub(crate) mod step_up_proofs;
 pub(crate) mod users;
 
 use crate::authentication::credential::CredentialHash;

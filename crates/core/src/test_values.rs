@@ -36,11 +36,14 @@ pub(crate) fn context(actor: Actor, permissions: Permissions) -> OpContext {
         owed: None,
         credential_ends_at: None,
         credential_networks: None,
+        credential_scopes: None,
         request: RequestInfo {
             request_id: RequestId::from_uuid(Uuid::from_u128(7)),
             ip_address: None,
             user_agent: None,
             idempotency: None,
+            http: None,
+            step_up_proof: None,
         },
         deadline: at(30),
     }

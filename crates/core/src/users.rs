@@ -5,6 +5,7 @@ mod accounts;
 mod authority;
 mod creation;
 pub(crate) mod guesses;
+pub(crate) mod own_password;
 pub(crate) mod passwords;
 mod status;
 

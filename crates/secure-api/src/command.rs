@@ -272,7 +272,13 @@ impl Command {
 
     /// Whether the operator of the machine that holds the master key may do more than others.
     pub const fn trusts_local_operator(&self) -> bool {
-        matches!(self, Self::ResetTotp(_) | Self::ChangeIssuerLimits(_))
+        matches!(
+            self,
+            Self::ResetTotp(_)
+                | Self::ChangeIssuerLimits(_)
+                | Self::CreateCertificateAuthority(_)
+                | Self::ExportPrivateKey(_)
+        )
     }
 
     /// Whether the command belongs to the host of the Secure Service: whoever gives it from elsewhere could
@@ -314,7 +320,8 @@ pub struct CheckHealth {}
 /// Makes a CA: key, certificate, issuer with its limits. Idempotent by (organization, name): a
 /// second call with the same name returns the existing one when subject, parent, key algorithm,
 /// signature algorithm, path length and limits are equal, else `Conflict` with code `name_taken`.
-/// The limits must be within those of every issuer above, else `PolicyViolation`.
+/// The limits must be within those of every issuer above, else `PolicyViolation`. A new one takes a
+/// step-up proof of a person: `Forbidden` with code `step_up_required` or `step_up_invalid`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateCertificateAuthority {
     /// A name for people, unique in the owning organization.
@@ -336,6 +343,23 @@ pub struct CreateCertificateAuthority {
     pub limits: IssuerLimits,
     /// The organizations that may use it, beside its owner.
     pub organization_ids: Vec<OrganizationId>,
+    /// From [`StepUp`], for all of the above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<StepUpToken>,
+}
+
+impl CreateCertificateAuthority {
+    /// The name of the command, which its proof is bound to.
+    pub const NAME: &'static str = "create_certificate_authority";
+
+    /// What is proved: everything but the proof.
+    #[must_use]
+    pub fn proved(&self) -> Self {
+        Self {
+            proof: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// The issuers that the organization owns or may use, in order of their ids.
@@ -431,7 +455,8 @@ pub struct LoadCertificate {
 
 /// Lets the private key of a certificate leave, as PKCS#8 encrypted under `passphrase`. Beside
 /// [`MakeMasterKeyShares`] the only command whose reply carries key material. Audited; counted on the
-/// key.
+/// key. Takes a step-up proof of a person: `Forbidden` with code `step_up_required` or
+/// `step_up_invalid`. Which API keys may, is for the core to say.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ExportPrivateKey {
     /// The certificate whose key is wanted; the key must have been made here for an end entity.
@@ -439,6 +464,14 @@ pub struct ExportPrivateKey {
     /// The passphrase for PBES2, at least [`clm_domain::limits::PASSWORD_CHARACTERS_MIN`] long.
     #[serde(with = "explicit_secret")]
     pub passphrase: SecretString,
+    /// From [`StepUp`], for the certificate. Not for the passphrase: its hash would tell of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<StepUpToken>,
+}
+
+impl ExportPrivateKey {
+    /// The name of the command, which its proof is bound to.
+    pub const NAME: &'static str = "export_private_key";
 }
 
 /// The encryption keys of the organization, newest first. Never their material.

@@ -6,11 +6,9 @@
 
 use std::sync::Arc;
 
-use clm_domain::actor::Actor;
 use clm_domain::audit::SecureEvent;
 use clm_domain::error::{ErrorKind, Fault, Violation};
 use clm_secure_api::command::{ChangeIssuerLimits, IssuerLimitsChange};
-use clm_secure_api::step_up::request_hash;
 use clm_secure_api::{CallContext, Reply};
 use serde_json::{Value, json};
 
@@ -18,8 +16,8 @@ use crate::Secure;
 use crate::audit::{RefusedAct, Stamp, cause, row};
 use crate::error::Failure;
 use crate::key_rotation::check_reason;
-use crate::second_factor::{acting_user, proof_hash};
-use crate::store::issuer_limits::{DescribeLimits, NewLimits, NotChanged, ProofUse};
+use crate::step_up::step_up_invalid;
+use crate::store::issuer_limits::{DescribeLimits, NewLimits, NotChanged};
 
 /// Most limits of an issuer, in bytes of JSON.
 const LIMITS_BYTES_MAX: usize = 64 * 1_024;
@@ -59,17 +57,18 @@ impl Secure {
         command: &ChangeIssuerLimits,
     ) -> Result<(), Failure> {
         let change = &command.change;
-        let proof = self.read_proof(context, command)?;
+        let about = (ChangeIssuerLimits::NAME, change);
+        let stepped_up = self.stepped_up(context, command.proof.as_ref(), about)?;
         check_reason(Some(&change.reason))?;
         let limits_json = check_limits(change)?;
-        let describe = self.describe_change(context, change, (&limits_json, proof.is_some()));
+        let describe = self.describe_change(context, change, (&limits_json, stepped_up.word()));
         let new = NewLimits {
             issuer_id: change.issuer_id,
             organization_id: context.organization_id,
             limits: change.limits.clone(),
             limits_json,
             revision: change.revision,
-            proof,
+            proof: stepped_up.proof().cloned(),
             now: self.clock.now(),
             describe,
         };
@@ -77,34 +76,11 @@ impl Secure {
         changed.map_err(|refused| refusal(refused, change))
     }
 
-    /// The proof as it must be stored; none for those who need none.
-    fn read_proof(
-        &self,
-        context: &CallContext,
-        command: &ChangeIssuerLimits,
-    ) -> Result<Option<ProofUse>, Failure> {
-        if matches!(context.actor, Actor::LocalOperator { .. }) {
-            return Ok(None);
-        }
-        let (user_id, session_id) = acting_user(context).map_err(|_| step_up_required())?;
-        let proof = command.proof.as_ref().ok_or_else(step_up_required)?;
-        let organization_id = context.organization_id;
-        let name = ChangeIssuerLimits::NAME;
-        let request_sha256 = request_hash(organization_id, name, &command.change)
-            .map_err(|error| Failure::Internal(error.to_string()))?;
-        Ok(Some(ProofUse {
-            proof_sha256: proof_hash(&proof.0),
-            user_id,
-            session_id,
-            request_sha256,
-        }))
-    }
-
     fn describe_change(
         &self,
         context: &CallContext,
         change: &IssuerLimitsChange,
-        (after, stepped_up): (&Value, bool),
+        (after, stepped_up): (&Value, &'static str),
     ) -> DescribeLimits {
         let (context, after) = (context.clone(), after.clone());
         let (now, rng) = (self.clock.now(), Arc::clone(&self.rng));
@@ -116,7 +92,7 @@ impl Secure {
                 "after": after,
                 "revision": revision,
                 "stated_reason": reason,
-                "step_up": if stepped_up { "code" } else { "local_operator" },
+                "step_up": stepped_up,
             });
             let rng = rng.as_ref();
             let event = SecureEvent::IssuerLimitsChanged;
@@ -124,19 +100,6 @@ impl Secure {
             row(event, &cause(&context), Some(id.as_uuid()), details, stamp)
         })
     }
-}
-
-fn step_up_required() -> Fault {
-    let message = "Changing what a certificate authority may sign takes a code of your second \
-        factor, for exactly this change: sign in as a person, enrol a second factor if you have \
-        none (clm totp enrol), and give a code. API keys cannot.";
-    Fault::new(ErrorKind::Forbidden, "step_up_required", message)
-}
-
-fn step_up_invalid() -> Fault {
-    let message = "The step-up proof is not good for this: it was used, has expired, or was given \
-        for another request or somebody else. Give a new code for this change.";
-    Fault::new(ErrorKind::Forbidden, "step_up_invalid", message)
 }
 
 fn check_limits(change: &IssuerLimitsChange) -> Result<Value, Failure> {

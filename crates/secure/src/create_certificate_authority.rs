@@ -29,6 +29,7 @@ use crate::audit::{RefusedAct, Stamp, cause, row};
 use crate::error::Failure;
 use crate::issuers::sign_with;
 use crate::plan_fault::{common_name, prepare_fault, read_subject, refuse_violations};
+use crate::step_up::{SteppedUp, step_up_invalid};
 use crate::store::issuers::{NewIssuer, NewIssuerCertificate, StoredIssuer};
 use crate::store::private_keys::KeyPurpose;
 
@@ -77,6 +78,7 @@ impl Secure {
         command: &CreateCertificateAuthority,
     ) -> Result<StoredIssuer, Failure> {
         check_command(command)?;
+        // A repetition makes nothing, and its proof was used up by the first time.
         if let Some(existing) = self.find_existing(context, command).await? {
             return Ok(existing);
         }
@@ -88,10 +90,16 @@ impl Secure {
             ),
             None => None,
         };
+        let about = (CreateCertificateAuthority::NAME, &command.proved());
+        let stepped_up = self.stepped_up(context, command.proof.as_ref(), about)?;
+        self.check_proof(&stepped_up).await?;
         let signed = self.sign_authority(command, parent.as_deref()).await?;
-        let new = self.describe_authority(context, command, signed).await?;
+        let new = self
+            .describe_authority(context, (command, &stepped_up), signed)
+            .await?;
         match self.store.insert_issuer(Arc::new(new)).await {
-            Ok(()) => {}
+            Ok(true) => {}
+            Ok(false) => return Err(step_up_invalid().into()),
             // Somebody made one of that name meanwhile: what was signed here is dropped.
             Err(error) if error.is_duplicate_of("ux_issuers_organization_id_name") => {}
             Err(error) => return Err(error.into()),
@@ -167,7 +175,7 @@ impl Secure {
     async fn describe_authority(
         &self,
         context: &CallContext,
-        command: &CreateCertificateAuthority,
+        (command, stepped_up): (&CreateCertificateAuthority, &SteppedUp),
         signed: SignedAuthority,
     ) -> Result<NewIssuer, Failure> {
         let private_key = self
@@ -179,7 +187,8 @@ impl Secure {
             .map_err(|error| Failure::Internal(error.to_string()))?;
         let limits = serde_json::to_value(&command.limits)
             .map_err(|error| Failure::Internal(error.to_string()))?;
-        let audit = self.authority_audit(context, command, (&signed, certificate_id), now);
+        let about = (&signed, certificate_id);
+        let audit = self.authority_audit(context, (command, stepped_up), about, now);
         let SignedAuthority {
             id,
             subject,
@@ -217,6 +226,7 @@ impl Secure {
             organization_ids: admitted(context.organization_id, command),
             created_by_user_id: context.actor.user_id(),
             created_at: now,
+            proof: stepped_up.proof().cloned(),
             audit,
         })
     }
@@ -225,7 +235,7 @@ impl Secure {
     fn authority_audit(
         &self,
         context: &CallContext,
-        command: &CreateCertificateAuthority,
+        (command, stepped_up): (&CreateCertificateAuthority, &SteppedUp),
         (signed, certificate_id): (&SignedAuthority, CertificateId),
         now: DateTime<Utc>,
     ) -> Vec<AuditRow> {
@@ -240,6 +250,7 @@ impl Secure {
             "tbs_sha256": hex::encode(signed.certificate.tbs_sha256),
             "key_algorithm": command.key_algorithm.as_str(),
             "not_after": signed.plan.not_after.to_rfc3339(),
+            "step_up": stepped_up.word(),
         });
         let stamp = Stamp {
             now,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use clm_domain::actor::Actor;
 use clm_domain::audit::SecureEvent;
 use clm_domain::clock::whole_milliseconds;
 use clm_domain::error::{ErrorKind, Fault};
@@ -20,7 +21,8 @@ use crate::Secure;
 use crate::audit::{RefusedAct, Stamp, cause, row};
 use crate::data_keys::Item;
 use crate::error::Failure;
-use crate::store::private_keys::StoredPrivateKey;
+use crate::step_up::{SteppedUp, step_up_invalid};
+use crate::store::private_keys::{Export, NotExported, StoredPrivateKey};
 
 impl Secure {
     /// Carries out [`ExportPrivateKey`].
@@ -48,6 +50,8 @@ impl Secure {
         command: ExportPrivateKey,
     ) -> Result<ExportedPrivateKey, Failure> {
         check_passphrase(&command.passphrase)?;
+        let stepped_up = self.who_exports(context, &command)?;
+        self.check_proof(&stepped_up).await?;
         let found = self
             .store
             .find_private_key_of_certificate(context.organization_id, command.certificate_id)
@@ -69,7 +73,10 @@ impl Secure {
         .map_err(|error| Failure::Internal(error.to_string()))?;
 
         let now = whole_milliseconds(self.clock.now());
-        let details = json!({ "certificate_id": command.certificate_id.to_string() });
+        let details = json!({
+            "certificate_id": command.certificate_id.to_string(),
+            "step_up": stepped_up.word(),
+        });
         let stamp = Stamp {
             now,
             rng: self.rng.as_ref(),
@@ -82,17 +89,37 @@ impl Secure {
             details,
             stamp,
         );
-        if !self
-            .store
-            .record_export(context.organization_id, key.id, now, audit)
-            .await?
-        {
-            return Err(not_exportable().into());
-        }
+        let named = (context.organization_id, key.id);
+        let export = Export {
+            exported_at: now,
+            proof: stepped_up.proof().cloned(),
+            audit,
+        };
+        let recorded = self.store.record_export(named, export).await;
+        recorded.map_err(|refused| match refused {
+            NotExported::Database(error) => Failure::from(error),
+            NotExported::ProofInvalid => step_up_invalid().into(),
+            NotExported::Gone => not_exportable().into(),
+        })?;
         Ok(ExportedPrivateKey {
             private_key_id: key.id,
             encrypted_pkcs8_pem: SecretString::new(encrypted),
         })
+    }
+}
+
+impl Secure {
+    /// An API key needs no proof here: the core says which of them may.
+    fn who_exports(
+        &self,
+        context: &CallContext,
+        command: &ExportPrivateKey,
+    ) -> Result<SteppedUp, Failure> {
+        if matches!(context.actor, Actor::ApiKey { .. }) {
+            return Ok(SteppedUp::ApiKey);
+        }
+        let about = (ExportPrivateKey::NAME, &command.certificate_id);
+        self.stepped_up(context, command.proof.as_ref(), about)
     }
 }
 

@@ -38,6 +38,7 @@ mod seal;
 mod sealed_secrets;
 mod second_factor;
 mod service;
+mod step_up;
 mod store;
 mod totp;
 pub mod transport;

@@ -21,6 +21,7 @@ pub(crate) mod master_keys;
 pub(crate) mod outbox;
 pub(crate) mod private_keys;
 pub(crate) mod sealed_secrets;
+pub(crate) mod step_up_proofs;
 pub(crate) mod totp_factors;
 pub(crate) mod transport_authorities;
 pub(crate) mod transport_peers;
@@ -38,6 +39,8 @@ const ISSUERS: Scope = Scope::System("issuers and their chains are shared betwee
 /// A certificate authority is granted to organizations, which no tenant may do.
 const CERTIFICATE_AUTHORITY_CREATION: Scope =
     Scope::System("a certificate authority is granted to organizations");
+/// Whoever acts as a guest gave the code at home.
+const STEP_UP: Scope = Scope::System("a step-up proof is given at home and used anywhere");
 /// The relay serves every organization.
 const RELAY: Scope = Scope::System("the relay carries the events of every organization");
 /// The reconciler compares every organization.

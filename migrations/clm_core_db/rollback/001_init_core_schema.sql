@@ -50,6 +50,7 @@ DROP FUNCTION IF EXISTS installation_permissions(uuid, timestamptz);
 DROP FUNCTION IF EXISTS effective_roles(uuid, uuid, timestamptz);
 
 DROP TABLE IF EXISTS rights_changes;
+DROP TABLE IF EXISTS step_up_proofs;
 DROP TABLE IF EXISTS idempotency_keys;
 DROP TABLE IF EXISTS inbox;
 DROP TABLE IF EXISTS outbox;

@@ -351,11 +351,9 @@ pub(super) async fn sessions_prove_where_a_change_comes_from(world: &World) {
         }
     }
     let call = Call::new("POST", "/api/v1/api-keys").by(&session.credential());
-    world
-        .rest
-        .send(call.body(json!({ "name": "by session" })))
-        .await
-        .expect(201);
+    let call = call.body(json!({ "name": "by session" }));
+    let made = world.rest.send_proved(call, &world.own.password).await;
+    made.expect(201);
 }
 
 /// What is revoked by REST stops with the answer, not when a cache forgets it.

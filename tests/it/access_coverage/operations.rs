@@ -231,7 +231,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Action::Create,
     )
     .with(new_authority)
-    .referring("parent_id", Object::CertificateAuthority),
+    .referring("parent_id", Object::CertificateAuthority)
+    .proved(),
     operation(
         "GET",
         AUTHORITIES,

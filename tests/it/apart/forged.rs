@@ -172,38 +172,98 @@ async fn limits_do_not_change_without_a_proof() {
 async fn the_key_of_an_authority_does_not_leave() {
     let thief = Thief::start().await;
     let authority = thief.issuing().await;
-    let command = ExportPrivateKey {
-        certificate_id: authority.certificate_id,
-        passphrase: SecretString::new(clm_tests::apart::PASSWORD.to_owned()),
+    let id = Uuid::from_u128(1);
+    // Which API keys may export, is for the core to say.
+    let key = Actor::ApiKey {
+        api_key_id: id.into(),
+        user_id: id.into(),
     };
-    let refused = thief.client.export_private_key(thief.context(), command);
+    let by = context(thief.organization, key);
+    let refused = thief.client.export_private_key(by, export(&authority));
     let refused = refused.await.map(drop).unwrap_err().0;
     assert_eq!(refused.code, "private_key_not_exportable", "{refused:?}");
     assert_eq!(thief.failures("private_key.exported").await, 1);
     assert!(thief.core.is_served().await);
 }
 
-/// An authority for `inside.example` alone, as a core may make it.
+fn export(authority: &CertificateAuthority) -> ExportPrivateKey {
+    ExportPrivateKey {
+        certificate_id: authority.certificate_id,
+        passphrase: SecretString::new(clm_tests::apart::PASSWORD.to_owned()),
+        proof: None,
+    }
+}
+
+/// An authority for `inside.example` alone, as somebody left it.
 async fn narrow(thief: &Thief) -> CertificateAuthority {
     let mut limits = thief.issuing().await.limits;
     limits.names.dns_domains = Some(vec!["inside.example".to_owned()]);
     limits.extended_key_usage = vec![extended_key_usage::SERVER_AUTH.parse().unwrap()];
     limits.validity_seconds_max = 30 * 86_400;
-    let command = CreateCertificateAuthority {
-        name: "Narrow".to_owned(),
-        subject_der: from_rfc4514("CN=Narrow").unwrap(),
-        parent_issuer_id: None,
+    let limits = serde_json::to_value(&limits).unwrap();
+    let narrowed = sqlx::query("UPDATE issuers SET limits = $1 WHERE name = 'Issuing'");
+    let narrowed = narrowed.bind(limits).execute(&thief.secure).await.unwrap();
+    assert_eq!(narrowed.rows_affected(), 1);
+    thief.issuing().await
+}
+
+/// What makes another authority, below the one that issues.
+fn another(authority: &CertificateAuthority) -> CreateCertificateAuthority {
+    CreateCertificateAuthority {
+        name: "Another".to_owned(),
+        subject_der: from_rfc4514("CN=Another").unwrap(),
+        parent_issuer_id: authority.parent_issuer_id,
         key_algorithm: KeyAlgorithm::EcdsaP256,
         signature_algorithm: KeyAlgorithm::EcdsaP256.default_signature(),
-        validity_seconds: 300 * 86_400,
+        validity_seconds: 30 * 86_400,
         path_length_max: None,
-        limits,
+        limits: authority.limits.clone(),
         organization_ids: Vec::new(),
+        proof: None,
+    }
+}
+
+/// Without a proof nobody makes an authority or exports a key: not as the platform, as a person, or as the
+/// operator of another machine, and an authority not with an API key either.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_sensitive_is_done_without_a_proof() {
+    let thief = Thief::start().await;
+    let authority = thief.issuing().await;
+    let id = Uuid::from_u128(1);
+    let person = Actor::User {
+        user_id: id.into(),
+        session_id: id.into(),
     };
-    let made = thief
-        .client
-        .create_certificate_authority(thief.context(), command);
-    made.await.unwrap()
+    let key = Actor::ApiKey {
+        api_key_id: id.into(),
+        user_id: id.into(),
+    };
+    let operator = Actor::LocalOperator { uid: 0 };
+    for (actor, code) in [
+        (Actor::System, "step_up_required"),
+        (person.clone(), "step_up_required"),
+        (key, "step_up_required"),
+        (operator.clone(), "caller_mismatch"),
+    ] {
+        let by = context(thief.organization, actor);
+        let made = thief
+            .client
+            .create_certificate_authority(by, another(&authority));
+        assert_eq!(made.await.unwrap_err().0.code, code);
+    }
+    for (actor, code) in [
+        (Actor::System, "step_up_required"),
+        (person, "step_up_required"),
+        (operator, "caller_mismatch"),
+    ] {
+        let by = context(thief.organization, actor);
+        let exported = thief.client.export_private_key(by, export(&authority));
+        assert_eq!(exported.await.map(drop).unwrap_err().0.code, code);
+    }
+    assert_eq!(thief.failures("certificate_authority.created").await, 3);
+    assert_eq!(thief.failures("private_key.exported").await, 2);
+    let made = thief.count("SELECT count(*) FROM issuers WHERE name = 'Another'");
+    assert_eq!(made.await, 0);
 }
 
 /// A certificate that the narrow authority may sign.

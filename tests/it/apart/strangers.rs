@@ -133,6 +133,7 @@ async fn messages_that_cannot_be_are_refused() {
         Command::ExportPrivateKey(ExportPrivateKey {
             certificate_id: Uuid::nil().into(),
             passphrase: SecretString::new("x".repeat(bytes)),
+            proof: None,
         })
     };
     for (bytes, code) in [

@@ -243,6 +243,12 @@ const ACTS: &[Act] = &[
                     Done(SECURE_AUTHORITY),
                 ],
             ),
+            both(
+                "by API key",
+                403,
+                &[Refused(AUTHORITY, "step_up_required")],
+                &[Refused(SECURE_AUTHORITY, "step_up_required")],
+            ),
             case(
                 "no validity",
                 422,

@@ -11,11 +11,14 @@ mod users;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use clm_api_types::ORGANIZATION_HEADER;
 use clm_domain::ids::SYSTEM_ORGANIZATION;
 use clm_domain::permission::{Action, Permissions, Resource};
 use clm_tests::databases::Person;
 use clm_tests::openssl;
-use clm_tests::rest::{Answer, Call, Credential, NOBODY, SignedIn, bearer, cookie, with_new_token};
+use clm_tests::rest::{
+    Answer, Call, Credential, NOBODY, SignedIn, bearer, cookie, operator_of, with_new_token,
+};
 use clm_tests::tenant::Object;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -111,6 +114,13 @@ fn by_key(person: &Person, organization_id: Uuid) -> Who {
     }
 }
 
+fn by_operator(organization_id: Uuid) -> Who {
+    Who {
+        actor_type: "local_operator",
+        ..by_nobody(organization_id)
+    }
+}
+
 fn by_nobody(organization_id: Uuid) -> Who {
     Who {
         actor_type: "anonymous",
@@ -132,6 +142,13 @@ impl Attempt {
             Some(key) => call.header("idempotency-key", key),
             None => call,
         }
+    }
+
+    /// Whether it is the operator of the machine who acts.
+    pub(super) fn is_of_machine(&self) -> bool {
+        self.credential
+            .iter()
+            .any(|(name, _)| *name == ORGANIZATION_HEADER)
     }
 
     fn by(mut self, credential: Credential, who: Who) -> Self {
@@ -197,7 +214,7 @@ pub(super) async fn prepare(
         }
         "repeated by key" | "repeated by key with another body" => {
             attempt.idempotency_key = Some(fresh("key"));
-            let first = world.rest.send(attempt.call()).await;
+            let first = world.send(&attempt).await;
             assert!((200..300).contains(&first.status), "{path}: {first:?}");
             let by_session = attempt.credential.iter().any(|(name, _)| *name == "cookie");
             if by_session && first.headers.contains_key("set-cookie") {
@@ -270,9 +287,9 @@ async fn good(world: &World, method: &'static str, path: &'static str) -> Attemp
         ("DELETE" | "POST", path) if path.starts_with("/api/v1/api-keys/") => {
             on_api_key(world, attempt).await
         }
-        ("POST", "/api/v1/certificate-authorities") => {
-            attempt.with(authority(), Concerned::InAnswer("/id"))
-        }
+        ("POST", "/api/v1/certificate-authorities") => attempt
+            .by(operator_of(&tenant.slug), by_operator(organization_id))
+            .with(authority(), Concerned::InAnswer("/id")),
         ("POST", "/api/v1/certificate-requests") => {
             let csr = openssl::csr(world.program.directory.path(), "audited.example");
             let authority = tenant.object(Object::CertificateAuthority);
@@ -503,19 +520,20 @@ async fn special_authority(world: &World, attempt: Attempt, case: &str) -> Attem
         "no validity" => attempt.but("validity_days", 0.into()),
         "unknown parent" => attempt.but("parent_id", UNKNOWN.into()),
         "name of another" => attempt.but("name", "Own Issuing".into()),
+        "by API key" => {
+            let (tenant, id) = (&world.tenant, world.tenant.organization_id);
+            let attempt = attempt.by(tenant.key(), by_key(&tenant.administrator, id));
+            attempt.about(Concerned::Nothing)
+        }
         _ => in_new_organization(world, attempt).await,
     }
 }
 
 /// In an organization that has sealed nothing yet.
 async fn in_new_organization(world: &World, attempt: Attempt) -> Attempt {
-    let organization_id = world.superuser.insert_organization(&fresh("new")).await;
-    let (name, rights) = (fresh("person"), Permissions::all());
-    let person = world
-        .superuser
-        .insert_person(organization_id, &name, &rights)
-        .await;
-    attempt.by(bearer(&person.secret), by_key(&person, organization_id))
+    let slug = fresh("new");
+    let organization_id = world.superuser.insert_organization(&slug).await;
+    attempt.by(operator_of(&slug), by_operator(organization_id))
 }
 
 async fn special_request(world: &World, mut attempt: Attempt, case: &str) -> Attempt {
@@ -560,10 +578,8 @@ async fn own_authority(world: &World, change: impl FnOnce(&mut Value)) -> Uuid {
     body["path_length_max"] = 0.into();
     body["limits"] = present["limits"].clone();
     change(&mut body["limits"]);
-    let made = world
-        .rest
-        .send(Call::new("POST", path).by(&tenant.key()).body(body))
-        .await;
+    let call = Call::new("POST", path).by(&operator_of(&tenant.slug));
+    let made = world.machine.send(call.body(body)).await;
     made.expect(201).id("/id")
 }
 

@@ -58,5 +58,8 @@ BEGIN
     INSERT INTO idempotency_keys (
         organization_id, principal, route, key, request_sha256, locked_until, expires_at)
     VALUES (organization, 'p', 'r', 'k', digest, now(), now() + interval '1 day');
+    INSERT INTO step_up_proofs (
+        proof_sha256, organization_id, user_id, session_id, request_sha256, expires_at)
+    VALUES (digest, organization, person, uuid_generate_v4(), digest, now() + interval '1 day');
 END
 $$;

@@ -43,7 +43,7 @@ const ALGORITHMS: [(KeyAlgorithm, Option<SignatureAlgorithm>, &str); 10] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn authorities_of_every_algorithm_issue() {
     let program = Program::start();
-    let client = program.client().await;
+    let client = program.operator("default");
     let databases = Superuser::of(&program);
     let directory = program.directory.path();
     let mut files = Vec::new();

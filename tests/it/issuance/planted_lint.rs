@@ -263,9 +263,15 @@ async fn make_issuer(client: &SecureClient, limits: &IssuerLimits, now: DateTime
         path_length_max: None,
         limits: limits.clone(),
         organization_ids: Vec::new(),
+        proof: None,
+    };
+    // The bootstrap of an installation makes authorities without a code.
+    let bootstrap = CallContext {
+        caller: Caller::Bootstrap,
+        ..context(now)
     };
     let made = client
-        .create_certificate_authority(context(now), command)
+        .create_certificate_authority(bootstrap, command)
         .await;
     made.unwrap().issuer_id
 }

@@ -36,8 +36,7 @@ async fn wishes_beyond_the_rules_are_refused() {
     let program = Program::start();
     let databases = Superuser::of(&program);
     let requester = Requester::of(&program).await;
-    let client = program.client().await;
-    let limited = limited_authority(&client).await;
+    let limited = limited_authority(&program.operator("default")).await;
     within_the_limits(&requester, limited.id).await;
     databases.settle().await;
 
@@ -60,7 +59,7 @@ async fn wishes_beyond_the_rules_are_refused() {
             "{problem:?}"
         );
     }
-    let refused = authorities_that_may_not_be(&requester, &limited).await;
+    let refused = authorities_that_may_not_be(&Requester::operator(&program), &limited).await;
     the_command_line_says_why(&program);
     assert_eq!(
         databases.contents().await,

@@ -143,6 +143,14 @@ impl Bench {
         }
     }
 
+    /// The bootstrap of an installation, which makes authorities without a code.
+    fn bootstrap(&self, organization_id: OrganizationId) -> CallContext {
+        CallContext {
+            caller: Caller::Bootstrap,
+            ..self.context(organization_id)
+        }
+    }
+
     /// An organization with a certificate authority and `items` planted private keys.
     pub(crate) async fn organization(&self, items: i64) -> OrganizationId {
         let id = OrganizationId::generate(self.clock.now(), self.rng.as_ref());
@@ -156,10 +164,11 @@ impl Bench {
             path_length_max: None,
             limits: limits(),
             organization_ids: Vec::new(),
+            proof: None,
         };
         let made = self
             .client
-            .create_certificate_authority(self.context(id), command)
+            .create_certificate_authority(self.bootstrap(id), command)
             .await;
         let issuer_id = made.unwrap().issuer_id;
         self.issuers.lock().unwrap().insert(id, issuer_id);

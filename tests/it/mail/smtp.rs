@@ -11,6 +11,8 @@ use clm_tests::program::free_address;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::judges;
+
 /// How long a mail may take on a busy machine.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(45);
 /// The password of the program at the server; with characters that a URL must escape.

@@ -148,8 +148,13 @@ impl Bench {
             path_length_max: None,
             limits: limits(),
             organization_ids: Vec::new(),
+            proof: None,
         };
-        let context = self.context_of(id);
+        // The bootstrap of an installation makes authorities without a code.
+        let context = CallContext {
+            caller: Caller::Bootstrap,
+            ..self.context_of(id)
+        };
         let made = process
             .create_certificate_authority(context, command)
             .await?;
@@ -205,8 +210,12 @@ impl Bench {
             let command = ExportPrivateKey {
                 certificate_id: *certificate_id,
                 passphrase: SecretString::new("correct horse battery".to_owned()),
+                proof: None,
             };
-            let context = self.context_of(*organization_id);
+            let context = CallContext {
+                actor: Actor::LocalOperator { uid: 0 },
+                ..self.context_of(*organization_id)
+            };
             let exported = self.client.export_private_key(context, command).await;
             let exported = exported.unwrap_or_else(|error| panic!("{certificate_id}: {error}"));
             assert!(

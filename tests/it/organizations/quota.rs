@@ -2,7 +2,7 @@
 
 use clm_test_support::cluster;
 use clm_tests::program::free_address;
-use clm_tests::rest::{Answer, Call, Rest, bearer};
+use clm_tests::rest::{Answer, Call, Rest, bearer, operator_of};
 use clm_tests::tenant::{self, Object};
 use clm_tests::{Apart, Program};
 use serde_json::{Value, json};
@@ -187,7 +187,9 @@ async fn suspended_authority(limited: &Limited) -> Uuid {
         "parent_id": present.expect(200).body["parent_id"], "validity_days": 365,
         "path_length_max": 0,
     });
-    let made = limited.world.post(&key, path, body).await.expect(201);
+    let call = Call::new("POST", path).by(&operator_of("default"));
+    let operator = Rest::of_operator(&limited.world.program);
+    let made = operator.send(call.body(body)).await.expect(201);
     let suspend = "UPDATE issuers SET status = 'suspended' WHERE id = $1";
     let id = made.id("/id");
     let done = sqlx::query(suspend)

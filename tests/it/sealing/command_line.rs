@@ -5,7 +5,7 @@ use std::process::Output;
 
 use clm_tests::Program;
 use clm_tests::databases::Superuser;
-use clm_tests::rest::{Call, Rest, bearer};
+use clm_tests::rest::{Call, Rest, bearer, operator_of};
 use serde_json::{Value, json};
 
 use crate::support::CERTIFICATE_AUTHORITIES;
@@ -73,10 +73,9 @@ async fn a_person_changes_limits_with_a_code() {
     let body = json!({
         "name": "Ours", "subject": "CN=Ours", "key_algorithm": "ecdsa-p256", "validity_days": 365,
     });
-    let call = Call::new("POST", CERTIFICATE_AUTHORITIES)
-        .by(&key)
-        .body(body);
-    let id = rest.send(call).await.expect(201).id("/id").to_string();
+    let call = Call::new("POST", CERTIFICATE_AUTHORITIES).by(&operator_of("default"));
+    let made = Rest::of_operator(&program).send(call.body(body)).await;
+    let id = made.expect(201).id("/id").to_string();
 
     let url = program.bootstrap_text("url");
     let password = program.bootstrap_text("password");

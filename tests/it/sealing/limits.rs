@@ -15,6 +15,7 @@ use clm_secure_api::command::{
 };
 use clm_secure_api::reply::CertificateAuthority;
 use clm_secure_api::step_up::request_hash;
+use clm_secure_api::{CallContext, Caller};
 use futures::future::join_all;
 
 use super::factors::Device;
@@ -22,7 +23,7 @@ use super::{api_key, person};
 use crate::key_rotation::bench::Bench;
 
 impl Bench {
-    async fn authority(&self, organization: OrganizationId) -> CertificateAuthority {
+    pub(super) async fn authority(&self, organization: OrganizationId) -> CertificateAuthority {
         let command = ListCertificateAuthorities {
             after: None,
             limit: 1,
@@ -52,8 +53,9 @@ impl Bench {
             path_length_max: None,
             limits: limits.clone(),
             organization_ids: Vec::new(),
+            proof: None,
         };
-        let context = self.context(organization);
+        let context = bootstrap(self.context(organization));
         self.client
             .create_certificate_authority(context, command)
             .await
@@ -109,6 +111,14 @@ impl Bench {
 
     async fn limits_changed(&self, result: &str) -> i64 {
         self.audited("issuer_limits.changed", result).await
+    }
+}
+
+/// The bootstrap of an installation makes authorities without a code.
+fn bootstrap(context: CallContext) -> CallContext {
+    CallContext {
+        caller: Caller::Bootstrap,
+        ..context
     }
 }
 
@@ -375,8 +385,9 @@ async fn limits_stay_nested() {
         path_length_max: None,
         limits: foreign.limits.clone(),
         organization_ids: vec![organization],
+        proof: None,
     };
-    let context = bench.context(SYSTEM_ORGANIZATION);
+    let context = bootstrap(bench.context(SYSTEM_ORGANIZATION));
     let shared = bench
         .client
         .create_certificate_authority(context, command)

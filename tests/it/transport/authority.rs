@@ -2,6 +2,7 @@
 //! names it.
 
 use chrono::TimeDelta;
+use clm_domain::actor::Actor;
 use clm_domain::ids::{CertificateId, IssuerId, SYSTEM_ORGANIZATION};
 use clm_domain::issuer_limits::{IssuerLimits, NameLimits};
 use clm_domain::key_algorithm::KeyAlgorithm;
@@ -10,6 +11,7 @@ use clm_domain::states::{EncryptionKeyStatus, KeyRotationStatus, KeyRotationType
 use clm_pki::name::from_rfc4514;
 use clm_secure::transport::TransportGate;
 use clm_secure_api::command::{CreateCertificateAuthority, ExportPrivateKey, ListExposedKeys};
+use clm_secure_api::{CallContext, Caller};
 use clm_tests::openssl;
 use uuid::Uuid;
 
@@ -189,8 +191,12 @@ async fn export(service: &Service, certificate_id: CertificateId) -> String {
     let command = ExportPrivateKey {
         certificate_id,
         passphrase: SecretString::new("a passphrase that is long enough".to_owned()),
+        proof: None,
     };
-    let context = service.context(SYSTEM_ORGANIZATION);
+    let context = CallContext {
+        actor: Actor::LocalOperator { uid: 0 },
+        ..service.context(SYSTEM_ORGANIZATION)
+    };
     let refused = service.client.export_private_key(context, command).await;
     refused.unwrap_err().0.code.into_owned()
 }
@@ -216,8 +222,12 @@ async fn create_below(service: &Service, parent: IssuerId) -> String {
             other_extensions: Vec::new(),
         },
         organization_ids: Vec::new(),
+        proof: None,
     };
-    let context = service.context(SYSTEM_ORGANIZATION);
+    let context = CallContext {
+        caller: Caller::Bootstrap,
+        ..service.context(SYSTEM_ORGANIZATION)
+    };
     let made = service
         .client
         .create_certificate_authority(context, command)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clm_domain::permission::Permissions;
 use clm_tests::Program;
 use clm_tests::databases::{Person, Superuser};
-use clm_tests::rest::{Answer, Call, Credential, Rest, bearer, signed_in};
+use clm_tests::rest::{Answer, Call, Credential, Rest, bearer, operator_of, signed_in};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -101,7 +101,8 @@ impl Twin {
         }
         let body = json!({ "user_id": other.both.user_id, "role_id": self.role_id });
         made(rest, &self.key(), "/api/v1/role-assignments", body).await;
-        let key = superuser.insert_api_key(self.id, other.both.user_id, None);
+        let scopes = within_an_organization();
+        let key = superuser.insert_api_key(self.id, other.both.user_id, Some(&scopes));
         bearer(&key.await.1)
     }
 }
@@ -118,7 +119,7 @@ impl World {
         let own = Twin::make(&superuser, SLUGS[0]).await;
         let other = Twin::make(&superuser, SLUGS[1]).await;
         for twin in [&own, &other] {
-            fill(&rest, twin).await;
+            fill(&program, twin).await;
             superuser.insert_key_rotation(twin.id).await;
             for _ in 0..2 {
                 rest.sign_in("clerk", &password, twin.slug).await;
@@ -172,19 +173,24 @@ async fn made(rest: &Rest, key: &Credential, path: &str, body: Value) -> Answer 
 }
 
 /// One of everything, and more of what can be taken away.
-async fn fill(rest: &Rest, twin: &Twin) {
+async fn fill(program: &Program, twin: &Twin) {
+    let (rest, machine) = (&Rest::of(program), Rest::of_operator(program));
     let (key, marker) = (twin.key(), twin.marker());
+    // API keys make no authorities.
+    let operator = operator_of(twin.slug);
     let authorities = "/api/v1/certificate-authorities";
     let root = json!({
         "name": "Twin Root", "subject": "CN=Twin Root", "key_algorithm": "ecdsa-p256",
         "validity_days": 3650,
     });
-    let root = made(rest, &key, authorities, root).await.id("/id");
+    let root = made(&machine, &operator, authorities, root).await.id("/id");
     let issuing = json!({
         "name": "Twin Issuing", "subject": "CN=Twin Issuing", "parent_id": root,
         "key_algorithm": "ecdsa-p256", "validity_days": 1825, "path_length_max": 0,
     });
-    let issuing = made(rest, &key, authorities, issuing).await.id("/id");
+    let issuing = made(&machine, &operator, authorities, issuing)
+        .await
+        .id("/id");
     let request = json!({
         "key_algorithm": "ecdsa-p256", "certificate_authority_id": issuing,
         "subject_alternative_names": ["DNS:twin.example"], "tags": [marker],
@@ -233,13 +239,6 @@ async fn ask(rest: &Rest, credentials: &[Credential]) -> Vec<Asked> {
             (
                 "/api/v1/invitations",
                 json!({ "email": format!("twice-{index}@example.org") }),
-            ),
-            (
-                "/api/v1/certificate-authorities",
-                json!({
-                    "name": format!("Twice {index}"), "subject": "CN=Twice",
-                    "key_algorithm": "ecdsa-p256", "validity_days": 365,
-                }),
             ),
             (
                 "/api/v1/certificate-requests",

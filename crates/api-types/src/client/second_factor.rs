@@ -1,12 +1,12 @@
 //! Calls about one's own second factor, and what takes one.
 
 use reqwest::Method;
+use uuid::Uuid;
 
-use super::{Client, ClientError, Credential, read, segment, session_made, session_token};
-use crate::STEP_UP_HEADER;
+use super::{Client, ClientError, Credential, Outgoing, read, session_made, session_token};
 use crate::certificate_authorities::{CertificateAuthority, IssuerLimitsUpdate};
 use crate::second_factor::{
-    BackupCodes, SecondFactor, StepUpCreate, StepUpProof, TotpActivated, TotpCode, TotpEnrolment,
+    BackupCodes, SecondFactor, StepUpRequest, TotpActivated, TotpCode, TotpEnrolment,
 };
 use crate::sessions::SessionCreated;
 
@@ -75,33 +75,25 @@ impl Client {
         Ok(())
     }
 
-    /// A code becomes a proof for one request.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn step_up(&self, request: &StepUpCreate) -> Result<StepUpProof, ClientError> {
-        read(
-            self.send(Method::POST, "/step-up", Some(request), None)
-                .await?,
-        )
-        .await
-    }
-
     /// Changes the limits of a certificate authority that has this revision.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn change_issuer_limits(
         &self,
-        (id, revision): (&str, i64),
+        (id, revision): (Uuid, i64),
         update: &IssuerLimitsUpdate,
-        proof: Option<&str>,
     ) -> Result<CertificateAuthority, ClientError> {
-        let path = format!("/certificate-authorities/{}/limits", segment(id));
-        let revision = format!("\"{revision}\"");
-        let mut headers = vec![("if-match", revision.as_str())];
-        headers.extend(proof.map(|proof| (STEP_UP_HEADER, proof)));
-        let answer = self.send_with(Method::PUT, &path, Some(update), &headers);
-        read(answer.await?).await
+        let path = format!("/certificate-authorities/{id}/limits");
+        let tag = format!("\"{revision}\"");
+        let headers = [("if-match", tag.as_str())];
+        let mut outgoing = Outgoing::new(Method::PUT, &path, Some(update), &headers)?;
+        outgoing.step_up = Some(StepUpRequest::ChangeIssuerLimits {
+            certificate_authority_id: id,
+            revision,
+            limits: Box::new(update.limits.clone()),
+            reason: update.reason.clone(),
+        });
+        read(self.send_outgoing(&outgoing).await?).await
     }
 }

@@ -32,7 +32,7 @@ pub(crate) enum LimitsCommand {
         /// The certificate authority, by id or name.
         authority: String,
     },
-    /// Change them, with a code of your second factor.
+    /// Change them, with a code of your second factor (--totp).
     Set(LimitsSet),
 }
 
@@ -56,8 +56,4 @@ pub(crate) struct LimitsSet {
     /// Why, in words.
     #[arg(long)]
     pub(crate) reason: String,
-    /// Six digits of your second factor; asked for when absent. The operator of the machine needs
-    /// none.
-    #[arg(long)]
-    pub(crate) totp: Option<String>,
 }

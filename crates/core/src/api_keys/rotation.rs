@@ -78,6 +78,7 @@ pub async fn rotate(
         fingerprint,
         scopes: record.scopes.as_ref().map(|scopes| json!(scopes)),
         audit: event(context, core, CoreEvent::ApiKeyRotated, &record),
+        context: context.clone(),
         record,
     });
     let scope = Scope::Organization(context.organization_id);

@@ -30,6 +30,7 @@ fn identity(csrf_sha256: Option<CredentialHash>) -> Identity {
         ends_at: None,
         look_up_at: None,
         allowed_networks: None,
+        scopes: None,
         csrf_sha256,
     }
 }

@@ -23,6 +23,24 @@ pub(crate) async fn delete_expired_idempotency_keys(
     Ok(done.rows_affected())
 }
 
+/// Removes step-up proofs that expired before `now`.
+pub(crate) async fn delete_expired_step_up_proofs(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "-- maintenance::delete_expired_step_up_proofs
+        DELETE FROM step_up_proofs WHERE proof_sha256 IN (
+            SELECT proof_sha256 FROM step_up_proofs WHERE expires_at < $1
+            ORDER BY expires_at LIMIT $2)",
+        now,
+        BATCH_ROWS_MAX,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Removes leases of places in quotas that expired before `now`.
 pub(crate) async fn delete_expired_quota_leases(
     connection: &mut PgConnection,

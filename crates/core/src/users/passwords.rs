@@ -17,8 +17,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::accounts::{Failure, UserRecord, as_failure, lock_live};
+use super::authority;
 use super::creation::generated_password;
-use super::{authority, count_failure, is_locked, locked};
+use super::own_password::OwnPassword;
 use crate::authentication::credential::{self, CredentialHash};
 use crate::context::{OpContext, Owed};
 use crate::error::{CoreError, Result};
@@ -56,14 +57,11 @@ pub async fn change_own_password(
         return Err(Fault::invalid("password_unchanged", "new_password", message).into());
     }
     let now = core.clock.now();
-    // Hashes are dear: none for somebody who is locked, one for a wrong password.
-    let verified = match &state.password_hash {
-        Some(hash) if !is_locked(&state, now) => core.passwords.verify(&current, hash).await?,
-        _ => false,
-    };
+    let given = (&current, "current_password");
+    let current = OwnPassword::compare(core, (user_id, &state), given, now).await?;
     let mut is_reused = false;
     let mut new_hash = String::new();
-    if verified {
+    if current.matched() {
         for hash in &former {
             is_reused |= core.passwords.verify(&new, hash).await?;
         }
@@ -82,7 +80,7 @@ pub async fn change_own_password(
         .map(|session_id| (session_id, credential::new_token(core.rng.as_ref())));
     let change = Arc::new(PasswordChange {
         user_id,
-        verified_hash: state.password_hash.filter(|_| verified),
+        current,
         is_reused,
         new_hash,
         history_id: uuid_v7(now, core.rng.as_ref()),
@@ -145,8 +143,7 @@ pub(crate) async fn remember(
 /// One change of a password, verified or not.
 struct PasswordChange {
     user_id: UserId,
-    /// The hash that the current password matched.
-    verified_hash: Option<String>,
+    current: OwnPassword,
     /// Whether the new one is a former one.
     is_reused: bool,
     new_hash: String,
@@ -165,17 +162,8 @@ async fn decide(
     change: &PasswordChange,
 ) -> sqlx::Result<Result<()>> {
     let PasswordChange { user_id, now, .. } = *change;
-    let Some(state) = users::lock_password_state(connection, user_id).await? else {
-        return Ok(Err(access::unauthenticated()));
-    };
-    if is_locked(&state, now) {
-        audit_log::insert(connection, &change.audit.clone().refused("locked")).await?;
-        return Ok(Err(locked(&state, now)));
-    }
-    if change.verified_hash.is_none() || change.verified_hash != state.password_hash {
-        count_failure(connection, user_id, &state, now).await?;
-        audit_log::insert(connection, &change.audit.clone().refused("wrong_password")).await?;
-        return Ok(Err(wrong_password()));
+    if let Err(refused) = change.current.judge(connection, &change.audit).await? {
+        return Ok(Err(refused));
     }
     if change.is_reused {
         let row = change.audit.clone().refused("password_reused");
@@ -196,11 +184,6 @@ async fn decide(
         .with_details(json!({ "sessions_ended": ended }));
     audit_log::insert(connection, &row).await?;
     Ok(Ok(()))
-}
-
-fn wrong_password() -> CoreError {
-    let message = "The current password is wrong.";
-    Fault::invalid("current_password_wrong", "current_password", message).into()
 }
 
 /// The refusal of a password that was in use before.
@@ -227,7 +210,13 @@ fn acting_user(context: &OpContext) -> Result<UserId> {
 }
 
 /// The password of the user, and the former ones.
-async fn load_password_state(core: &Core, user_id: UserId) -> Result<(PasswordState, Vec<String>)> {
+///
+/// # Errors
+/// `Unauthenticated` for a user who is gone; those of the database.
+pub(crate) async fn load_password_state(
+    core: &Core,
+    user_id: UserId,
+) -> Result<(PasswordState, Vec<String>)> {
     core.pool
         .transact::<_, CoreError, _>(
             "users::load_password_state",

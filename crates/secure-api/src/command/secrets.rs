@@ -167,7 +167,7 @@ pub struct IssuerLimitsChange {
 }
 
 /// A proof on its way back.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepUpToken(#[serde(with = "explicit_secret")] pub SecretString);
 

@@ -33,6 +33,7 @@ fn command() -> CreateCertificateAuthority {
         path_length_max: Some(1),
         limits: limits(),
         organization_ids: Vec::new(),
+        proof: None,
     }
 }
 

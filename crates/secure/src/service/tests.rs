@@ -43,6 +43,7 @@ fn create() -> Command {
         path_length_max: None,
         limits,
         organization_ids: Vec::new(),
+        proof: None,
     }))
 }
 
@@ -125,6 +126,7 @@ fn commands() -> Vec<Command> {
         Command::ExportPrivateKey(ExportPrivateKey {
             certificate_id: id.into(),
             passphrase: SecretString::new(String::new()),
+            proof: None,
         }),
         Command::PullEvents(PullEvents { limit: 1 }),
         Command::AcknowledgeEvents(AcknowledgeEvents {

@@ -8,12 +8,13 @@ use clm_database::DatabaseError;
 use clm_database::transaction::Abort;
 use clm_domain::audit::AuditRow;
 use clm_domain::error::Violation;
-use clm_domain::ids::{IssuerId, OrganizationId, SessionId, UserId};
+use clm_domain::ids::{IssuerId, OrganizationId};
 use clm_domain::issuer_limits::IssuerLimits;
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::issuers::list_chains;
+use super::step_up_proofs::{self, ProofUse};
 use super::{ISSUERS, SecureStore, audit, json};
 
 /// The advisory lock under which limits change: two changes at once, above and below, would each be
@@ -36,14 +37,6 @@ pub(crate) struct NewLimits {
 
 /// Makes the audit row of a change from the limits before.
 pub(crate) type DescribeLimits = Arc<dyn Fn(&Value) -> AuditRow + Send + Sync>;
-
-/// A proof that somebody came with.
-pub(crate) struct ProofUse {
-    pub(crate) proof_sha256: [u8; 32],
-    pub(crate) user_id: UserId,
-    pub(crate) session_id: SessionId,
-    pub(crate) request_sha256: [u8; 32],
-}
 
 /// Limits were not changed; nothing was, and the proof is as good as before.
 #[derive(Debug)]
@@ -77,7 +70,7 @@ impl SecureStore {
                 let new = Arc::clone(&new);
                 Box::pin(async move {
                     if let Some(proof) = &new.proof
-                        && !use_proof(connection, proof, new.now).await?
+                        && !step_up_proofs::use_up(connection, proof, new.now).await?
                     {
                         return Err(Abort::Caller(NotChanged::ProofInvalid));
                     }
@@ -91,31 +84,6 @@ impl SecureStore {
             })
             .await
     }
-}
-
-/// Uses a proof up; false when it is not good for this act, or not any more.
-async fn use_proof(
-    connection: &mut PgConnection,
-    proof: &ProofUse,
-    now: DateTime<Utc>,
-) -> Result<bool, sqlx::Error> {
-    let used = sqlx::query!(
-        r#"-- issuer_limits::use_proof
-        UPDATE step_up_proofs SET used_at = $5
-        WHERE proof_sha256 = $1 AND user_id = $2 AND session_id = $3 AND request_sha256 = $4
-          AND used_at IS NULL AND expires_at > $5
-          AND EXISTS (
-              SELECT FROM totp_factors f
-              WHERE f.user_id = $2 AND f.status = 'active' AND f.deleted_at IS NULL)"#,
-        proof.proof_sha256.as_slice(),
-        proof.user_id.as_uuid(),
-        proof.session_id.as_uuid(),
-        proof.request_sha256.as_slice(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(used.rows_affected() > 0)
 }
 
 /// The limits of the issuer as they are, when it has the expected revision.

@@ -16,6 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::private_keys::{self, NewPrivateKey};
+use super::step_up_proofs::{self, ProofUse};
 use super::{CERTIFICATE_AUTHORITY_CREATION, ISSUERS, SecureStore, audit, json, word};
 
 /// An issuer with its certificate.
@@ -76,6 +77,8 @@ pub(crate) struct NewIssuer {
     pub(crate) organization_ids: Vec<OrganizationId>,
     pub(crate) created_by_user_id: Option<UserId>,
     pub(crate) created_at: DateTime<Utc>,
+    /// Absent for those who need none.
+    pub(crate) proof: Option<ProofUse>,
     pub(crate) audit: Vec<AuditRow>,
 }
 
@@ -275,8 +278,9 @@ impl SecureStore {
             .await
     }
 
-    /// Writes a certificate authority. A name that is taken is [`DatabaseError::Duplicate`].
-    pub(crate) async fn insert_issuer(&self, new: Arc<NewIssuer>) -> Result<(), DatabaseError> {
+    /// Writes a certificate authority; false, and nothing, when the proof is not good for it (any more). A
+    /// name that is taken is [`DatabaseError::Duplicate`].
+    pub(crate) async fn insert_issuer(&self, new: Arc<NewIssuer>) -> Result<bool, DatabaseError> {
         self.pool
             .transact(
                 "create certificate authority",
@@ -284,6 +288,11 @@ impl SecureStore {
                 |connection| {
                     let new = Arc::clone(&new);
                     Box::pin(async move {
+                        if let Some(proof) = &new.proof
+                            && !step_up_proofs::use_up(connection, proof, new.created_at).await?
+                        {
+                            return Ok(false);
+                        }
                         let owner = (new.organization_id, new.created_by_user_id);
                         private_keys::insert(connection, &new.private_key, owner, new.created_at)
                             .await?;
@@ -295,7 +304,7 @@ impl SecureStore {
                         for row in &new.audit {
                             audit::insert(connection, row).await?;
                         }
-                        Ok::<_, Abort<DatabaseError>>(())
+                        Ok::<_, Abort<DatabaseError>>(true)
                     })
                 },
             )

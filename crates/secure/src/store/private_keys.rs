@@ -16,7 +16,8 @@ use clm_secure_api::reply::ExposedKey;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{SealedColumns, SecureStore, audit, fixed, unknown, word};
+use super::step_up_proofs::{self, ProofUse};
+use super::{STEP_UP, SealedColumns, SecureStore, audit, fixed, unknown, word};
 use crate::envelope::{ALGORITHM, Sealed};
 
 /// Most certificates that are named of one exposed key.
@@ -224,43 +225,81 @@ impl SecureStore {
             .collect()
     }
 
-    /// Counts an export and writes its audit event, in one transaction; false when the key may not
-    /// leave (any more).
+    /// Counts an export, uses its proof up and writes its audit event, in one transaction.
     pub(crate) async fn record_export(
         &self,
-        organization_id: OrganizationId,
-        id: PrivateKeyId,
-        exported_at: DateTime<Utc>,
-        row: AuditRow,
-    ) -> Result<bool, DatabaseError> {
-        let row = Arc::new(row);
-        let scope = Scope::Organization(organization_id);
+        (organization_id, id): (OrganizationId, PrivateKeyId),
+        export: Export,
+    ) -> Result<(), NotExported> {
+        let scope = match export.proof {
+            Some(_) => STEP_UP,
+            None => Scope::Organization(organization_id),
+        };
+        let export = Arc::new(export);
         self.pool
             .transact("record key export", scope, |connection| {
-                let row = Arc::clone(&row);
+                let export = Arc::clone(&export);
                 Box::pin(async move {
-                    let counted = sqlx::query!(
-                        r#"-- private_keys::record_export
-                        UPDATE private_keys
-                        SET export_count = export_count + 1, last_exported_at = $3, revision =
-                            revision + 1
-                        WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL
-                          AND exportable AND key_usage_purpose = 'end_entity'"#,
-                        organization_id.as_uuid(),
-                        id.as_uuid(),
-                        exported_at,
-                    )
-                    .execute(&mut *connection)
-                    .await?
-                    .rows_affected();
-                    if counted > 0 {
-                        audit::insert(connection, &row).await?;
+                    if !count_export(connection, (organization_id, id), export.exported_at).await? {
+                        return Err(Abort::Caller(NotExported::Gone));
                     }
-                    Ok::<_, Abort<DatabaseError>>(counted > 0)
+                    if let Some(proof) = &export.proof
+                        && !step_up_proofs::use_up(connection, proof, export.exported_at).await?
+                    {
+                        return Err(Abort::Caller(NotExported::ProofInvalid));
+                    }
+                    audit::insert(connection, &export.audit).await?;
+                    Ok(())
                 })
             })
             .await
     }
+}
+
+/// An export that is about to leave.
+pub(crate) struct Export {
+    pub(crate) exported_at: DateTime<Utc>,
+    /// Absent for those who need none.
+    pub(crate) proof: Option<ProofUse>,
+    pub(crate) audit: AuditRow,
+}
+
+/// Nothing may leave, and nothing was recorded: the proof is as good as before.
+#[derive(Debug)]
+pub(crate) enum NotExported {
+    /// The proof is none, used, expired, or another's.
+    ProofInvalid,
+    /// The key is gone, or may not leave.
+    Gone,
+    /// The database.
+    Database(DatabaseError),
+}
+
+impl From<DatabaseError> for NotExported {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Counts an export on a key that may leave; false for any other.
+async fn count_export(
+    connection: &mut PgConnection,
+    (organization_id, id): (OrganizationId, PrivateKeyId),
+    exported_at: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let counted = sqlx::query!(
+        r#"-- private_keys::record_export
+        UPDATE private_keys
+        SET export_count = export_count + 1, last_exported_at = $3, revision = revision + 1
+        WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL
+          AND exportable AND key_usage_purpose = 'end_entity'"#,
+        organization_id.as_uuid(),
+        id.as_uuid(),
+        exported_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(counted.rows_affected() > 0)
 }
 
 /// Writes the key of an authority with what it was made for.

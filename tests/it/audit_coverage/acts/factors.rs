@@ -121,12 +121,8 @@ pub(super) const ACTS: &[Act] = &[
         path: "/api/v1/certificate-authorities/{certificate_authority_id}/limits",
         cases: &[
             both("success", 200, &[Done(LIMITS)], &[Done(SECURE_LIMITS)]),
-            both(
-                "without proof",
-                403,
-                &[Refused(LIMITS, "step_up_required")],
-                &[Refused(SECURE_LIMITS, "step_up_required")],
-            ),
+            // Nobody need ask the Secure Service for that.
+            case("without proof", 403, &[Refused(LIMITS, "step_up_required")]),
             both(
                 "proof of another change",
                 403,

@@ -27,6 +27,7 @@ fn identity_of(user_id: UserId) -> Arc<Identity> {
         ends_at: None,
         look_up_at: None,
         allowed_networks: None,
+        scopes: None,
         csrf_sha256: None,
     })
 }

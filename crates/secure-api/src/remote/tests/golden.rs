@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::command::{
     AcknowledgeEvents, CreateCertificateAuthority, ExportPrivateKey, IssuanceContext,
-    IssueCertificate, KeySource, StartKeyRotation, Unseal,
+    IssueCertificate, KeySource, StartKeyRotation, StepUpToken, Unseal,
 };
 use crate::event::{CertificateRecord, Event, EventBody};
 use crate::reply::{ExportedPrivateKey, Issued};
@@ -172,6 +172,21 @@ fn commands() -> Vec<(&'static str, Command)> {
             Command::CreateCertificateAuthority(Box::new(authority())),
         ),
         (
+            "create_certificate_authority_with_proof",
+            Command::CreateCertificateAuthority(Box::new(CreateCertificateAuthority {
+                proof: Some(proof()),
+                ..authority()
+            })),
+        ),
+        (
+            "export_private_key_with_proof",
+            Command::ExportPrivateKey(ExportPrivateKey {
+                certificate_id: CertificateId::from_uuid(Uuid::from_u128(2)),
+                passphrase: SecretString::from("a passphrase".to_owned()),
+                proof: Some(proof()),
+            }),
+        ),
+        (
             "issue_certificate_for_request",
             Command::IssueCertificate(Box::new(issue(KeySource::CertificationRequest {
                 der: vec![0x30, 0x00],
@@ -186,6 +201,7 @@ fn commands() -> Vec<(&'static str, Command)> {
             Command::ExportPrivateKey(ExportPrivateKey {
                 certificate_id: CertificateId::from_uuid(Uuid::from_u128(2)),
                 passphrase: SecretString::from("a passphrase".to_owned()),
+                proof: None,
             }),
         ),
         (
@@ -241,6 +257,10 @@ fn moment(days: i64) -> DateTime<Utc> {
     Hours(days * 24).now()
 }
 
+fn proof() -> StepUpToken {
+    StepUpToken(SecretString::from("a proof".to_owned()))
+}
+
 fn authority() -> CreateCertificateAuthority {
     CreateCertificateAuthority {
         name: "Issuing".to_owned(),
@@ -265,6 +285,7 @@ fn authority() -> CreateCertificateAuthority {
             other_extensions: vec![],
         },
         organization_ids: vec![OrganizationId::from_uuid(Uuid::from_u128(4))],
+        proof: None,
     }
 }
 
