@@ -22,6 +22,7 @@ use crate::bare_loop::{SPARE_CONNECTIONS, account};
 use crate::process::Process;
 use crate::product::{Asked, ProductClient, make_api_key, program, sign_in, wait_until_ready};
 use crate::requests::Csr;
+use crate::stepping_up::with_second_factor;
 
 /// The administrator of this installation.
 const ADMINISTRATOR: &str = "admin";
@@ -85,8 +86,8 @@ impl Apart {
             PASSWORD,
         )?;
         let administrator = sign_in(url, ADMINISTRATOR, PASSWORD).await?;
-        make_authorities(&administrator).await?;
         let api_key = make_api_key(&administrator).await?;
+        make_authorities(&with_second_factor(url, &administrator).await?).await?;
         Ok(Self {
             asked: Asked::prepare(url, &api_key, csrs).await?,
             core,

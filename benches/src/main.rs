@@ -23,6 +23,7 @@ mod report;
 mod requests;
 mod rotation;
 mod rounds;
+mod stepping_up;
 
 use std::process::ExitCode;
 

@@ -18,6 +18,7 @@ use clm_domain::key_algorithm::KeyAlgorithm;
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 
+use crate::stepping_up::Password;
 use crate::http_client::{Connection, Endpoint};
 use crate::load::Client;
 use crate::process::Process;
@@ -227,7 +228,7 @@ pub(crate) async fn sign_in(
     };
     let signed_in = connect(Credential::None)?.sign_in(&sign_in).await;
     let (_, session) = signed_in.context("signing in")?;
-    Ok(connect(session)?)
+    Ok(connect(session)?.asking(Arc::new(Password(password.to_owned()))))
 }
 
 /// Makes an API key.

@@ -48,3 +48,6 @@ INSERT INTO inbox (event_id, organization_id, event_type)
 VALUES (uuid_generate_v4(), '00000000-0000-0000-0000-0000000000a1', 'test.done');
 INSERT INTO idempotency_keys (organization_id, principal, route, key, request_sha256, locked_until, expires_at)
 VALUES ('00000000-0000-0000-0000-0000000000a1', 'user:alice', 'POST /test', 'key', sha256('r'), now(), now() + interval '1 day');
+INSERT INTO step_up_proofs (proof_sha256, organization_id, user_id, session_id, request_sha256, expires_at)
+VALUES (sha256('p'), '00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', uuid_generate_v4(), sha256('r'),
+        now() + interval '1 hour');
