@@ -18,11 +18,11 @@ use clm_domain::key_algorithm::KeyAlgorithm;
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 
-use crate::stepping_up::Password;
 use crate::http_client::{Connection, Endpoint};
 use crate::load::Client;
 use crate::process::Process;
 use crate::requests::{Csr, Turns};
+use crate::stepping_up::Password;
 
 /// How long a start may take before it counts as failed.
 const READY_WITHIN: Duration = Duration::from_secs(120);

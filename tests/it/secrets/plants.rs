@@ -60,7 +60,7 @@ pub(super) async fn plant(program: &Program, rest: &Rest, first_password: String
     let mut planted = Planted::default();
     planted.secret("the bootstrap password", first_password.as_str());
     let session = sessions(rest, &mut planted, &first_password).await;
-    let key = api_keys(rest, &mut planted, &session).await;
+    let key = api_keys(rest, &mut planted, (&session, &first_password)).await;
     over_https(program, &planted, &first_password).await;
     mistakes(rest, &mut planted, &key).await;
     certificates(program, rest, &mut planted, &key).await;
@@ -192,15 +192,28 @@ async fn sessions(rest: &Rest, planted: &mut Planted, password: &str) -> Credent
     made.credential()
 }
 
-async fn api_keys(rest: &Rest, planted: &mut Planted, session: &Credential) -> Credential {
+/// A key that names all rights, so that it exports keys; and the proof that making it took.
+async fn api_keys(
+    rest: &Rest,
+    planted: &mut Planted,
+    (session, password): (&Credential, &str),
+) -> Credential {
     let key = text("the key of an API key");
+    let who = Call::new("GET", "/api/v1/whoami").by(session);
+    let who = rest.send(who).await.expect(200);
     let call = Call::new("POST", "/api/v1/api-keys")
         .by(session)
-        .header("idempotency-key", &key);
-    let made = rest
-        .send(call.body(json!({ "name": "planted" })))
-        .await
-        .expect(201);
+        .header("idempotency-key", &key)
+        .body(json!({ "name": "planted", "scopes": who.body["permissions"] }));
+    let given = json!({ "password": password });
+    let proved = rest.ask_proof(&call, &given).await.expect(201);
+    let proof = proved.body["proof"].as_str().expect("a proof").to_owned();
+    planted.secret(
+        "a step-up proof of the core",
+        proof.trim_start_matches("clmsu_"),
+    );
+    let made = rest.send(call.header("clm-step-up", &proof)).await;
+    let made = made.expect(201);
     let secret = made.body["secret"]
         .as_str()
         .expect("a new key is shown")
