@@ -57,6 +57,10 @@ pub(crate) async fn with_second_factor(url: &str, session: &Client) -> anyhow::R
 }
 
 /// What a device shows now.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a device shows the code of the moment"
+)]
 fn code(secret: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
     let step = Utc::now().timestamp() / STEP_SECONDS;
